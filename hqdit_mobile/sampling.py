@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reference sampler: DDIM with classifier-free guidance, in torch and float64 coefficients.
+
+Calibration, parity and evaluation walk the same trajectories with it; the C++ engine is what users sample with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hqdit_mobile.dit import DiT
+
+
+@dataclass(frozen=True)
+class SchedulerConfig:
+    """The noise schedule of a model, in the terms of diffusers' scheduler_config.json."""
+
+    num_train_timesteps: int = 1000
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    beta_schedule: str = "linear"
+    prediction_type: str = "epsilon"
+    timestep_spacing: str = "leading"
+    steps_offset: int = 0
+    set_alpha_to_one: bool = True
+
+    def __post_init__(self) -> None:
+        if self.beta_schedule not in ("linear", "scaled_linear"):
+            raise ValueError(f"beta_schedule {self.beta_schedule!r} is not supported: use linear or scaled_linear")
+        if self.prediction_type != "epsilon":
+            raise ValueError(f"prediction_type {self.prediction_type!r} is not supported: the model must predict epsilon")
+        if self.timestep_spacing not in ("leading", "trailing", "linspace"):
+            raise ValueError(f"timestep_spacing {self.timestep_spacing!r} is not one of leading, trailing, linspace")
+
+    def alphas_cumprod(self) -> Tensor:
+        """[num_train_timesteps] float64."""
+        if self.beta_schedule == "linear":
+            betas = torch.linspace(self.beta_start, self.beta_end, self.num_train_timesteps, dtype=torch.float64)
+        else:
+            ends = self.beta_start**0.5, self.beta_end**0.5
+            betas = torch.linspace(*ends, self.num_train_timesteps, dtype=torch.float64) ** 2
+        return torch.cumprod(1.0 - betas, dim=0)
+
+    def timesteps(self, steps: int) -> list[int]:
+        """The timesteps of a run, noisiest first (diffusers' DDIMScheduler.set_timesteps)."""
+        total = self.num_train_timesteps
+        if not 1 <= steps <= total:
+            raise ValueError(f"steps must be 1..{total}, not {steps}")
+        if self.timestep_spacing == "leading":
+            return [i * (total // steps) + self.steps_offset for i in reversed(range(steps))]
+        if self.timestep_spacing == "trailing":
+            return [round(total - i * total / steps) - 1 for i in range(steps)]
+        grid = torch.linspace(0, total - 1, steps, dtype=torch.float64).round().long()
+        return grid.flip(0).tolist()
+
+
+def guided_noise(model: DiT, latents: Tensor, timestep: int, label: Tensor, scale: float, channels: int) -> Tensor:
+    """Noise prediction [B, C, S, S] with classifier-free guidance on the first ``channels`` channels.
+
+    diffusers guides all latent channels, the original DiT code the first three.
+    """
+    t = torch.full((2 * len(latents),), float(timestep), device=latents.device)
+    labels = torch.cat([label, torch.full_like(label, model.null_label)])
+    noise = model(torch.cat([latents, latents]), t, labels)[:, : latents.shape[1]]
+    conditional, unconditional = noise.chunk(2)
+    guided = unconditional + scale * (conditional - unconditional)
+    return torch.cat([guided[:, :channels], conditional[:, channels:]], dim=1)
+
+
+def ddim_step(config: SchedulerConfig, alphas: Tensor, latents: Tensor, noise: Tensor, t: int, steps: int) -> Tensor:
+    """One deterministic DDIM step (Song et al., arXiv 2010.02502, equation 12 with eta = 0)."""
+    previous = t - config.num_train_timesteps // steps
+    alpha = alphas[t].item()
+    final = 1.0 if config.set_alpha_to_one else alphas[0].item()
+    alpha_previous = alphas[previous].item() if previous >= 0 else final
+    clean = (latents - (1 - alpha) ** 0.5 * noise) / alpha**0.5
+    return alpha_previous**0.5 * clean + (1 - alpha_previous) ** 0.5 * noise
+
+
+@dataclass(frozen=True)
+class Guidance:
+    scale: float = 4.0
+    channels: int = 4
+
+
+@torch.no_grad()
+def trajectory(
+    model: DiT,
+    config: SchedulerConfig,
+    latents: Tensor,
+    label: Tensor,
+    steps: int,
+    guidance: Guidance,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Walks DDIM from noise ``latents`` [B, C, S, S] with ``label`` [B].
+
+    Yields ``(timestep, latents, guided noise)`` before each step and finally ``(-1, clean latents, zeros)``.
+    """
+    alphas = config.alphas_cumprod()
+    for index, t in enumerate(config.timesteps(steps)):
+        noise = guided_noise(model, latents, t, label, guidance.scale, guidance.channels)
+        yield t, latents, noise
+        latents = ddim_step(config, alphas, latents, noise, t, steps)
+        if on_step:
+            on_step(index + 1, steps)
+    yield -1, latents, torch.zeros_like(latents)
+
+
+def sample_latents(
+    model: DiT, config: SchedulerConfig, latents: Tensor, label: Tensor, steps: int, guidance: Guidance
+) -> Tensor:
+    """Clean latents [B, C, S, S] at the end of a DDIM trajectory."""
+    *_, (_, clean, _) = trajectory(model, config, latents, label, steps, guidance)
+    return clean
