@@ -20,7 +20,7 @@ TIME_FREQUENCIES = 256
 
 @dataclass(frozen=True)
 class DiTConfig:
-    """Sizes of a DiT. ``sample_size`` is the height and width of the latent, ``num_classes`` excludes the null label."""
+    """Sizes of a DiT. ``sample_size``: height and width of the latent; ``num_classes`` excludes the null label."""
 
     hidden_size: int
     depth: int

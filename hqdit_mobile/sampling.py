@@ -32,7 +32,7 @@ class SchedulerConfig:
         if self.beta_schedule not in ("linear", "scaled_linear"):
             raise ValueError(f"beta_schedule {self.beta_schedule!r} is not supported: use linear or scaled_linear")
         if self.prediction_type != "epsilon":
-            raise ValueError(f"prediction_type {self.prediction_type!r} is not supported: the model must predict epsilon")
+            raise ValueError(f"prediction_type {self.prediction_type!r} is not supported: it must be epsilon")
         if self.timestep_spacing not in ("leading", "trailing", "linspace"):
             raise ValueError(f"timestep_spacing {self.timestep_spacing!r} is not one of leading, trailing, linspace")
 

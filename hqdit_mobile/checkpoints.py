@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State-dict layouts: diffusers' ``DiTTransformer2DModel`` and facebookresearch's ``DiT`` to our ``DiT``, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hqdit_mobile.dit import DiT, DiTConfig
+
+State = dict[str, Tensor]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint does not hold the DiT it should; the message names the file or the key."""
+
+
+def _take(state: Mapping[str, Tensor], key: str) -> Tensor:
+    if key not in state:
+        raise CheckpointError(f"the checkpoint has no tensor {key!r}; is it a class-conditional DiT?")
+    return state[key].float()
+
+
+def _linear(out: State, name: str, state: Mapping[str, Tensor], key: str) -> None:
+    out[f"{name}.weight"] = _take(state, f"{key}.weight")
+    out[f"{name}.bias"] = _take(state, f"{key}.bias")
+
+
+def dit_from_state(config: DiTConfig, state: State) -> DiT:
+    """A DiT that takes over the tensors of ``state`` (our names) without a copy; ready for inference."""
+    with torch.device("meta"):
+        model = DiT(config)
+    model.to_empty(device="cpu")
+    for name, buffer in DiT(replace(config, depth=0)).named_buffers():
+        model.get_buffer(name).copy_(buffer)
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"the checkpoint does not fit its config: {error}") from error
+    return model.eval().requires_grad_(False)
+
+
+def config_from_diffusers(config: Mapping[str, Any]) -> DiTConfig:
+    """``transformer/config.json`` of a DiTPipeline folder -> DiTConfig. Raises CheckpointError for other models."""
+    name = config.get("_class_name")
+    if name not in ("DiTTransformer2DModel", "Transformer2DModel"):
+        raise CheckpointError(f"transformer/config.json describes a {name}, not a DiTTransformer2DModel")
+    expected = {"norm_type": "ada_norm_zero", "activation_fn": "gelu-approximate", "attention_bias": True}
+    for key, value in expected.items():
+        if config.get(key) != value:
+            raise CheckpointError(f"transformer/config.json: {key} is {config.get(key)!r}, a DiT has {value!r}")
+    if config.get("num_embeds_ada_norm") is None:
+        raise CheckpointError("transformer/config.json: num_embeds_ada_norm is missing")
+    in_channels = config.get("in_channels", 4)
+    return DiTConfig(
+        hidden_size=config["num_attention_heads"] * config["attention_head_dim"],
+        depth=config["num_layers"],
+        num_heads=config["num_attention_heads"],
+        patch_size=config.get("patch_size", 2),
+        in_channels=in_channels,
+        out_channels=config.get("out_channels") or in_channels,
+        sample_size=config["sample_size"],
+        num_classes=config["num_embeds_ada_norm"],
+        block_norm_eps=config.get("norm_eps", 1e-5),
+        time_freq_shift=1,
+    )
+
+
+def without_unused_labels(config: DiTConfig, table: Tensor, used: int | None) -> tuple[DiTConfig, Tensor]:
+    """Drops the label rows from ``used`` on if all of them repeat the null row (training never touched them)."""
+    if used is None or not 0 < used < config.num_classes or not (table[used:] == table[-1]).all():
+        return config, table
+    return replace(config, num_classes=used), torch.cat([table[:used], table[-1:]])
+
+
+def dit_from_diffusers(config: DiTConfig, state: Mapping[str, Tensor], used_labels: int | None = None) -> DiT:
+    """Our DiT from the state dict of a ``DiTTransformer2DModel``; block 0's copy of the embedders is the one used."""
+    out: State = {}
+    emb = "transformer_blocks.0.norm1.emb"
+    _linear(out, "x_embedder", state, "pos_embed.proj")
+    _linear(out, "t_embedder.fc1", state, f"{emb}.timestep_embedder.linear_1")
+    _linear(out, "t_embedder.fc2", state, f"{emb}.timestep_embedder.linear_2")
+    for i in range(config.depth):
+        block, theirs = f"blocks.{i}", f"transformer_blocks.{i}"
+        for part in ("weight", "bias"):
+            qkv = [_take(state, f"{theirs}.attn1.to_{x}.{part}") for x in "qkv"]
+            out[f"{block}.attn.qkv.{part}"] = torch.cat(qkv)
+        _linear(out, f"{block}.attn.proj", state, f"{theirs}.attn1.to_out.0")
+        _linear(out, f"{block}.mlp.fc1", state, f"{theirs}.ff.net.0.proj")
+        _linear(out, f"{block}.mlp.fc2", state, f"{theirs}.ff.net.2")
+        _linear(out, f"{block}.adaLN", state, f"{theirs}.norm1.linear")
+    _linear(out, "final.adaLN", state, "proj_out_1")
+    _linear(out, "final.linear", state, "proj_out_2")
+    table = _take(state, f"{emb}.class_embedder.embedding_table.weight")
+    config, out["y_embedder.weight"] = without_unused_labels(config, table, used_labels)
+    return dit_from_state(config, out)
+
+
+def dit_to_diffusers(model: DiT, num_embeds: int) -> State:
+    """The inverse: the state dict of a ``DiTTransformer2DModel`` with ``num_embeds`` classes, unused ones null."""
+    ours = model.state_dict()
+    out: State = {}
+
+    def put(key: str, name: str) -> None:
+        out[f"{key}.weight"], out[f"{key}.bias"] = ours[f"{name}.weight"], ours[f"{name}.bias"]
+
+    table = ours["y_embedder.weight"]
+    table = torch.cat([table[:-1], table[-1:].expand(num_embeds + 2 - len(table), -1)])
+    put("pos_embed.proj", "x_embedder")
+    put("proj_out_1", "final.adaLN")
+    put("proj_out_2", "final.linear")
+    for i in range(model.config.depth):
+        block, theirs = f"blocks.{i}", f"transformer_blocks.{i}"
+        put(f"{theirs}.norm1.emb.timestep_embedder.linear_1", "t_embedder.fc1")
+        put(f"{theirs}.norm1.emb.timestep_embedder.linear_2", "t_embedder.fc2")
+        out[f"{theirs}.norm1.emb.class_embedder.embedding_table.weight"] = table
+        for part in ("weight", "bias"):
+            for x, rows in zip("qkv", ours[f"{block}.attn.qkv.{part}"].chunk(3), strict=True):
+                out[f"{theirs}.attn1.to_{x}.{part}"] = rows
+        put(f"{theirs}.attn1.to_out.0", f"{block}.attn.proj")
+        put(f"{theirs}.ff.net.0.proj", f"{block}.mlp.fc1")
+        put(f"{theirs}.ff.net.2", f"{block}.mlp.fc2")
+        put(f"{theirs}.norm1.linear", f"{block}.adaLN")
+    return out
+
+
+def dit_from_facebook(state: Mapping[str, Tensor]) -> DiT:
+    """Our DiT from facebookresearch/DiT's checkpoint; sizes are read off the tensors (heads: 72 wide in XL, else 64)."""
+    patch_weight = _take(state, "x_embedder.proj.weight")
+    hidden, in_channels, patch, _ = patch_weight.shape
+    positions = _take(state, "pos_embed")
+    depth = 1 + max((int(k.split(".")[1]) for k in state if k.startswith("blocks.")), default=-1)
+    grid = round(positions.shape[1] ** 0.5)
+    table = _take(state, "y_embedder.embedding_table.weight")
+    final = _take(state, "final_layer.linear.weight")
+    config = DiTConfig(
+        hidden_size=hidden,
+        depth=depth,
+        num_heads=hidden // (72 if hidden == 1152 else 64),
+        patch_size=patch,
+        in_channels=in_channels,
+        out_channels=final.shape[0] // patch**2,
+        sample_size=grid * patch,
+        num_classes=len(table) - 1,
+    )
+    out: State = {}
+    _linear(out, "x_embedder", state, "x_embedder.proj")
+    _linear(out, "t_embedder.fc1", state, "t_embedder.mlp.0")
+    _linear(out, "t_embedder.fc2", state, "t_embedder.mlp.2")
+    for i in range(depth):
+        for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"):
+            _linear(out, f"blocks.{i}.{name}", state, f"blocks.{i}.{name}")
+        _linear(out, f"blocks.{i}.adaLN", state, f"blocks.{i}.adaLN_modulation.1")
+    _linear(out, "final.adaLN", state, "final_layer.adaLN_modulation.1")
+    _linear(out, "final.linear", state, "final_layer.linear")
+    out["y_embedder.weight"] = table
+    return dit_from_state(config, out)
