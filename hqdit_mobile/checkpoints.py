@@ -129,7 +129,7 @@ def dit_to_diffusers(model: DiT, num_embeds: int) -> State:
 
 
 def dit_from_facebook(state: Mapping[str, Tensor]) -> DiT:
-    """Our DiT from facebookresearch/DiT's checkpoint; sizes are read off the tensors (heads: 72 wide in XL, else 64)."""
+    """Our DiT from a facebookresearch checkpoint; sizes are read off the tensors (XL heads are 72 wide, else 64)."""
     patch_weight = _take(state, "x_embedder.proj.weight")
     hidden, in_channels, patch, _ = patch_weight.shape
     positions = _take(state, "pos_embed")
