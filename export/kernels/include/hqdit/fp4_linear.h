@@ -12,7 +12,7 @@ enum class Activation : int32_t { kInt8 = 0, kFp4 = 1, kE2m1 = 2 };
 /// The weights of one linear layer in the stored layout of docs/fp4-linear.md. Nothing is owned.
 struct Fp4Weight {
   const uint8_t* codes;   ///< [ceil(N/16)][ceil(K/32)][16][16], two codes a byte
-  const uint8_t* tables;  ///< [ceil(N/16)][ceil(Kpad/group)][16], ids 0..28
+  const uint8_t* tables;  ///< [ceil(N/16)][ceil(K/group)][16], ids 0..28
   const float* scale;     ///< [N]
   const float* bias;      ///< [N] or nullptr
   const float* pre;       ///< [K] or nullptr: element-wise factor before the rotation
@@ -39,6 +39,13 @@ const char* fp4_linear_check(const Fp4Weight& weight, Activation activation, int
 /// nullptr if every table id is at most 28; else a static text. Call once at load.
 const char* fp4_tables_check(const Fp4Weight& weight);
 
+/// Bytes of the two stored tensors.
+struct StoredSize {
+  int64_t codes;
+  int64_t tables;
+};
+StoredSize fp4_stored_size(const Fp4Weight& weight);
+
 /// Bytes of scratch fp4_linear needs for `rows` tokens.
 size_t fp4_linear_workspace(const Fp4Weight& weight, int64_t rows, const ParallelFor& parallel);
 
@@ -54,5 +61,9 @@ const char* const* available_isas();
 
 /// For tests and benchmarks: use `name` from now on. False if this processor lacks it. Not safe during fp4_linear.
 bool use_isa(const char* name);
+
+/// Billions of int8 operations (two per multiply-add) per second that the instruction set in use can start on
+/// `parallel`, from registers alone. Takes about 0.2 s.
+double int8_peak_gops(const ParallelFor& parallel);
 
 }  // namespace hqdit

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scratch.h"
+
+#include <executorch/runtime/kernel/thread_parallel_interface.h>
+
+#include <algorithm>
+#include <new>
+
+namespace hqdit {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+struct Scratch {
+  void* memory = nullptr;
+  size_t bytes = 0;
+
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() { operator delete(memory, kAlignment); }
+};
+
+}  // namespace
+
+void* thread_scratch(size_t bytes) {
+  thread_local Scratch scratch;
+  if (bytes > scratch.bytes) {
+    operator delete(scratch.memory, kAlignment);
+    scratch.memory = operator new(bytes, kAlignment, std::nothrow);
+    scratch.bytes = scratch.memory ? bytes : 0;
+  }
+  return scratch.memory;
+}
+
+ParallelFor thread_pool(int64_t threads) {
+  const int64_t available = executorch::extension::get_thread_count();
+  const int64_t used = std::max<int64_t>(1, std::min(threads, available));
+  if (used == 1) return serial();
+  const auto run = [](void*, int64_t count, void (*fn)(void*, int64_t, int64_t), void* arg) {
+    const auto part = [&](int64_t begin, int64_t end) { fn(arg, begin, end); };
+    // It fails only for a negative range or grain.
+    static_cast<void>(executorch::extension::parallel_for(0, count, 1, part));
+  };
+  return {run, nullptr, static_cast<int32_t>(used)};
+}
+
+}  // namespace hqdit

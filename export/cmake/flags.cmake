@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# Language, warnings and floating-point rules of all our C++: link hqdit_flags.
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+
+option(HQDIT_WERROR "Warnings are errors" ON)
+set(HQDIT_SANITIZE "" CACHE STRING "Sanitizers for all our code, for example address,undefined")
+
+# The same bits on every processor: no fused multiply-add that the source does not ask for.
+add_library(hqdit_flags INTERFACE)
+target_compile_options(hqdit_flags INTERFACE -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+                                             $<$<BOOL:${HQDIT_WERROR}>:-Werror>)
+if(HQDIT_SANITIZE)
+  target_compile_options(hqdit_flags INTERFACE -fsanitize=${HQDIT_SANITIZE} -fno-sanitize-recover=all -g)
+  target_link_options(hqdit_flags INTERFACE -fsanitize=${HQDIT_SANITIZE})
+endif()

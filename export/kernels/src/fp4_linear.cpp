@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Splits one call into units of work: tokens for steps 1 and 2, panels of output channels for steps 3 and 4.
+#include "hqdit/fp4_linear.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "backend.h"
+#include "lattice.h"
+
+namespace hqdit {
+namespace {
+
+constexpr int64_t kTokensPerUnit = 8;
+// Fewer tokens than this per panel would not pay for decoding the panel once more.
+constexpr int64_t kTokensPerSplit = 128;
+// Multiply-adds below which waking a thread costs more than it saves.
+constexpr double kWorkPerThread = 1 << 19;
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr size_t aligned(int64_t bytes) { return static_cast<size_t>(ceil_div(bytes, 64) * 64); }
+
+int64_t slots_for(const Fp4Weight& weight, int64_t rows, const ParallelFor& parallel) {
+  const double work = static_cast<double>(rows) * static_cast<double>(weight.n) * static_cast<double>(weight.k);
+  if (work < 2 * kWorkPerThread) return 1;
+  return std::max<int64_t>(1, static_cast<int64_t>(std::min<double>(parallel.threads, work / kWorkPerThread)));
+}
+
+struct Layout {
+  int64_t k_padded;
+  int64_t left_stride;
+  int64_t panel_channels;
+  size_t scratch;  // bytes per slot, steps 1 and 2
+  size_t panel;    // bytes per slot, steps 3 and 4
+  size_t left, scale, offset, slots, total;
+};
+
+Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
+  const Backend& isa = backend();
+  Layout l{};
+  l.k_padded = padded_inputs(weight.k);
+  l.left_stride = l.k_padded * isa.row_pack * isa.operand_bytes;
+  // Rows a multiple of 512 bytes apart would fall into the same few cache sets.
+  if (l.left_stride % 512 == 0) l.left_stride += 64;
+  l.panel_channels = 16 * isa.panel_blocks;
+  const size_t padded_channels = aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
+  l.panel = aligned(l.panel_channels * l.k_padded * isa.operand_bytes) + padded_channels;
+  l.scratch = aligned(3 * l.k_padded * static_cast<int64_t>(sizeof(float)));
+  l.left = 0;
+  l.scale = l.left + aligned(ceil_div(rows, isa.row_pack) * l.left_stride);
+  l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
+  l.slots = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
+  l.total = l.slots + static_cast<size_t>(slots) * std::max(l.panel, l.scratch);
+  return l;
+}
+
+/// Every slot takes the next unit until none is left, so that slow cores get fewer of them.
+template <class Work>
+void for_each_unit(const ParallelFor& parallel, int64_t slots, int64_t units, const Work& work) {
+  struct Shared {
+    const Work& work;
+    int64_t units;
+    std::atomic<int64_t> next;
+  } shared{work, units, {0}};
+  const auto run = [](void* arg, int64_t begin, int64_t end) {
+    Shared& s = *static_cast<Shared*>(arg);
+    for (int64_t slot = begin; slot < end; ++slot) {
+      for (int64_t unit = s.next.fetch_add(1); unit < s.units; unit = s.next.fetch_add(1)) s.work(unit, slot);
+    }
+  };
+  slots = std::min(slots, units);
+  if (slots == 1) {
+    run(&shared, 0, 1);
+  } else {
+    parallel.run(parallel.context, slots, run, &shared);
+  }
+}
+
+/// scale and bias of channels [first, first + count) with the padding that whole tiles need.
+void copy_channels(const Fp4Weight& weight, int64_t first, int64_t count, int64_t padded, float* scale, float* bias) {
+  for (int64_t i = 0; i < padded; ++i) {
+    scale[i] = i < count ? weight.scale[first + i] : 0.0f;
+    bias[i] = i < count && weight.bias ? weight.bias[first + i] : -0.0f;
+  }
+}
+
+struct Call {
+  const Fp4Weight& weight;
+  const Backend& isa;
+  const Layout& l;
+  Left left;
+  int64_t rows;
+  float* out;
+  uint8_t* slots;
+
+  void prepare(const TokenStep& step, const float* x, int64_t unit, int64_t slot) const {
+    float* scratch = reinterpret_cast<float*>(slots + static_cast<size_t>(slot) * l.scratch);
+    const int64_t end = std::min(rows, (unit + 1) * kTokensPerUnit);
+    for (int64_t row = unit * kTokensPerUnit; row < end; ++row) {
+      isa.prepare(step, x + row * weight.k, row, left, scratch);
+    }
+  }
+
+  Tile tile_at(int64_t row, int64_t channel, int64_t channels, const float* scale, const float* bias) const {
+    Tile tile{};
+    tile.left = left.data + row / isa.row_pack * l.left_stride;
+    tile.left_stride = l.left_stride;
+    tile.token_scale = left.scale + row;
+    tile.offset = left.offset + row;
+    tile.k_padded = l.k_padded;
+    tile.scale = scale;
+    tile.bias = bias;
+    tile.out = out + row * weight.n + channel;
+    tile.out_stride = weight.n;
+    tile.channels = channels;
+    tile.blocks = static_cast<int>(ceil_div(channels, 16));
+    return tile;
+  }
+
+  void panel(int64_t index, int64_t first_row, int64_t last_row, int64_t slot) const {
+    const int64_t channel = index * l.panel_channels;
+    const int64_t channels = std::min(l.panel_channels, weight.n - channel);
+    uint8_t* memory = slots + static_cast<size_t>(slot) * l.panel;
+    float* scale = reinterpret_cast<float*>(memory);
+    float* bias = scale + l.panel_channels;
+    copy_channels(weight, channel, channels, l.panel_channels, scale, bias);
+    uint8_t* decoded = memory + aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
+    isa.unpack(weight, channel / 16, static_cast<int>(ceil_div(channels, 16)), decoded);
+    for (int64_t row = first_row; row < last_row; row += isa.tile_rows) {
+      Tile tile = tile_at(row, channel, channels, scale, bias);
+      tile.panel = decoded;
+      tile.rows = static_cast<int>(std::min<int64_t>(isa.tile_rows, last_row - row));
+      isa.tile(tile);
+    }
+  }
+
+  void gemv(int64_t block) const {
+    float scale[16];
+    float bias[16];
+    const int64_t channels = std::min<int64_t>(16, weight.n - 16 * block);
+    copy_channels(weight, 16 * block, channels, 16, scale, bias);
+    Tile tile = tile_at(0, 16 * block, channels, scale, bias);
+    tile.rows = static_cast<int>(rows);
+    isa.gemv(weight, block, tile);
+  }
+};
+
+}  // namespace
+
+size_t fp4_linear_workspace(const Fp4Weight& weight, int64_t rows, const ParallelFor& parallel) {
+  return layout(weight, rows, slots_for(weight, rows, parallel)).total;
+}
+
+void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activation activation, int64_t activation_group,
+                float* out, void* workspace, const ParallelFor& parallel) {
+  if (rows < 1) return;
+  const Backend& isa = backend();
+  const int64_t slots = slots_for(weight, rows, parallel);
+  const Layout l = layout(weight, rows, slots);
+  uint8_t* memory = static_cast<uint8_t*>(workspace);
+  const Left left{memory + l.left, l.left_stride, reinterpret_cast<float*>(memory + l.scale),
+                  reinterpret_cast<int32_t*>(memory + l.offset)};
+  const Call call{weight, isa, l, left, rows, out, memory + l.slots};
+
+  const TokenStep step{weight.pre, weight.k,
+                       l.k_padded, factor_rotation(weight.rotation),
+                       activation, std::min(activation_group, l.k_padded)};
+  for_each_unit(parallel, slots, ceil_div(rows, kTokensPerUnit),
+                [&](int64_t unit, int64_t slot) { call.prepare(step, x, unit, slot); });
+
+  if (rows <= isa.gemv_rows) {
+    for_each_unit(parallel, slots, channel_blocks(weight.n), [&](int64_t block, int64_t) { call.gemv(block); });
+    return;
+  }
+  const int64_t panels = ceil_div(weight.n, l.panel_channels);
+  int64_t splits = 1;
+  while (slots > 1 && panels * splits < 2 * slots && rows / (2 * splits) >= kTokensPerSplit) splits *= 2;
+  const int64_t rows_per_split = ceil_div(ceil_div(rows, splits), isa.tile_rows) * isa.tile_rows;
+  for_each_unit(parallel, slots, panels * splits, [&](int64_t unit, int64_t slot) {
+    const int64_t first = unit % splits * rows_per_split;
+    call.panel(unit / splits, first, std::min(rows, first + rows_per_split), slot);
+  });
+}
+
+}  // namespace hqdit
