@@ -5,6 +5,7 @@
 #include <executorch/runtime/kernel/kernel_includes.h>
 
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <mutex>
 #include <optional>
@@ -123,7 +124,9 @@ void hqdit_register_ops(void) {
   static std::once_flag once;
   std::call_once(once, [] {
     // Registering a name twice ends the process.
-    if (executorch::runtime::registry_has_op_function(kName)) return;
+    for (const auto& kernel : executorch::runtime::get_registered_kernels()) {
+      if (std::strcmp(kernel.name_, kName) == 0) return;
+    }
     static_cast<void>(executorch::runtime::register_kernel(
         executorch::extension::make_boxed_kernel(kName, EXECUTORCH_FN(fp4_linear_out, kName))));
   });
