@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bundle's README.md: what it is, what was measured on it, how to run it, under which licence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hqdit_mobile.export.parity import ParityReport
+from hqdit_mobile.export.quality import Quality
+
+RUN = {
+    "desktop": "",
+    "android": "Open this folder in the demo app (android_demo), or load it with `hqdit_open` of hqdit.h. ",
+    "ios": "Load this folder with `hqdit_open` of hqdit.h. ",
+}
+
+
+def model_card(manifest: dict[str, Any], parity: ParityReport, quality: Quality, source_card: str) -> str:
+    quantization, memory = manifest["quantization"], manifest["memory"]
+    weights, original = memory["weights_bytes"], quantization["float32_bytes"]
+    channels, height, width = manifest["model"]["image_shape"]
+    rows = [
+        ("source model", f"{manifest['source']['model']} ({manifest['source']['licence']})"),
+        ("precision", f"{quantization['precision']}, {quantization['bits_per_weight']} bits per quantized weight"),
+        ("files", f"{weights / 1e6:.1f} MB, {weights / original:.3f} of the float32 weights ({original / 1e6:.1f} MB)"),
+        ("memory", f"{memory['peak_bytes'] / 1e6:.0f} MB at most while drawing, measured on the exporting machine"),
+        ("image", f"{width} x {height}, {channels} channels"),
+        ("noise prediction", f"{quality.mean_eps_snr_db:.1f} dB SNR to the float model, mean over timesteps"),
+        ("images", f"{quality.mean_psnr_db:.1f} dB PSNR to the float model, same seed, {len(quality.images)} images"),
+    ]
+    stages = [
+        f"| {stage} | {sum(c.stage == stage for c in parity.checks)} | {parity.worst(stage).name} | "
+        f"{parity.worst(stage).value:.1f} {parity.worst(stage).unit} | {parity.worst(stage).threshold:g} |"
+        for stage in ("linear", "block", "step", "image")
+    ]
+    sample = f'On a desktop: `hqdit sample FOLDER --label "{quality.labels[0]}" --seed 7 -o picture.png`.'
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return (
+        f"# {manifest['name']} for {manifest['target']}\n\n"
+        f"Made by hqdit-mobile {manifest['tools']['hqdit-mobile']}. {RUN[manifest['target']]}{sample}\n\n"
+        f"![float model above, this bundle below](preview.png)\n\n"
+        f"| | |\n|---|---|\n{table}\n\n"
+        f"## Parity with the quantized torch model ({parity.runtime})\n\n"
+        f"| stage | checks | worst | value | needed |\n|---|---|---|---|---|\n" + "\n".join(stages) + "\n\n"
+        "parity.json has every check, report.html the pictures and plots.\n\n"
+        f"## The source model\n\n{_nested(source_card) or 'See the source.'}\n"
+    )
+
+
+def _nested(card: str) -> str:
+    """The source's card with its headings one level down."""
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in card.splitlines())

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job: load a model, quantize it, lower it, check it, and write a bundle."""
+
+from __future__ import annotations
+
+import copy
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import hqdit_mobile.export.bundle as bundles
+import torch
+from hqdit_mobile.config import HQDiTConfig
+from hqdit_mobile.export.card import model_card
+from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, ImageDecoder, example_inputs
+from hqdit_mobile.export.lower_executorch import Lowered, lower
+from hqdit_mobile.export.memory import measure_peak_bytes
+from hqdit_mobile.export.parity import ParityReport, check_bundle, initial_noise
+from hqdit_mobile.export.preview import fit_preview
+from hqdit_mobile.export.quality import compare_with_float
+from hqdit_mobile.export.report import write_report
+from hqdit_mobile.quantize import QuantizationReport, quantize_
+from PIL import Image
+from torch import Tensor, nn
+
+from hqdit_mobile.dit import DiT
+from hqdit_mobile.models import LoadedModel, load_model
+from hqdit_mobile.sampling import Guidance, sample_latents
+
+TARGETS = ("android", "ios", "desktop")
+METHODS = {"guided": "denoise_guided", "unguided": "denoise", "decode": "decode"}
+PREVIEW_IMAGES = 12
+PREVIEW_STEPS = 10
+TOOLS = ("hqdit-mobile", "torch", "executorch", "numpy")
+
+
+class ParityError(RuntimeError):
+    """The exported programs do not compute what the quantized model computes."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What ``hqdit-export`` was asked for; ``steps`` and ``guidance_scale`` become the bundle's defaults."""
+
+    model: str
+    output: Path
+    target: str = "android"
+    vae: str | None = None
+    config: HQDiTConfig = HQDiTConfig()
+    steps: int = 20
+    guidance_scale: float = 4.0
+    force: bool = False
+
+
+Stage = Callable[[str], None]
+
+
+def export_bundle(options: ExportOptions, stage: Stage = lambda _: None) -> Path:
+    """Exports ``options.model`` to the folder ``options.output`` and returns it.
+
+    ``stage`` is told the name of each stage as it begins. Raises ParityError, BundleError or what the loader raises;
+    then nothing is left at the output path.
+    """
+    if options.target not in TARGETS:
+        raise ValueError(f"target {options.target!r} is not one of {', '.join(TARGETS)}")
+    bundles.check_output(options.output, options.force)
+    started = time.perf_counter()
+    stage("Load the model")
+    model = load_model(options.model, options.vae)
+    drop_learned_sigma_(model.dit)
+    float_dit = copy.deepcopy(model.dit)
+    stage("Calibrate and quantize")
+    quantized = quantize_(
+        model.dit, options.config, scheduler=model.scheduler, guidance_channels=model.guidance_channels
+    )
+    stage("Lower to ExecuTorch")
+    transformer, decoder = lower_model(model)
+    with bundles.staged_folder(options.output, options.force) as folder:
+        (folder / "transformer.pte").write_bytes(transformer.data)
+        (folder / "vae_decoder.pte").write_bytes(decoder.data)
+        stage("Measure memory and fit the preview")
+        manifest = build_manifest(options, model, quantized, folder, transformer.arena_bytes + decoder.arena_bytes)
+        bundles.write_json(folder / bundles.MANIFEST, manifest)
+        manifest["memory"]["peak_bytes"] = measure_peak_bytes(folder)
+        bundles.write_json(folder / bundles.MANIFEST, manifest)
+        stage("Check parity with torch")
+        guidance = Guidance(options.guidance_scale, model.guidance_channels)
+        parity = check_bundle(folder, model, preview_labels(model, 1)[0], 0, options.steps, guidance)
+        bundles.write_json(folder / "parity.json", parity.to_json())
+        require_parity(parity)
+        stage("Compare with the float model")
+        quality = compare_with_float(
+            folder, model, float_dit, preview_labels(model, PREVIEW_IMAGES), options.steps, guidance
+        )
+        Image.fromarray(quality.grid()).save(folder / "preview.png")
+        write_report(folder / "report.html", manifest, quantized, parity, quality)
+        (folder / "README.md").write_text(model_card(manifest, parity, quality, model.model_card))
+        manifest["export_seconds"] = round(time.perf_counter() - started, 1)
+        bundles.write_json(folder / bundles.MANIFEST, manifest)
+    return options.output
+
+
+def drop_learned_sigma_(dit: DiT) -> None:
+    """Removes the rows of the final layer that predict the variance: no sampler here uses them."""
+    config = dit.config
+    if config.out_channels == config.in_channels:
+        return
+    linear, keep = dit.final.linear, config.in_channels
+    noise = nn.Linear(linear.in_features, config.patch_size**2 * keep)
+    with torch.no_grad():
+        for name, parameter in noise.named_parameters():
+            rows = getattr(linear, name).unflatten(0, (-1, config.out_channels))[:, :keep]
+            parameter.copy_(rows.flatten(0, 1))
+    dit.final.linear = noise.requires_grad_(False)
+
+
+def lower_model(model: LoadedModel) -> tuple[Lowered, Lowered]:
+    """The transformer program (both denoising methods, one copy of the weights) and the decoder program."""
+    inputs = example_inputs(model.dit)
+    transformer = lower(
+        {
+            METHODS["guided"]: (GuidedDenoiser(model.dit), inputs),
+            METHODS["unguided"]: (Denoiser(model.dit), inputs),
+        }
+    )
+    decoder = lower({METHODS["decode"]: (ImageDecoder(model.vae), (torch.zeros_like(inputs[0]),))})
+    return transformer, decoder
+
+
+def build_manifest(
+    options: ExportOptions, model: LoadedModel, quantized: QuantizationReport, folder: Path, arena_bytes: int
+) -> dict[str, Any]:
+    size = model.image_size
+    described = {name: bundles.describe_file(folder, f"{name}.pte") for name in ("transformer", "vae_decoder")}
+    float_bytes = quantized.float_bytes + sum(p.numel() * 4 for p in model.vae.parameters())
+    return {
+        "schema_version": bundles.SCHEMA_VERSION,
+        "name": model.name,
+        "target": options.target,
+        "runtime": "executorch",
+        "source": {"model": model.source, "licence": model.licence},
+        "model": {
+            "latent_shape": list(model.latent_shape),
+            "image_shape": [3, size, size],
+            "num_classes": model.dit.config.num_classes,
+            "null_label": model.dit.null_label,
+            "vae_scaling_factor": model.vae.scaling_factor,
+        },
+        "quantization": {
+            **asdict(options.config),
+            "bits_per_weight": round(quantized.bits_per_weight, 3),
+            "float32_bytes": float_bytes,
+        },
+        "files": described,
+        "methods": METHODS,
+        "scheduler": asdict(model.scheduler),
+        "defaults": {
+            "scheduler": "ddim",
+            "steps": options.steps,
+            "guidance_scale": options.guidance_scale,
+            "guidance_interval": [0.0, 1.0],
+        },
+        "guidance": {"channels": model.guidance_channels},
+        "preview": fit_preview(model, clean_latents(model, options)),
+        "memory": {
+            "weights_bytes": sum(entry["bytes"] for entry in described.values()),
+            "arena_bytes": arena_bytes,
+            "peak_bytes": 0,
+        },
+        "labels": model.labels,
+        "tools": {tool: version(tool) for tool in TOOLS} | {"python": platform.python_version()},
+    }
+
+
+def preview_labels(model: LoadedModel, count: int) -> list[int]:
+    """``count`` classes for pictures in reports: the model's own choice, or spread over all classes."""
+    chosen = [model.labels.index(name) for name in model.defaults.get("preview_labels", [])]
+    classes = model.dit.config.num_classes
+    chosen = chosen or [i * classes // min(PREVIEW_IMAGES, classes) for i in range(min(PREVIEW_IMAGES, classes))]
+    return chosen[:count]
+
+
+def clean_latents(model: LoadedModel, options: ExportOptions) -> Tensor:
+    """Latents [B, C, S, S] of finished images, drawn by the quantized torch model."""
+    labels = preview_labels(model, PREVIEW_IMAGES)
+    noise = torch.cat([initial_noise(model, seed) for seed in range(len(labels))])
+    guidance = Guidance(options.guidance_scale, model.guidance_channels)
+    return sample_latents(model.dit, model.scheduler, noise, torch.tensor(labels), PREVIEW_STEPS, guidance)
+
+
+def require_parity(parity: ParityReport) -> None:
+    failed = [check for check in parity.checks if not check.passed]
+    if failed:
+        lines = [f"  {c.stage} {c.name}: {c.value:.1f} {c.unit}, at least {c.threshold:g} needed" for c in failed]
+        raise ParityError("the exported programs do not match the quantized model:\n" + "\n".join(lines))

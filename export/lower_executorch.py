@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""torch.export -> ExecuTorch: hqdit operators stay operators, XNNPACK takes the rest, all shapes are static."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+Methods = Mapping[str, tuple[nn.Module, tuple[Tensor, ...]]]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A serialized program. ``arena_bytes`` is the largest planned activation memory of its methods."""
+
+    data: bytes
+    arena_bytes: int
+    operators: dict[str, int] = field(default_factory=dict)
+    """How often each operator is left outside delegates, over all methods."""
+
+
+def lower(methods: Methods) -> Lowered:
+    """Lowers ``{method name: (module, example inputs)}`` to one .pte; methods share their constants.
+
+    Raises RuntimeError naming the operator if one has no .out variant (see hqdit_mobile/fp4_linear.py for ours).
+    """
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        programs = {name: torch.export.export(module, inputs) for name, (module, inputs) in methods.items()}
+        edge = to_edge_transform_and_lower(
+            programs,
+            partitioner=[XnnpackPartitioner()],
+            # The hqdit operators are not core ATen, which is what the validity check asks for.
+            compile_config=EdgeCompileConfig(_check_ir_validity=False),
+        )
+        operators: Counter[str] = Counter()
+        for name in methods:
+            for node in edge.exported_program(name).graph_module.graph.nodes:
+                if node.op == "call_function":
+                    operators[_operator_name(node.target)] += 1
+        program = edge.to_executorch()
+    plans = program.executorch_program.execution_plan
+    arena = max(sum(plan.non_const_buffer_sizes) for plan in plans)
+    return Lowered(bytes(program.buffer), arena, dict(operators))
+
+
+def _operator_name(target: object) -> str:
+    schema = getattr(target, "_schema", None)
+    return schema.name if schema is not None else getattr(target, "__name__", str(target))

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the memory that a bundle needs: ``python -m hqdit_mobile.export.memory BUNDLE`` prints bytes.
+
+A process of its own, because peak resident memory cannot be reset and the exporting process is far larger.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+
+def measure_peak_bytes(bundle: Path) -> int:
+    """Growth of peak resident memory while a fresh process opens ``bundle`` and draws one image in two steps."""
+    command = [sys.executable, "-m", "hqdit_mobile.export.memory", str(bundle)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"the engine could not draw from {bundle}:\n{result.stderr.strip()}")
+    return int(result.stdout)
+
+
+def _peak_resident() -> int:
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def main() -> None:
+    from hqdit_mobile.engine import Pipeline
+
+    before = _peak_resident()
+    with Pipeline(Path(sys.argv[1])) as pipeline:
+        pipeline.generate(0, seed=0, steps=2)
+    print(_peak_resident() - before)
+
+
+if __name__ == "__main__":
+    main()

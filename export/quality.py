@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What quantization did to the pictures: the bundle's images and noise predictions against the float model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hqdit_mobile.engine import Pipeline
+from hqdit_mobile.export.parity import initial_noise, to_rgb
+from hqdit_mobile.metrics import psnr_db, snr_db
+
+from hqdit_mobile.dit import DiT
+from hqdit_mobile.models import LoadedModel
+from hqdit_mobile.sampling import Guidance, guided_noise, trajectory
+
+NOISE_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Quality:
+    """``eps_snr_db`` maps a timestep to the SNR of the guided noise prediction at the float model's latents."""
+
+    labels: list[str]
+    float_images: list[np.ndarray]
+    images: list[np.ndarray]
+    eps_snr_db: dict[int, float]
+
+    @property
+    def mean_eps_snr_db(self) -> float:
+        return float(np.mean(list(self.eps_snr_db.values())))
+
+    @property
+    def mean_psnr_db(self) -> float:
+        return float(np.mean([psnr_db(a, b) for a, b in zip(self.float_images, self.images, strict=True)]))
+
+    def grid(self) -> np.ndarray:
+        """Float images above, the bundle's below: one column a label."""
+        return np.concatenate([np.concatenate(row, axis=1) for row in (self.float_images, self.images)], axis=0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "images": len(self.images),
+            "psnr_to_float_db": round(self.mean_psnr_db, 2),
+            "eps_snr_db": {str(t): round(v, 2) for t, v in self.eps_snr_db.items()},
+            "mean_eps_snr_db": round(self.mean_eps_snr_db, 2),
+        }
+
+
+def compare_with_float(
+    bundle: Path, model: LoadedModel, float_dit: DiT, labels: list[int], steps: int, guidance: Guidance
+) -> Quality:
+    """Draws one image per label (seed = position) with the float torch model and with the bundle's engine."""
+    noise = torch.cat([initial_noise(model, seed) for seed in range(len(labels))])
+    classes = torch.tensor(labels)
+    few = slice(0, NOISE_IMAGES)
+    snr: dict[int, float] = {}
+    for t, latents, expected in trajectory(float_dit, model.scheduler, noise, classes, steps, guidance):
+        if t < 0:
+            break
+        with torch.no_grad():
+            got = guided_noise(model.dit, latents[few], t, classes[few], guidance.scale, guidance.channels)
+        snr[t] = snr_db(expected[few], got)
+    float_images = list(to_rgb(model.decode(latents)))
+    with Pipeline(bundle) as pipeline:
+        images = [
+            pipeline.generate(label, seed=seed, steps=steps, guidance_scale=guidance.scale)
+            for seed, label in enumerate(labels)
+        ]
+    return Quality([model.labels[i] for i in labels], float_images, images, snr)

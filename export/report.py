@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""report.html: one self-contained page with the pictures, the error per layer and per timestep, and the parity table."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hqdit_mobile.export.parity import ParityReport
+from hqdit_mobile.export.quality import Quality
+from hqdit_mobile.quantize import QuantizationReport
+from PIL import Image
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; } td, th { padding: .2rem .8rem; text-align: left; border-bottom: 1px solid #ddd; }
+img { max-width: 100%; } .fail { color: #b00; font-weight: bold; } figure { margin: 1rem 0; }
+"""
+
+
+def write_report(
+    path: Path, manifest: dict[str, Any], quantized: QuantizationReport, parity: ParityReport, quality: Quality
+) -> None:
+    title = f"{manifest['name']}, {manifest['quantization']['precision']}"
+    sections = [
+        f"<h1>{html.escape(title)}</h1>",
+        _figure(
+            _png(quality.grid()), "Same seeds: the float model above, this bundle below. " + ", ".join(quality.labels)
+        ),
+        _figure(_plot_timesteps(quality), "Noise prediction against the float model, by timestep."),
+        _figure(_plot_layers(quantized), "Output of each quantized layer against its float twin, on calibration data."),
+        "<h2>Parity with torch</h2>",
+        _parity_table(parity),
+    ]
+    path.write_text(
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
+        f"<style>{STYLE}</style>{''.join(sections)}</html>\n"
+    )
+
+
+def _figure(png: bytes, caption: str) -> str:
+    data = base64.b64encode(png).decode()
+    text = html.escape(caption)
+    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+
+
+def _png(image: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _axes(width: float, height: float) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(alpha=0.3)
+    axes.set_ylabel("SNR (dB)")
+    return figure, axes
+
+
+def _render(figure: Any) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110)
+    return stream.getvalue()
+
+
+def _plot_timesteps(quality: Quality) -> bytes:
+    figure, axes = _axes(9, 3)
+    axes.plot(list(quality.eps_snr_db), list(quality.eps_snr_db.values()), marker="o")
+    axes.set_xlabel("timestep (noise on the left)")
+    axes.invert_xaxis()
+    return _render(figure)
+
+
+def _plot_layers(quantized: QuantizationReport) -> bytes:
+    figure, axes = _axes(11, 3.5)
+    names = [layer.name for layer in quantized.layers]
+    axes.bar(range(len(names)), [layer.snr_db for layer in quantized.layers])
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
+    return _render(figure)
+
+
+def _parity_table(parity: ParityReport) -> str:
+    rows = "".join(
+        f"<tr{'' if c.passed else ' class=fail'}><td>{c.stage}<td>{html.escape(c.name)}<td>{c.value:.1f} {c.unit}"
+        f"<td>{c.threshold:g}<td>{c.max_error:.2e}<td>{c.mean_error:.2e}"
+        for c in parity.checks
+    )
+    return f"<table><tr><th>stage<th>what<th>value<th>needed<th>max error<th>mean error{rows}</table>"

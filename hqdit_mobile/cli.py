@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands ``hqdit-export`` and ``hqdit``. Imports of torch wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
+
+
+@click.command(context_settings=CONTEXT)
+@click.option("-m", "--model", default="builtin:emoji-dit", help="builtin:emoji-dit, a DiTPipeline folder, a Hugging Face "
+              "id or a facebookresearch DiT-*.pt.")  # fmt: skip
+@click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")
+@click.option("--target", type=click.Choice(["android", "ios", "desktop"]), default="android")
+@click.option("-o", "--output-dir", type=click.Path(path_type=Path), help="Default: MODEL-TARGET in this folder.")
+@click.option("--precision", type=click.Choice(["w4a8", "w4a4"]), default="w4a8",
+              help="FP4 weights with INT8 or FP4 activations.")  # fmt: skip
+@click.option("--num-calibration-samples", type=click.IntRange(1), help="Images in the calibration runs.")
+@click.option("--seed", type=int, default=0, help="Of calibration and rotation.")
+@click.option("--steps", type=click.IntRange(1, 1000), default=20, help="Default sampling steps of the bundle.")
+@click.option("--guidance-scale", type=click.FloatRange(1.0), default=4.0, help="Default guidance of the bundle.")
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+def export(model: str, vae: str | None, target: str, output_dir: Path | None, force: bool, **settings: Any) -> None:
+    """Quantize a Diffusion Transformer to 4-bit floating point and write a bundle for a phone."""
+    from hqdit_mobile.commands.export import run_export
+
+    name = Path(model.removeprefix("builtin:").rstrip("/")).stem
+    output = output_dir or Path(f"{name}-{target}")
+    sys.exit(run_export(model=model, vae=vae, target=target, output=output, force=force, **settings))
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(package_name="hqdit-mobile")
+def main() -> None:
+    """Draw with exported bundles and look into them."""
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--label", required=True, help='Class name, such as "heart fluent-emoji", or number.')
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0)
+@click.option("--steps", type=click.IntRange(1, 1000), help="Default: the bundle's.")
+@click.option("--guidance-scale", type=click.FloatRange(0.0), help="Default: the bundle's.")
+@click.option("--scheduler", type=click.Choice(["ddim", "dpm-solver++"]), help="Default: the bundle's.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="0: one per core.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default="sample.png")
+def sample(bundle: Path, label: str, seed: int, output: Path, **settings: Any) -> None:
+    """Draw one image with the engine that runs on the phone."""
+    from hqdit_mobile.commands.sample import run_sample
+
+    sys.exit(run_sample(bundle, label, seed, output, **settings))
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--labels", is_flag=True, help="List the class names too.")
+def info(bundle: Path, labels: bool) -> None:
+    """Show what a bundle is and needs."""
+    from hqdit_mobile.commands.info import run_info
+
+    sys.exit(run_info(bundle, labels))

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``hqdit-export``: prints the plan, follows the stages, ends with a table of the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hqdit_mobile.config import HQDiTConfig
+from hqdit_mobile.progress import Stages
+
+
+def run_export(
+    model: str,
+    vae: str | None,
+    target: str,
+    output: Path,
+    precision: str,
+    num_calibration_samples: int | None,
+    seed: int,
+    steps: int,
+    guidance_scale: float,
+    force: bool,
+) -> int:
+    """Returns the exit code: 0, 1 when parity fails, 2 when the input is at fault, 130 after Ctrl-C."""
+    console = Console(stderr=True)
+    from hqdit_mobile.export.bundle import read_manifest
+    from hqdit_mobile.export.export_model import ExportOptions, ParityError, export_bundle
+
+    try:
+        samples = {} if num_calibration_samples is None else {"calibration_samples": num_calibration_samples}
+        config = HQDiTConfig(precision=precision, seed=seed, **samples)
+        options = ExportOptions(model, output, target, vae, config, steps, guidance_scale, force)
+        console.print(_plan(options))
+        with Stages(console) as stages:
+            export_bundle(options, stages.begin)
+    except ParityError as error:
+        console.print(f"[red]Parity failed:[/] {error}", highlight=False)
+        return 1
+    except (ValueError, OSError) as error:
+        console.print(f"[red]Error:[/] {error}", highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print("Stopped; nothing was written.")
+        return 130
+    console.print(_files(output, read_manifest(output)))
+    return 0
+
+
+def _plan(options) -> Table:
+    config = options.config
+    table = Table(show_header=False, box=None, title="Plan", title_justify="left")
+    for name, value in (
+        ("model", options.model),
+        ("target", f"{options.target}, ExecuTorch"),
+        ("precision", f"{config.precision}: FP4 weights, group {config.group}, Hadamard {config.rotation}"),
+        (
+            "calibration",
+            f"{config.calibration_samples} images x {config.calibration_steps} DDIM steps, seed {config.seed}",
+        ),
+        ("output", str(options.output)),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def _files(output: Path, manifest: dict) -> Table:
+    table = Table(title=str(output), title_justify="left")
+    table.add_column("file")
+    table.add_column("bytes", justify="right")
+    for path in sorted(output.iterdir()):
+        table.add_row(path.name, f"{path.stat().st_size:,}")
+    original = manifest["quantization"]["float32_bytes"]
+    weights = manifest["memory"]["weights_bytes"]
+    table.caption = f"model files: {weights / original:.3f} of the float32 weights they replace"
+    return table
