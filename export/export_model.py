@@ -7,7 +7,7 @@ import copy
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class ExportOptions:
     output: Path
     target: str = "android"
     vae: str | None = None
-    config: HQDiTConfig = HQDiTConfig()
+    config: HQDiTConfig = field(default_factory=HQDiTConfig)
     steps: int = 20
     guidance_scale: float = 4.0
     force: bool = False
@@ -74,9 +74,7 @@ def export_bundle(options: ExportOptions, stage: Stage = lambda _: None) -> Path
     drop_learned_sigma_(model.dit)
     float_dit = copy.deepcopy(model.dit)
     stage("Calibrate and quantize")
-    quantized = quantize_(
-        model.dit, options.config, scheduler=model.scheduler, guidance_channels=model.guidance_channels
-    )
+    quantized = quantize_(model.dit, options.config, model.scheduler, model.guidance_channels)
     stage("Lower to ExecuTorch")
     transformer, decoder = lower_model(model)
     with bundles.staged_folder(options.output, options.force) as folder:
@@ -89,13 +87,12 @@ def export_bundle(options: ExportOptions, stage: Stage = lambda _: None) -> Path
         bundles.write_json(folder / bundles.MANIFEST, manifest)
         stage("Check parity with torch")
         guidance = Guidance(options.guidance_scale, model.guidance_channels)
-        parity = check_bundle(folder, model, preview_labels(model, 1)[0], 0, options.steps, guidance)
+        parity = check_bundle(folder, model, preview_labels(model)[0], 0, options.steps, guidance)
         bundles.write_json(folder / "parity.json", parity.to_json())
         require_parity(parity)
         stage("Compare with the float model")
-        quality = compare_with_float(
-            folder, model, float_dit, preview_labels(model, PREVIEW_IMAGES), options.steps, guidance
-        )
+        labels = preview_labels(model)
+        quality = compare_with_float(folder, model, float_dit, labels, options.steps, guidance)
         Image.fromarray(quality.grid()).save(folder / "preview.png")
         write_report(folder / "report.html", manifest, quantized, parity, quality)
         (folder / "README.md").write_text(model_card(manifest, parity, quality, model.model_card))
@@ -176,17 +173,17 @@ def build_manifest(
     }
 
 
-def preview_labels(model: LoadedModel, count: int) -> list[int]:
-    """``count`` classes for pictures in reports: the model's own choice, or spread over all classes."""
+def preview_labels(model: LoadedModel) -> list[int]:
+    """Classes for the pictures in reports: the model's own choice, or spread over all classes."""
     chosen = [model.labels.index(name) for name in model.defaults.get("preview_labels", [])]
     classes = model.dit.config.num_classes
-    chosen = chosen or [i * classes // min(PREVIEW_IMAGES, classes) for i in range(min(PREVIEW_IMAGES, classes))]
-    return chosen[:count]
+    count = min(PREVIEW_IMAGES, classes)
+    return chosen or [i * classes // count for i in range(count)]
 
 
 def clean_latents(model: LoadedModel, options: ExportOptions) -> Tensor:
     """Latents [B, C, S, S] of finished images, drawn by the quantized torch model."""
-    labels = preview_labels(model, PREVIEW_IMAGES)
+    labels = preview_labels(model)
     noise = torch.cat([initial_noise(model, seed) for seed in range(len(labels))])
     guidance = Guidance(options.guidance_scale, model.guidance_channels)
     return sample_latents(model.dit, model.scheduler, noise, torch.tensor(labels), PREVIEW_STEPS, guidance)

@@ -80,7 +80,7 @@ class Trace:
 
 
 def trace(model: LoadedModel, noise: Tensor, label: int, steps: int, guidance: Guidance) -> Trace:
-    """Walks the quantized torch model from ``noise`` [1, C, S, S] and records inputs at the first, middle, last step."""
+    """Walks the quantized torch model from ``noise`` [1, C, S, S] and keeps the first, middle and last step."""
     labels = torch.tensor([label])
     visited = [
         (t, latents)

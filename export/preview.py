@@ -11,7 +11,7 @@ from hqdit_mobile.models import LoadedModel
 
 
 def fit_preview(model: LoadedModel, latents: Tensor) -> dict[str, list]:
-    """Least squares over clean latents [B, C, S, S] and their decoded images: 3 x C matrix and 3 biases, RGB in -1..1."""
+    """Least squares over clean latents [B, C, S, S] and their decoded images: 3 x C matrix, 3 biases, RGB -1..1."""
     images = F.avg_pool2d(model.decode(latents).clamp(-1, 1), model.vae.upscale)
     pixels = latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
     design = torch.cat([pixels, torch.ones(len(pixels), 1)], dim=1).double()

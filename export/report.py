@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.html: one self-contained page with the pictures, the error per layer and per timestep, and the parity table."""
+"""report.html: one self-contained page: pictures, error per layer and per timestep, parity."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def write_report(
     title = f"{manifest['name']}, {manifest['quantization']['precision']}"
     sections = [
         f"<h1>{html.escape(title)}</h1>",
-        _figure(
-            _png(quality.grid()), "Same seeds: the float model above, this bundle below. " + ", ".join(quality.labels)
-        ),
+        _figure(_png(quality.grid()), "Same seeds, float above, this bundle below: " + ", ".join(quality.labels)),
         _figure(_plot_timesteps(quality), "Noise prediction against the float model, by timestep."),
         _figure(_plot_layers(quantized), "Output of each quantized layer against its float twin, on calibration data."),
         "<h2>Parity with torch</h2>",

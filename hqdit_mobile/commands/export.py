@@ -58,7 +58,7 @@ def _plan(options) -> Table:
         ("precision", f"{config.precision}: FP4 weights, group {config.group}, Hadamard {config.rotation}"),
         (
             "calibration",
-            f"{config.calibration_samples} images x {config.calibration_steps} DDIM steps, seed {config.seed}",
+            f"{config.calibration_samples} images x {config.calibration_steps} steps, seed {config.seed}",
         ),
         ("output", str(options.output)),
     ):
