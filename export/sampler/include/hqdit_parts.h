@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The engine's random numbers and schedulers without a model: for tests, and for apps that bring their own loop.
+#ifndef HQDIT_PARTS_H_
+#define HQDIT_PARTS_H_
+
+#include "hqdit.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+HQDIT_API void hqdit_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+/// out[i] = the i-th standard normal number of (seed, stream), the same bits on every platform. Stream 0 is the initial
+/// noise of hqdit_generate, stream 1 + i the fresh noise of its step i (eta > 0).
+HQDIT_API void hqdit_random_normal(uint64_t seed, uint32_t stream, float* out, size_t count);
+
+typedef struct hqdit_scheduler hqdit_scheduler;
+
+typedef struct hqdit_scheduler_options {
+  size_t struct_size;
+  int32_t kind;     ///< hqdit_scheduler_kind
+  int32_t spacing;  ///< hqdit_timestep_spacing
+  int32_t steps;
+  double eta;                   ///< DDIM only, 0 .. 1
+  int32_t num_train_timesteps;  ///< default 1000
+  double beta_start, beta_end;  ///< default 1e-4, 0.02
+  bool scaled_linear;           ///< betas linear in their square root; default false: linear
+  int32_t steps_offset;         ///< added to the timesteps of the leading spacing
+  bool set_alpha_to_one;        ///< DDIM: the step after timestep 0 ends at no noise (default) or at timestep 0's
+} hqdit_scheduler_options;
+
+HQDIT_API void hqdit_scheduler_options_init(hqdit_scheduler_options* options, size_t struct_size);
+
+/// For samples of `count` floats.
+HQDIT_API hqdit_status hqdit_scheduler_create(const hqdit_scheduler_options* options, size_t count,
+                                              hqdit_scheduler** scheduler);
+HQDIT_API void hqdit_scheduler_destroy(hqdit_scheduler* scheduler);
+
+/// Writes at most `capacity` timesteps, in the order they are visited; returns how many there are.
+HQDIT_API size_t hqdit_scheduler_timesteps(const hqdit_scheduler* scheduler, int64_t* timesteps, size_t capacity);
+
+/// Step `index` (call with 0, 1, 2, ... in turn): sample is replaced by the less noisy one. noise_prediction, sample
+/// and random have `count` floats; random, standard normal numbers, is read by DDIM with eta > 0 only and may be NULL
+/// otherwise.
+HQDIT_API hqdit_status hqdit_scheduler_step(hqdit_scheduler* scheduler, size_t index, const float* noise_prediction,
+                                            const float* random, float* sample);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // HQDIT_PARTS_H_

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "executorch_program.h"
+#include "model.h"
+#include "thread_pool.h"
+
+namespace hqdit {
+namespace {
+
+using executorch::aten::ScalarType;
+
+class ExecutorchModel final : public Model {
+ public:
+  ExecutorchModel(const Manifest& manifest, int32_t threads) : threads_(threads) {
+    const auto [c, h, w] = manifest.latent_shape;
+    const TensorSpec latents{ScalarType::Float, {1, c, h, w}};
+    const TensorSpec timestep{ScalarType::Float, {1}}, label{ScalarType::Long, {1}};
+    const auto [ic, ih, iw] = manifest.image_shape;
+    guided_ = {manifest.method_guided, {latents, timestep, label}, {ScalarType::Float, {2, c, h, w}}};
+    unguided_ = {manifest.method_unguided, {latents, timestep, label}, latents};
+    decode_ = {manifest.method_decode, {latents}, {ScalarType::Float, {1, ic, ih, iw}}};
+    inputs_.reserve(3);
+  }
+
+  Status open(const Manifest& manifest, hqdit_load_mode mode) {
+    Status status = ExecutorchProgram::open(manifest.transformer, mode, &transformer_);
+    if (status.ok()) status = ExecutorchProgram::open(manifest.vae_decoder, mode, &vae_decoder_);
+    if (status.ok()) status = transformer_->check(guided_, &arena_.bytes);
+    if (status.ok()) status = transformer_->check(unguided_, &arena_.bytes);
+    if (status.ok()) status = vae_decoder_->check(decode_, &arena_.bytes);
+    if (status.ok()) arena_.data = aligned_memory(arena_.bytes);
+    if (status.ok()) status = use_threads(threads_);
+    return status;
+  }
+
+  Status denoise(bool guided, const float* latents, float timestep, int64_t label, float* noise) override {
+    return run(*transformer_, guided ? guided_ : unguided_, {data(latents), &timestep, &label}, noise);
+  }
+
+  Status decode(const float* latents, float* image) override {
+    return run(*vae_decoder_, decode_, {data(latents)}, image);
+  }
+
+ private:
+  /// The runtime's inputs are not const, but it only reads them.
+  static void* data(const float* values) { return const_cast<float*>(values); }
+
+  Status run(ExecutorchProgram& program, const MethodSpec& spec, std::initializer_list<void*> inputs, float* output) {
+    const ThreadScope scope(threads_);
+    inputs_.assign(inputs);
+    return program.run(spec, &arena_, inputs_, output);
+  }
+
+  const int32_t threads_;
+  MethodSpec guided_, unguided_, decode_;
+  std::vector<void*> inputs_;
+  Arena arena_;  // before the programs, whose methods point into it
+  std::unique_ptr<ExecutorchProgram> transformer_, vae_decoder_;
+};
+
+}  // namespace
+
+Status open_model(const Manifest& manifest, const LoadOptions& options, std::unique_ptr<Model>* model) {
+  if (manifest.runtime != "executorch") {
+    return invalid_bundle("manifest.json: runtime: \"" + manifest.runtime +
+                          "\" is not built into this engine; it has \"executorch\"");
+  }
+  auto opened = std::make_unique<ExecutorchModel>(manifest, options.threads);
+  Status status = opened->open(manifest, options.mode);
+  if (status.ok()) *model = std::move(opened);
+  return status;
+}
+
+}  // namespace hqdit

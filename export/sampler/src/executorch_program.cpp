@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "executorch_program.h"
+
+#include <executorch/extension/data_loader/file_data_loader.h>
+#include <executorch/extension/data_loader/mmap_data_loader.h>
+#include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
+#include <executorch/runtime/core/hierarchical_allocator.h>
+#include <executorch/runtime/executor/method.h>
+#include <executorch/runtime/kernel/operator_registry.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "executorch_log.h"
+
+namespace hqdit {
+namespace {
+
+namespace et = executorch::runtime;
+using executorch::aten::ScalarType;
+using executorch::extension::FileDataLoader;
+using executorch::extension::MallocMemoryAllocator;
+using executorch::extension::MmapDataLoader;
+
+std::string describe(ScalarType type, const int32_t* sizes, size_t rank) {
+  std::string text = type == ScalarType::Float ? "float32 [" : type == ScalarType::Long ? "int64 [" : "other type [";
+  for (size_t i = 0; i < rank; ++i) text += (i > 0 ? ", " : "") + std::to_string(sizes[i]);
+  return text + "]";
+}
+
+std::string describe(const TensorSpec& spec) { return describe(spec.type, spec.sizes.data(), spec.sizes.size()); }
+
+/// "" if the method's tensor is what the spec says, else what it is.
+std::string mismatch(const TensorSpec& spec, et::Result<et::Tag> tag, et::Result<et::TensorInfo> info) {
+  if (!tag.ok() || *tag != et::Tag::Tensor || !info.ok()) return "not a tensor";
+  const auto sizes = info->sizes();
+  const auto order = info->dim_order();
+  bool contiguous = true;
+  for (size_t i = 0; i < order.size(); ++i) contiguous = contiguous && order[i] == i;
+  const bool same = info->scalar_type() == spec.type && sizes.size() == spec.sizes.size() &&
+                    std::equal(sizes.begin(), sizes.end(), spec.sizes.begin());
+  if (same && contiguous) return "";
+  return describe(info->scalar_type(), sizes.data(), sizes.size()) + (contiguous ? "" : ", not contiguous");
+}
+
+Status runtime_failure(const std::string& what, et::Error error) {
+  const std::string log = runtime_error();
+  std::string message = what + ": " + et::to_string(error) + (log.empty() ? "" : " (" + log + ")");
+  if (error == et::Error::OperatorMissing) {
+    message += et::registry_has_op_function("hqdit::fp4_linear.out")
+                   ? "; hqdit::fp4_linear is registered, so another operator of this model is not: link its kernels"
+                   : "; hqdit::fp4_linear.out is not registered: the hqdit_ops library must be loaded with this one";
+  }
+  const bool memory = error == et::Error::MemoryAllocationFailed;
+  return {memory ? HQDIT_OUT_OF_MEMORY : HQDIT_RUNTIME_ERROR, std::move(message)};
+}
+
+}  // namespace
+
+/// A method and all the memory that its pointers lead to.
+struct ExecutorchProgram::LoadedMethod {
+  /// A tensor over a caller's buffer, with the shape arrays that TensorImpl borrows.
+  struct Input {
+    explicit Input(const TensorSpec& spec)
+        : sizes(spec.sizes),
+          order(sizes.size()),
+          strides(sizes.size(), 1),
+          tensor(spec.type, static_cast<ssize_t>(sizes.size()), sizes.data(), nullptr, order.data(), strides.data()) {
+      for (size_t i = 0; i < sizes.size(); ++i) order[i] = static_cast<uint8_t>(i);
+      for (size_t i = sizes.size(); i > 1; --i) strides[i - 2] = strides[i - 1] * sizes[i - 1];
+    }
+    std::vector<int32_t> sizes;
+    std::vector<uint8_t> order;
+    std::vector<int32_t> strides;
+    executorch::aten::TensorImpl tensor;
+  };
+
+  LoadedMethod(std::vector<et::Span<uint8_t>> buffers, et::MemoryAllocator* scratch)
+      : spans(std::move(buffers)), planned({spans.data(), spans.size()}), memory(&structures, &planned, scratch) {}
+
+  std::vector<et::Span<uint8_t>> spans;
+  MallocMemoryAllocator structures;
+  et::HierarchicalAllocator planned;
+  et::MemoryManager memory;
+  std::vector<std::unique_ptr<uint8_t, AlignedDelete>> own_buffers;
+  std::vector<std::unique_ptr<Input>> inputs;
+  std::unique_ptr<et::Method> method;  // last: its destructor uses the memory above
+};
+
+ExecutorchProgram::ExecutorchProgram(std::string path, std::unique_ptr<et::DataLoader> loader, et::Program&& program)
+    : path_(std::move(path)), loader_(std::move(loader)), program_(std::move(program)) {}
+
+ExecutorchProgram::~ExecutorchProgram() = default;
+
+Status ExecutorchProgram::open(const ModelFile& file, hqdit_load_mode mode,
+                               std::unique_ptr<ExecutorchProgram>* program) {
+  start_executorch();
+  clear_runtime_error();
+  const std::string path = file.path.string();
+  std::unique_ptr<et::DataLoader> loader;
+  if (mode == HQDIT_LOAD_MMAP) {
+    auto mapped = MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock);
+    if (!mapped.ok()) return runtime_failure(path, mapped.error());
+    loader = std::make_unique<MmapDataLoader>(std::move(*mapped));
+  } else {
+    auto read = FileDataLoader::from(path.c_str(), kMemoryAlignment);
+    if (!read.ok()) return runtime_failure(path, read.error());
+    loader = std::make_unique<FileDataLoader>(std::move(*read));
+  }
+  // The thorough check: a damaged file must give an error here and not a crash later.
+  auto loaded = et::Program::load(loader.get(), et::Program::Verification::InternalConsistency);
+  if (!loaded.ok()) {
+    Status status = runtime_failure(path + ": not a readable ExecuTorch program", loaded.error());
+    if (status.code == HQDIT_RUNTIME_ERROR) status.code = HQDIT_INVALID_BUNDLE;
+    return status;
+  }
+  program->reset(new ExecutorchProgram(path, std::move(loader), std::move(*loaded)));
+  return {};
+}
+
+Status ExecutorchProgram::check(const MethodSpec& spec, size_t* arena_bytes) const {
+  const auto meta = program_.method_meta(spec.name.c_str());
+  const std::string where = path_ + ": method \"" + spec.name + "\"";
+  if (!meta.ok()) return invalid_bundle(where + " does not exist");
+  if (meta->num_inputs() != spec.inputs.size() || meta->num_outputs() != 1) {
+    return invalid_bundle(where + " has " + std::to_string(meta->num_inputs()) + " inputs and " +
+                          std::to_string(meta->num_outputs()) + " outputs, not " + std::to_string(spec.inputs.size()) +
+                          " and 1");
+  }
+  for (size_t i = 0; i < spec.inputs.size(); ++i) {
+    const std::string found = mismatch(spec.inputs[i], meta->input_tag(i), meta->input_tensor_meta(i));
+    if (!found.empty()) {
+      return invalid_bundle(where + ": input " + std::to_string(i) + " is " + found + ", the manifest asks for " +
+                            describe(spec.inputs[i]));
+    }
+  }
+  const std::string found = mismatch(spec.output, meta->output_tag(0), meta->output_tensor_meta(0));
+  if (!found.empty()) {
+    return invalid_bundle(where + ": the output is " + found + ", the manifest asks for " + describe(spec.output));
+  }
+  if (meta->num_memory_planned_buffers() > 0) {
+    const auto bytes = meta->memory_planned_buffer_size(0);
+    if (!bytes.ok() || *bytes < 0) return invalid_bundle(where + " has no valid memory plan");
+    *arena_bytes = std::max(*arena_bytes, static_cast<size_t>(*bytes));
+  }
+  return {};
+}
+
+Status ExecutorchProgram::load(const MethodSpec& spec, Arena* arena, LoadedMethod** result) {
+  std::unique_ptr<LoadedMethod>& slot = methods_[spec.name];
+  *result = slot.get();
+  if (slot != nullptr) return {};
+  const std::string where = path_ + ": method \"" + spec.name + "\"";
+  clear_runtime_error();
+  const auto meta = program_.method_meta(spec.name.c_str());
+  if (!meta.ok()) return runtime_failure(where, meta.error());
+  std::vector<et::Span<uint8_t>> spans;
+  std::vector<std::unique_ptr<uint8_t, AlignedDelete>> own_buffers;
+  for (size_t i = 0; i < meta->num_memory_planned_buffers(); ++i) {
+    const auto bytes = meta->memory_planned_buffer_size(i);
+    if (!bytes.ok() || *bytes < 0) return invalid_bundle(where + " has no valid memory plan");
+    // Only the first is plain activation memory that the next method may overwrite.
+    if (i > 0) own_buffers.push_back(aligned_memory(static_cast<size_t>(*bytes)));
+    spans.emplace_back(i > 0 ? own_buffers.back().get() : arena->data.get(), static_cast<size_t>(*bytes));
+  }
+  auto loaded = std::make_unique<LoadedMethod>(std::move(spans), &arena->scratch);
+  loaded->own_buffers = std::move(own_buffers);
+  for (const TensorSpec& input : spec.inputs) loaded->inputs.push_back(std::make_unique<LoadedMethod::Input>(input));
+  auto method = program_.load_method(spec.name.c_str(), &loaded->memory);
+  if (!method.ok()) return runtime_failure(where + " cannot be loaded", method.error());
+  loaded->method = std::make_unique<et::Method>(std::move(*method));
+  slot = std::move(loaded);
+  *result = slot.get();
+  return {};
+}
+
+Status ExecutorchProgram::run(const MethodSpec& spec, Arena* arena, const std::vector<void*>& inputs, float* output) {
+  LoadedMethod* loaded = nullptr;
+  if (Status status = load(spec, arena, &loaded); !status.ok()) return status;
+  clear_runtime_error();
+  et::Method& method = *loaded->method;
+  et::Error error = et::Error::Ok;
+  for (size_t i = 0; i < inputs.size() && error == et::Error::Ok; ++i) {
+    loaded->inputs[i]->tensor.set_data(inputs[i]);
+    error = method.set_input(et::EValue(executorch::aten::Tensor(&loaded->inputs[i]->tensor)), i);
+  }
+  if (error == et::Error::Ok) error = method.execute();
+  if (error != et::Error::Ok) return runtime_failure(path_ + ": method \"" + spec.name + "\" failed", error);
+  size_t count = 1;
+  for (const int32_t size : spec.output.sizes) count *= static_cast<size_t>(size);
+  const et::EValue& value = method.get_output(0);
+  if (!value.isTensor() || value.toTensor().nbytes() != count * sizeof(float)) {
+    return {HQDIT_RUNTIME_ERROR, path_ + ": method \"" + spec.name + "\" returned a tensor of another size"};
+  }
+  std::memcpy(output, value.toTensor().const_data_ptr(), count * sizeof(float));
+  return {};
+}
+
+}  // namespace hqdit

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// One .pte file: its methods run on tensors of fixed shapes, with memory that is planned once.
+#pragma once
+
+#include <executorch/runtime/core/data_loader.h>
+#include <executorch/runtime/executor/program.h>
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "manifest.h"
+#include "model.h"
+#include "scratch_allocator.h"
+
+namespace hqdit {
+
+struct TensorSpec {
+  executorch::aten::ScalarType type;
+  std::vector<int32_t> sizes;
+};
+
+/// What a method must look like.
+struct MethodSpec {
+  std::string name;
+  std::vector<TensorSpec> inputs;
+  TensorSpec output;
+};
+
+/// Activation memory. All methods of a model use the same bytes, as they run one after the other and keep no state.
+struct Arena {
+  std::unique_ptr<uint8_t, AlignedDelete> data;
+  size_t bytes = 0;
+  ScratchAllocator scratch;
+};
+
+class ExecutorchProgram {
+ public:
+  ~ExecutorchProgram();
+
+  /// Reads the program's header, not its methods.
+  static Status open(const ModelFile& file, hqdit_load_mode mode, std::unique_ptr<ExecutorchProgram>* program);
+
+  /// Checks that the method exists and has these inputs and this output; raises *arena_bytes to what it needs.
+  Status check(const MethodSpec& spec, size_t* arena_bytes) const;
+
+  /// Runs a method that passed check(), loading it first if this is the first time. `inputs` point to one buffer per
+  /// tensor, `output` takes the result.
+  Status run(const MethodSpec& spec, Arena* arena, const std::vector<void*>& inputs, float* output);
+
+ private:
+  struct LoadedMethod;
+
+  ExecutorchProgram(std::string path, std::unique_ptr<executorch::runtime::DataLoader> loader,
+                    executorch::runtime::Program&& program);
+  Status load(const MethodSpec& spec, Arena* arena, LoadedMethod** method);
+
+  std::string path_;
+  std::unique_ptr<executorch::runtime::DataLoader> loader_;  // before program_, which reads from it
+  executorch::runtime::Program program_;
+  std::map<std::string, std::unique_ptr<LoadedMethod>> methods_;
+};
+
+}  // namespace hqdit

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "json_fields.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <sstream>
+
+namespace hqdit {
+namespace {
+
+const Json kMissing;
+
+std::string range_text(double low, double high) {
+  std::ostringstream text;
+  text.imbue(std::locale::classic());
+  text << "must be in " << low << " .. " << high;
+  return text.str();
+}
+
+}  // namespace
+
+void JsonFields::fail(std::string_view key, const std::string& what) {
+  if (status_->ok()) *status_ = invalid_bundle(path_ + std::string(key) + ": " + what);
+}
+
+const Json& JsonFields::member(std::string_view key, Json::Type type, const char* type_name) {
+  const Json* value = object_->find(key);
+  if (value == nullptr) {
+    fail(key, "is missing");
+  } else if (value->type != type) {
+    fail(key, std::string("must be ") + type_name);
+  } else {
+    return *value;
+  }
+  return kMissing;
+}
+
+JsonFields JsonFields::object(std::string_view key) {
+  const Json& value = member(key, Json::Type::kObject, "an object");
+  return JsonFields(&value, path_ + std::string(key) + ".", status_);
+}
+
+std::string JsonFields::text(std::string_view key) { return member(key, Json::Type::kString, "a text").string; }
+
+double JsonFields::number(std::string_view key, double low, double high) {
+  const double value = member(key, Json::Type::kNumber, "a number").number;
+  if (!(value >= low && value <= high)) fail(key, range_text(low, high));
+  return status_->ok() ? value : low;
+}
+
+int64_t JsonFields::integer(std::string_view key, int64_t low, int64_t high) {
+  const double value = number(key, static_cast<double>(low), static_cast<double>(high));
+  if (value != std::floor(value)) fail(key, "must be a whole number");
+  return status_->ok() ? static_cast<int64_t>(value) : low;
+}
+
+bool JsonFields::boolean(std::string_view key) { return member(key, Json::Type::kBool, "true or false").boolean; }
+
+size_t JsonFields::choice(std::string_view key, std::initializer_list<std::string_view> names) {
+  const std::string value = text(key);
+  const auto found = std::find(names.begin(), names.end(), value);
+  if (found != names.end()) return static_cast<size_t>(found - names.begin());
+  std::string known;
+  for (const std::string_view name : names) known += (known.empty() ? "\"" : ", \"") + std::string(name) + "\"";
+  fail(key, "\"" + value + "\" is not supported by this engine; it knows " + known);
+  return 0;
+}
+
+std::vector<double> JsonFields::row(std::string_view key, const Json& array, size_t count, double low, double high) {
+  std::vector<double> values(count, low);
+  const bool numbers = std::all_of(array.items.begin(), array.items.end(),
+                                   [](const Json& item) { return item.type == Json::Type::kNumber; });
+  if (array.items.size() != count || !numbers) {
+    fail(key, "must hold " + std::to_string(count) + " numbers");
+    return values;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    values[i] = array.items[i].number;
+    if (!(values[i] >= low && values[i] <= high)) fail(key, range_text(low, high));
+  }
+  return values;
+}
+
+std::vector<double> JsonFields::numbers(std::string_view key, size_t count, double low, double high) {
+  return row(key, member(key, Json::Type::kArray, "an array"), count, low, high);
+}
+
+std::vector<std::string> JsonFields::texts(std::string_view key, size_t count) {
+  const Json& array = member(key, Json::Type::kArray, "an array");
+  std::vector<std::string> values;
+  for (const Json& item : array.items) {
+    if (item.type != Json::Type::kString) fail(key, "must hold texts only");
+    values.push_back(item.string);
+  }
+  if (values.size() != count) {
+    fail(key, "must hold " + std::to_string(count) + " texts, not " + std::to_string(values.size()));
+  }
+  return values;
+}
+
+std::vector<std::vector<double>> JsonFields::rows(std::string_view key, size_t count, size_t columns) {
+  const Json& array = member(key, Json::Type::kArray, "an array");
+  std::vector<std::vector<double>> values;
+  if (array.items.size() != count) fail(key, "must hold " + std::to_string(count) + " arrays");
+  constexpr double kAny = std::numeric_limits<float>::max();
+  for (const Json& item : array.items) values.push_back(row(key, item, columns, -kAny, kAny));
+  return values;
+}
+
+}  // namespace hqdit

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "manifest.h"
+
+#include <algorithm>
+
+#include "files.h"
+#include "json.h"
+#include "json_fields.h"
+
+namespace hqdit {
+namespace {
+
+constexpr int kSchemaVersion = 1;
+constexpr uint64_t kManifestLimit = 16u << 20;
+constexpr int64_t kMaxSide = 16384;
+constexpr int64_t kMaxClasses = 1000000;
+constexpr int64_t kMaxBytes = int64_t{1} << 46;
+
+std::array<int32_t, 3> shape(JsonFields& fields, std::string_view key) {
+  const std::vector<double> sizes = fields.numbers(key, 3, 1, static_cast<double>(kMaxSide));
+  std::array<int32_t, 3> result;
+  for (size_t i = 0; i < 3; ++i) {
+    result[i] = static_cast<int32_t>(sizes[i]);
+    if (static_cast<double>(result[i]) != sizes[i]) fields.fail(key, "must hold whole numbers");
+  }
+  return result;
+}
+
+ModelFile model_file(JsonFields files, std::string_view key) {
+  JsonFields fields = files.object(key);
+  ModelFile file;
+  file.path = fields.text("path");
+  file.bytes = static_cast<uint64_t>(fields.integer("bytes", 1, kMaxBytes));
+  file.sha256 = fields.text("sha256");
+  if (file.sha256.size() != 64 || file.sha256.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    fields.fail("sha256", "must be 64 lower-case hexadecimal digits");
+  }
+  return file;
+}
+
+void read_model(JsonFields fields, Manifest* m) {
+  m->latent_shape = shape(fields, "latent_shape");
+  m->image_shape = shape(fields, "image_shape");
+  if (m->image_shape[0] != 3) fields.fail("image_shape", "must have 3 channels");
+  m->num_classes = static_cast<int32_t>(fields.integer("num_classes", 1, kMaxClasses));
+  m->null_label = static_cast<int32_t>(fields.integer("null_label", 0, kMaxClasses));
+  m->vae_scaling_factor = fields.number("vae_scaling_factor", 1e-6, 1e6);
+}
+
+void read_scheduler(JsonFields fields, Manifest* m) {
+  m->schedule.num_train_timesteps = static_cast<int32_t>(fields.integer("num_train_timesteps", 1, 1000000));
+  m->schedule.beta_start = fields.number("beta_start", 0, 1);
+  m->schedule.beta_end = fields.number("beta_end", 0, 1);
+  m->schedule.scaled_linear = fields.choice("beta_schedule", {"linear", "scaled_linear"}) == 1;
+  m->schedule.steps_offset = static_cast<int32_t>(fields.integer("steps_offset", 0, 1000000));
+  m->schedule.set_alpha_to_one = fields.boolean("set_alpha_to_one");
+  m->spacing =
+      static_cast<hqdit_timestep_spacing>(fields.choice("timestep_spacing", {"leading", "trailing", "linspace"}));
+  fields.choice("prediction_type", {"epsilon"});
+}
+
+void read_defaults(JsonFields fields, Manifest* m) {
+  m->default_scheduler = static_cast<hqdit_scheduler_kind>(fields.choice("scheduler", {"ddim", "dpm-solver++"}));
+  m->default_steps = static_cast<int32_t>(fields.integer("steps", 1, m->schedule.num_train_timesteps));
+  m->default_guidance_scale = static_cast<float>(fields.number("guidance_scale", -1000, 1000));
+  const std::vector<double> interval = fields.numbers("guidance_interval", 2, 0, 1);
+  m->default_guidance_low = static_cast<float>(interval[0]);
+  m->default_guidance_high = static_cast<float>(interval[1]);
+}
+
+void read_preview(JsonFields fields, Manifest* m) {
+  m->has_preview = true;
+  for (const std::vector<double>& row : fields.rows("matrix", 3, static_cast<size_t>(m->latent_shape[0]))) {
+    for (const double value : row) m->preview.matrix.push_back(static_cast<float>(value));
+  }
+  const std::vector<double> bias = fields.numbers("bias", 3, -1e6, 1e6);
+  for (size_t i = 0; i < 3; ++i) m->preview.bias[i] = static_cast<float>(bias[i]);
+}
+
+void read_memory(JsonFields fields, hqdit_memory* memory) {
+  memory->weights_bytes = static_cast<uint64_t>(fields.integer("weights_bytes", 0, kMaxBytes));
+  memory->arena_bytes = static_cast<uint64_t>(fields.integer("arena_bytes", 0, kMaxBytes));
+  memory->peak_bytes = static_cast<uint64_t>(fields.integer("peak_bytes", 0, kMaxBytes));
+}
+
+Status locate(const std::filesystem::path& bundle, ModelFile* file) {
+  uint64_t bytes = 0;
+  if (Status status = resolve_inside(bundle, file->path.string(), &file->path); !status.ok()) return status;
+  if (Status status = file_size(file->path, &bytes); !status.ok()) return status;
+  if (bytes == file->bytes) return {};
+  return invalid_bundle(file->path.string() + ": has " + std::to_string(bytes) + " bytes, the manifest says " +
+                        std::to_string(file->bytes) + "; the file is incomplete or was changed");
+}
+
+}  // namespace
+
+Status parse_manifest(std::string_view text, Manifest* m) {
+  Json root;
+  if (Status status = parse_json(text, &root); !status.ok()) return status;
+  if (root.type != Json::Type::kObject) return invalid_bundle("must be a JSON object");
+  Status status;
+  JsonFields fields(root, &status);
+  const int64_t version = fields.integer("schema_version", 0, kMaxBytes);
+  if (status.ok() && version != kSchemaVersion) {
+    fields.fail("schema_version", "is " + std::to_string(version) + ", this engine reads version " +
+                                      std::to_string(kSchemaVersion) +
+                                      "; export the bundle again or use the engine it was made for");
+  }
+  m->name = fields.text("name");
+  m->target = fields.text("target");
+  m->runtime = fields.text("runtime");
+  read_model(fields.object("model"), m);
+  JsonFields files = fields.object("files");
+  m->transformer = model_file(files, "transformer");
+  m->vae_decoder = model_file(files, "vae_decoder");
+  JsonFields methods = fields.object("methods");
+  m->method_guided = methods.text("guided");
+  m->method_unguided = methods.text("unguided");
+  m->method_decode = methods.text("decode");
+  read_scheduler(fields.object("scheduler"), m);
+  read_defaults(fields.object("defaults"), m);
+  m->guided_channels = static_cast<int32_t>(fields.object("guidance").integer("channels", 1, m->latent_shape[0]));
+  if (fields.has("preview")) read_preview(fields.object("preview"), m);
+  read_memory(fields.object("memory"), &m->memory);
+  m->memory.file_bytes = m->transformer.bytes + m->vae_decoder.bytes;
+  m->labels = fields.texts("labels", static_cast<size_t>(m->num_classes));
+  if (!status.ok()) return status;
+  status = check(m->schedule);
+  return status.ok() ? status : invalid_bundle("scheduler: " + status.message);
+}
+
+Status load_manifest(const std::filesystem::path& bundle, Manifest* manifest) {
+  const std::filesystem::path path = bundle / "manifest.json";
+  std::string text;
+  if (Status status = read_text(path, kManifestLimit, &text); !status.ok()) return status;
+  Status status = parse_manifest(text, manifest);
+  if (status.ok()) status = locate(bundle, &manifest->transformer);
+  if (status.ok()) status = locate(bundle, &manifest->vae_decoder);
+  if (!status.ok() && status.code == HQDIT_INVALID_BUNDLE) status.message = path.string() + ": " + status.message;
+  return status;
+}
+
+}  // namespace hqdit

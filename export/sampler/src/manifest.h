@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hqdit.h"
+#include "noise_schedule.h"
+#include "status.h"
+
+namespace hqdit {
+
+struct ModelFile {
+  std::filesystem::path path;  ///< absolute, inside the bundle
+  uint64_t bytes = 0;
+  std::string sha256;
+};
+
+/// Latent to RGB at the latent's resolution: rgb = matrix latent + bias, in about [-1, 1].
+struct PreviewProjection {
+  std::vector<float> matrix;  ///< [3][latent channels]
+  std::array<float, 3> bias = {};
+};
+
+/// What the engine needs from a bundle's manifest.json (schema version 1); other keys are ignored.
+struct Manifest {
+  std::string name, target, runtime;
+  std::array<int32_t, 3> latent_shape = {}, image_shape = {};
+  int32_t num_classes = 0, null_label = 0;
+  double vae_scaling_factor = 1;
+  ModelFile transformer, vae_decoder;
+  std::string method_guided, method_unguided, method_decode;
+  NoiseSchedule schedule;
+  hqdit_timestep_spacing spacing = HQDIT_SPACING_LEADING;
+  hqdit_scheduler_kind default_scheduler = HQDIT_SCHEDULER_DDIM;
+  int32_t default_steps = 0;
+  float default_guidance_scale = 1, default_guidance_low = 0, default_guidance_high = 1;
+  int32_t guided_channels = 0;
+  bool has_preview = false;
+  PreviewProjection preview;
+  hqdit_memory memory = {};
+  std::vector<std::string> labels;
+
+  size_t latent_plane() const { return static_cast<size_t>(latent_shape[1]) * static_cast<size_t>(latent_shape[2]); }
+  size_t latent_count() const { return static_cast<size_t>(latent_shape[0]) * latent_plane(); }
+  size_t image_plane() const { return static_cast<size_t>(image_shape[1]) * static_cast<size_t>(image_shape[2]); }
+};
+
+/// The text of a manifest, without looking at any file: ModelFile.path is what the manifest says.
+Status parse_manifest(std::string_view text, Manifest* manifest);
+
+/// Reads bundle/manifest.json, resolves the model files inside the bundle and compares their sizes.
+Status load_manifest(const std::filesystem::path& bundle, Manifest* manifest);
+
+}  // namespace hqdit

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "manifest.h"
+#include "status.h"
+
+namespace hqdit {
+
+/// The two networks of a bundle behind the runtime that runs them. One thread at a time.
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  /// The noise in latents [C][H][W]. guided: noise [2][C][H][W], for `label` and then for the null label; else
+  /// noise [C][H][W] for `label`. Loads what it runs on first use.
+  virtual Status denoise(bool guided, const float* latents, float timestep, int64_t label, float* noise) = 0;
+
+  /// latents [C][H][W], divided by the scaling factor -> image [3][H][W].
+  virtual Status decode(const float* latents, float* image) = 0;
+};
+
+struct LoadOptions {
+  hqdit_load_mode mode = HQDIT_LOAD_MMAP;
+  int32_t threads = 0;  ///< as hqdit_open_options.threads
+};
+
+/// Opens the model files of a bundle with manifest.runtime and checks their methods against the manifest.
+Status open_model(const Manifest& manifest, const LoadOptions& options, std::unique_ptr<Model>* model);
+
+}  // namespace hqdit

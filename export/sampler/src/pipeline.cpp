@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipeline.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "files.h"
+#include "picture.h"
+#include "process_memory.h"
+#include "rng.h"
+
+namespace hqdit {
+namespace {
+
+constexpr uint32_t kInitialNoiseStream = 0;  // stream 1 + i is the fresh noise of step i
+
+double milliseconds(std::chrono::steady_clock::duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+bool all_finite(const float* values, size_t count) {
+  return std::all_of(values, values + count, [](float x) { return std::isfinite(x); });
+}
+
+}  // namespace
+
+Pipeline::Pipeline(Manifest manifest)
+    : manifest_(std::move(manifest)),
+      scheduler_(manifest_.latent_count()),
+      latents_(manifest_.latent_count()),
+      noise_(2 * manifest_.latent_count()),
+      random_(manifest_.latent_count()),
+      image_(3 * manifest_.image_plane()),
+      preview_(manifest_.has_preview ? 3 * manifest_.latent_plane() : 0) {}
+
+Status Pipeline::open(const std::filesystem::path& bundle, const hqdit_open_options& options,
+                      std::unique_ptr<Pipeline>* pipeline) {
+  Manifest manifest;
+  if (Status status = load_manifest(bundle, &manifest); !status.ok()) return status;
+  const uint64_t need = manifest.memory.peak_bytes, limit = options.memory_limit_bytes;
+  if (limit != 0 && need > limit) {
+    return {HQDIT_MEMORY_LIMIT, bundle.string() + ": needs about " + std::to_string(need) +
+                                    " bytes of memory, the limit is " + std::to_string(limit)};
+  }
+  for (const ModelFile* file : {&manifest.transformer, &manifest.vae_decoder}) {
+    if (!options.verify_sha256) break;
+    if (Status status = verify_sha256(file->path, file->sha256); !status.ok()) return status;
+  }
+  auto opened = std::unique_ptr<Pipeline>(new Pipeline(std::move(manifest)));
+  const LoadOptions load{static_cast<hqdit_load_mode>(options.load_mode), options.threads};
+  if (Status status = open_model(opened->manifest_, load, &opened->model_); !status.ok()) return status;
+  *pipeline = std::move(opened);
+  return {};
+}
+
+Status Pipeline::check_label(int32_t label) const {
+  if ((label >= 0 && label < manifest_.num_classes) || label == manifest_.null_label) return {};
+  return invalid_argument("label must be in 0 .. " + std::to_string(manifest_.num_classes - 1) + " or the null label " +
+                          std::to_string(manifest_.null_label) + ", not " + std::to_string(label));
+}
+
+Status Pipeline::check(const hqdit_request& request, const hqdit_result& result) const {
+  if (Status status = check_label(request.label); !status.ok()) return status;
+  const size_t images = request.seed_count, latents = manifest_.latent_count();
+  if (request.seeds == nullptr || images == 0 || images > 4096) {
+    return invalid_argument("seeds must point to seed_count numbers, 1 .. 4096 of them");
+  }
+  const size_t bytes = images * manifest_.image_plane() * 3;
+  if (result.rgb == nullptr || result.rgb_bytes < bytes) {
+    return invalid_argument("result.rgb must hold " + std::to_string(bytes) + " bytes");
+  }
+  if (result.latents != nullptr && result.latents_count < images * latents) {
+    return invalid_argument("result.latents must hold " + std::to_string(images * latents) + " floats");
+  }
+  if (request.initial_noise != nullptr &&
+      (request.initial_noise_count != images * latents || !all_finite(request.initial_noise, images * latents))) {
+    return invalid_argument("initial_noise must hold " + std::to_string(images * latents) + " finite floats");
+  }
+  if (!(std::fabs(request.guidance_scale) <= 1000)) return invalid_argument("guidance_scale must be in -1000 .. 1000");
+  if (!(0 <= request.guidance_low && request.guidance_low <= 1 && 0 <= request.guidance_high &&
+        request.guidance_high <= 1)) {
+    return invalid_argument("guidance_low and guidance_high must be in 0 .. 1");
+  }
+  if (request.preview_interval < 0) return invalid_argument("preview_interval must not be negative");
+  if (request.preview_interval > 0 && !manifest_.has_preview) {
+    return invalid_argument("this bundle has no preview projection: preview_interval must be 0");
+  }
+  return {};
+}
+
+/// Which of the transformer's methods a step runs.
+bool Pipeline::is_guided(const hqdit_request& request, int64_t timestep) const {
+  const auto level = static_cast<float>(timestep) / static_cast<float>(manifest_.schedule.num_train_timesteps);
+  return request.guidance_scale != 1.0f && level >= request.guidance_low && level <= request.guidance_high;
+}
+
+Status Pipeline::predict_noise(const hqdit_request& request, int64_t timestep, bool guided) {
+  const size_t count = latents_.size();
+  const auto t = static_cast<float>(timestep);
+  if (Status status = model_->denoise(guided, latents_.data(), t, request.label, noise_.data()); !status.ok()) {
+    return status;
+  }
+  if (guided) {
+    const size_t end = static_cast<size_t>(manifest_.guided_channels) * manifest_.latent_plane();
+    for (size_t i = 0; i < end; ++i) {
+      const float unconditional = noise_[count + i];
+      noise_[i] = unconditional + request.guidance_scale * (noise_[i] - unconditional);
+    }
+  }
+  if (all_finite(noise_.data(), count)) return {};
+  return {HQDIT_RUNTIME_ERROR,
+          "the transformer returned a value that is not finite at timestep " + std::to_string(timestep)};
+}
+
+Status Pipeline::step(const hqdit_request& request, size_t image, size_t index, bool* guided) {
+  const SolverStep& solver = plan_[index];
+  *guided = is_guided(request, solver.timestep);
+  if (Status status = predict_noise(request, solver.timestep, *guided); !status.ok()) return status;
+  if (solver.random != 0.0) {
+    fill_normal(request.seeds[image], static_cast<uint32_t>(index) + 1, random_.data(), random_.size());
+  }
+  scheduler_.apply(solver, noise_.data(), random_.data(), latents_.data());
+  return {};
+}
+
+bool Pipeline::preview(const hqdit_request& request, size_t step, hqdit_progress* progress) {
+  const auto interval = static_cast<size_t>(request.preview_interval);
+  if (interval == 0 || (step % interval != 0 && step != plan_.size())) return false;
+  // The clean picture that this step predicts, not the noisy sample: it is recognisable early.
+  project_preview(manifest_.preview, scheduler_.clean(), static_cast<size_t>(manifest_.latent_shape[0]),
+                  manifest_.latent_plane(), preview_.data());
+  progress->preview = preview_.data();
+  return true;
+}
+
+Status Pipeline::draw(const hqdit_request& request, size_t index, Clock::time_point start, hqdit_result* result) {
+  const size_t count = latents_.size();
+  if (request.initial_noise != nullptr) {
+    std::copy_n(request.initial_noise + index * count, count, latents_.data());
+  } else {
+    fill_normal(request.seeds[index], kInitialNoiseStream, latents_.data(), count);
+  }
+  hqdit_progress progress{};
+  progress.struct_size = sizeof progress;
+  progress.image_index = static_cast<int32_t>(index);
+  progress.image_count = static_cast<int32_t>(request.seed_count);
+  progress.step_count = static_cast<int32_t>(plan_.size());
+  progress.preview_width = manifest_.latent_shape[2];
+  progress.preview_height = manifest_.latent_shape[1];
+  const auto report = [&](hqdit_phase phase) {
+    progress.phase = phase;
+    progress.elapsed_ms = milliseconds(Clock::now() - start);
+    progress.peak_memory_bytes = peak_memory_bytes();
+    return request.progress == nullptr || request.progress(&progress, request.user_data);
+  };
+  const Status cancelled{HQDIT_CANCELLED, "cancelled by the progress callback"};
+
+  for (size_t i = 0; i < plan_.size(); ++i) {
+    const auto step_start = Clock::now();
+    if (Status status = step(request, index, i, &progress.guided); !status.ok()) return status;
+    progress.step_ms = milliseconds(Clock::now() - step_start);
+    result->denoise_ms += progress.step_ms;
+    result->evaluations += progress.guided ? 2 : 1;
+    progress.step = static_cast<int32_t>(i + 1);
+    progress.timestep = static_cast<int32_t>(plan_[i].timestep);
+    if (!preview(request, i + 1, &progress)) progress.preview = nullptr;
+    if (!report(HQDIT_PHASE_STEP)) return cancelled;
+  }
+  progress.preview = nullptr;
+  if (!report(HQDIT_PHASE_DECODE)) return cancelled;
+
+  const auto decode_start = Clock::now();
+  if (Status status = decode(latents_.data(), image_.data()); !status.ok()) return status;
+  to_rgb8(image_.data(), manifest_.image_plane(), result->rgb + index * 3 * manifest_.image_plane());
+  if (result->latents != nullptr) std::copy(latents_.begin(), latents_.end(), result->latents + index * count);
+  result->decode_ms += milliseconds(Clock::now() - decode_start);
+  return {};
+}
+
+Status Pipeline::generate(const hqdit_request& request, hqdit_result* result) {
+  const auto start = Clock::now();
+  if (Status status = check(request, *result); !status.ok()) return status;
+  const auto eta = static_cast<double>(request.eta);
+  Status status = plan_steps(manifest_.schedule, request.scheduler, request.spacing, request.steps, eta, &plan_);
+  for (size_t i = 0; i < request.seed_count && status.ok(); ++i) status = draw(request, i, start, result);
+  result->total_ms = milliseconds(Clock::now() - start);
+  result->peak_memory_bytes = peak_memory_bytes();
+  return status;
+}
+
+Status Pipeline::denoise(bool guided, const float* latents, float timestep, int32_t label, float* out) {
+  if (Status status = check_label(label); !status.ok()) return status;
+  return model_->denoise(guided, latents, timestep, label, out);
+}
+
+Status Pipeline::decode(const float* latents, float* image) {
+  const auto scale = static_cast<float>(manifest_.vae_scaling_factor);
+  for (size_t i = 0; i < random_.size(); ++i) random_[i] = latents[i] / scale;
+  if (Status status = model_->decode(random_.data(), image); !status.ok()) return status;
+  if (all_finite(image, image_.size())) return {};
+  return {HQDIT_RUNTIME_ERROR, "the image decoder returned a value that is not finite"};
+}
+
+}  // namespace hqdit
