@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The float operators around fp4_linear in a DiT block; docs/step-ops.md is their definition. Raw pointers to
+// contiguous float32, no allocation, no exceptions, the same bits on every instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "hqdit/fp4_linear.h"
+
+namespace hqdit {
+
+struct AttentionShape {
+  int64_t batch;
+  int64_t tokens;
+  int64_t heads;
+  int64_t head_dim;  ///< 8 to 128
+};
+
+/// nullptr if the attention can be computed, else a static text that says what is wrong.
+const char* attention_check(const AttentionShape& shape);
+
+/// Bytes of scratch attention needs.
+size_t attention_workspace(const AttentionShape& shape, const ParallelFor& parallel);
+
+/// out [batch][tokens][heads * head_dim] = softmax(q k^T / sqrt(head_dim)) v, from qkv [batch][tokens][3][heads][head_dim].
+/// `workspace` must have 64-byte alignment. qkv and out must not overlap.
+void attention(const AttentionShape& shape, const float* qkv, float* out, void* workspace, const ParallelFor& parallel);
+
+/// x [batch][tokens][dim] with vectors of one adaLN output, modulation [batch][vectors][dim].
+struct ModulatedShape {
+  int64_t batch;
+  int64_t tokens;
+  int64_t dim;
+  int64_t vectors;
+};
+
+/// out = layer_norm(x) * (1 + modulation[:, scale_index]) + modulation[:, shift_index]. out may be x.
+void modulated_norm(const ModulatedShape& shape, const float* x, const float* modulation, int64_t shift_index,
+                    int64_t scale_index, float eps, float* out, const ParallelFor& parallel);
+
+/// out = x + modulation[:, gate_index] * y. out may be x or y.
+void gated_add(const ModulatedShape& shape, const float* x, const float* modulation, int64_t gate_index, const float* y,
+               float* out, const ParallelFor& parallel);
+
+/// out [count] = gelu(x [count]), the tanh approximation. out may be x.
+void gelu(const float* x, int64_t count, float* out, const ParallelFor& parallel);
+
+}  // namespace hqdit

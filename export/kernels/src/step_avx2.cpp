@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "step_vector_avx2.h"
+// The vectors come first: the kernels are written over them.
+#include "step_head.h"
+#include "step_kernels.h"
+
+namespace hqdit {
+const StepBackend kStepAvx2 = {"avx2", pack_head, attend, norm_rows, gated_rows, gelu_row};
+}

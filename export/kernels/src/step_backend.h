@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one instruction set provides for the step operators. step_ops.cpp and step_attention.cpp split the work and own
+// the memory; the functions here compute on it. All of it comes from step_kernels.h and step_head.h.
+#pragma once
+
+#include <cstdint>
+
+namespace hqdit {
+
+/// One head of one image: rows of q, k and v start `stride` floats apart, rows of out `out_stride`.
+struct Head {
+  const float* q;
+  const float* k;
+  const float* v;
+  float* out;
+  int64_t stride;
+  int64_t out_stride;
+  int64_t tokens;
+  int64_t head_dim;
+};
+
+/// One thread's memory for a head: floats, each part with 64-byte alignment.
+struct HeadScratch {
+  /// Query rows that are in flight together; their scores stay in the caches.
+  static constexpr int64_t kRows = 24;
+
+  float* k;              ///< [tokens / 16][depth][16]: k transposed, padded with zeros
+  float* v;              ///< [head_dim / 16][keys][16], padded with zeros
+  float* q;              ///< [kRows][depth]
+  float* scores;         ///< [kRows][score_stride]
+  float* product;        ///< [kRows][width]
+  float* factor;         ///< [kRows]
+  int64_t depth;         ///< head_dim padded to 4
+  int64_t keys;          ///< tokens padded to 4
+  int64_t score_stride;  ///< tokens padded to 16
+  int64_t width;         ///< head_dim padded to 16
+};
+
+struct NormRows {
+  const float* x;  ///< [rows][dim]
+  const float* shift;
+  const float* scale;
+  float* out;
+  int64_t rows;
+  int64_t dim;
+  float eps;
+};
+
+struct GatedRows {
+  const float* x;  ///< [rows][dim]
+  const float* gate;
+  const float* y;
+  float* out;
+  int64_t rows;
+  int64_t dim;
+};
+
+struct StepBackend {
+  const char* name;
+  /// Fills scratch.k and scratch.v.
+  void (*pack_head)(const Head& head, const HeadScratch& scratch);
+  /// Query rows [begin, end) of a packed head.
+  void (*attend)(const Head& head, const HeadScratch& scratch, int64_t begin, int64_t end);
+  void (*norm)(const NormRows& rows);
+  void (*gated)(const GatedRows& rows);
+  void (*gelu)(const float* x, int64_t count, float* out);
+};
+
+extern const StepBackend kStepScalar;
+extern const StepBackend kStepAvx2;
+extern const StepBackend kStepAvx512;
+extern const StepBackend kStepNeon;
+
+/// The one that goes with isa().
+const StepBackend& step_backend();
+
+}  // namespace hqdit

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// One attention head over the F32x16 of the step_vector_*.h included before. docs/step-ops.md fixes every rounding.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "step_backend.h"
+#include "step_kernels.h"
+#include "step_product.h"
+
+namespace hqdit {
+namespace {
+
+void pack_head(const Head& head, const HeadScratch& scratch) {
+  for (int64_t token = 0; token < scratch.score_stride; ++token) {
+    const float* k = head.k + token * head.stride;
+    float* to = scratch.k + token / 16 * scratch.depth * 16 + token % 16;
+    for (int64_t d = 0; d < scratch.depth; ++d) to[16 * d] = token < head.tokens && d < head.head_dim ? k[d] : 0.0f;
+  }
+  for (int64_t d = 0; d < scratch.width; d += 16) {
+    const int64_t rest = head.head_dim - d;
+    for (int64_t token = 0; token < scratch.keys; ++token) {
+      const float* v = head.v + token * head.stride + d;
+      F32x16 values = splat(0.0f);
+      if (token < head.tokens) values = rest < 16 ? load_first(v, rest) : load(v);
+      store(scratch.v + (d / 16 * scratch.keys + token) * 16, values);
+    }
+  }
+}
+
+/// scores [tokens] <- 2^(scores - their maximum), and zeros to the end of the last 16. Returns 1 / sum.
+float softmax(float* scores, int64_t tokens) {
+  const int64_t last = (tokens - 1) / 16 * 16;
+  constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+  store(scores + last, keep_first(load(scores + last), tokens - last, kMinusInfinity));
+  F32x16 most = load(scores + last);
+  for (int64_t i = 0; i < last; i += 16) most = max(most, load(scores + i));
+  const F32x16 maximum = splat(largest(most));
+  F32x16 total = splat(0.0f);
+  for (int64_t i = 0; i <= last; i += 16) {
+    const F32x16 weight = exp2(sub(load(scores + i), maximum));
+    total = add(total, weight);
+    store(scores + i, weight);
+  }
+  return 1.0f / sum(total);
+}
+
+void attend(const Head& head, const HeadScratch& s, int64_t begin, int64_t end) {
+  // Scores in units of log2: the softmax is the same, and its exponential needs no product of its own.
+  const float scale = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(head.head_dim)));
+  for (int64_t first = begin; first < end; first += HeadScratch::kRows) {
+    const int64_t rows = end - first < HeadScratch::kRows ? end - first : HeadScratch::kRows;
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* q = head.q + (first + r) * head.stride;
+      for (int64_t d = 0; d < s.depth; ++d) s.q[r * s.depth + d] = d < head.head_dim ? q[d] * scale : 0.0f;
+    }
+    const Product scores{s.depth, s.q, s.depth, s.k, s.depth * 16, s.scores, s.score_stride, false};
+    multiply(rows, s.score_stride / 16, scores);
+    for (int64_t r = 0; r < rows; ++r) s.factor[r] = softmax(s.scores + r * s.score_stride, head.tokens);
+    const Product values{s.keys, s.scores, s.score_stride, s.v, s.keys * 16, s.product, s.width, false};
+    multiply(rows, s.width / 16, values);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* product = s.product + r * s.width;
+      float* out = head.out + (first + r) * head.out_stride;
+      const F32x16 factor = splat(s.factor[r]);
+      by_sixteen(
+          head.head_dim, [&](int64_t i) { store(out + i, mul(load(product + i), factor)); },
+          [&](int64_t i, int64_t rest) { store_first(out + i, mul(load(product + i), factor), rest); });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hqdit

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Norm, gate and GELU over the F32x16 of the step_vector_*.h included before. docs/step-ops.md fixes every rounding.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "step_backend.h"
+
+namespace hqdit {
+namespace {
+
+/// 2^x: exactly 0 below -127 and infinite from 128 on, at most 1.5 ulp off between -126 and 127.5. A NaN stays.
+inline F32x16 exp2(F32x16 x) {
+  x = min(splat(128.0f), max(splat(-127.0f), x));
+  // In [2^23, 2^24) floats are integers: the sum is rounded to one, and its low nine bits are round(x) + 127.
+  const F32x16 shift = splat(0x1.8p23f + 127.0f);
+  const F32x16 shifted = add(x, shift);
+  const F32x16 f = sub(x, sub(shifted, shift));
+  // Minimax in relative error, 2e-9, for 2^f - 1 over f in [-0.5, 0.5] without a constant term: 2^0 is exactly 1.
+  F32x16 p = splat(0x1.41fbbcp-13f);
+  p = fma(p, f, splat(0x1.5f3e52p-10f));
+  p = fma(p, f, splat(0x1.3b2d4cp-7f));
+  p = fma(p, f, splat(0x1.c6aee8p-5f));
+  p = fma(p, f, splat(0x1.ebfbdcp-3f));
+  p = fma(p, f, splat(0x1.62e430p-1f));
+  p = fma(p, f, splat(1.0f));
+  return mul(p, low_bits_to_exponent(shifted));
+}
+
+/// Calls whole(i) for each full run of 16 and part(i, rest) for what is left, if anything.
+template <typename Whole, typename Part>
+inline void by_sixteen(int64_t count, Whole whole, Part part) {
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) whole(i);
+  if (i < count) part(i, count - i);
+}
+
+inline void norm_rows(const NormRows& rows) {
+  const float dim = static_cast<float>(rows.dim);
+  for (int64_t row = 0; row < rows.rows; ++row) {
+    const float* x = rows.x + row * rows.dim;
+    float* out = rows.out + row * rows.dim;
+
+    F32x16 total = splat(0.0f);
+    by_sixteen(
+        rows.dim, [&](int64_t i) { total = add(total, load(x + i)); },
+        [&](int64_t i, int64_t rest) { total = add(total, load_first(x + i, rest)); });
+    const F32x16 mean = splat(sum(total) / dim);
+
+    F32x16 squares = splat(0.0f);
+    const auto add_square = [&](F32x16 centered) { squares = fma(centered, centered, squares); };
+    by_sixteen(
+        rows.dim, [&](int64_t i) { add_square(sub(load(x + i), mean)); },
+        [&](int64_t i, int64_t rest) { add_square(keep_first(sub(load_first(x + i, rest), mean), rest, 0.0f)); });
+    const F32x16 inverse = splat(1.0f / std::sqrt(sum(squares) / dim + rows.eps));
+
+    const auto finish = [&](F32x16 value, F32x16 scale, F32x16 shift) {
+      return fma(mul(sub(value, mean), inverse), add(splat(1.0f), scale), shift);
+    };
+    by_sixteen(
+        rows.dim, [&](int64_t i) { store(out + i, finish(load(x + i), load(rows.scale + i), load(rows.shift + i))); },
+        [&](int64_t i, int64_t rest) {
+          const F32x16 scale = load_first(rows.scale + i, rest);
+          const F32x16 shift = load_first(rows.shift + i, rest);
+          store_first(out + i, finish(load_first(x + i, rest), scale, shift), rest);
+        });
+  }
+}
+
+inline void gated_rows(const GatedRows& rows) {
+  for (int64_t row = 0; row < rows.rows; ++row) {
+    const float* x = rows.x + row * rows.dim;
+    const float* y = rows.y + row * rows.dim;
+    float* out = rows.out + row * rows.dim;
+    by_sixteen(
+        rows.dim, [&](int64_t i) { store(out + i, fma(load(rows.gate + i), load(y + i), load(x + i))); },
+        [&](int64_t i, int64_t rest) {
+          const F32x16 gate = load_first(rows.gate + i, rest);
+          store_first(out + i, fma(gate, load_first(y + i, rest), load_first(x + i, rest)), rest);
+        });
+  }
+}
+
+inline void gelu_row(const float* x, int64_t count, float* out) {
+  // x / 2 (1 + tanh(u)) = x / (1 + 2^(-2 u log2(e))), u = sqrt(2 / pi) (x + 0.044715 x^3).
+  const F32x16 linear = splat(static_cast<float>(-2.302208198144325));
+  const F32x16 cubic = splat(static_cast<float>(-0.1029432395800235));
+  const auto one = [&](F32x16 value) {
+    const F32x16 exponent = mul(value, fma(mul(value, value), cubic, linear));
+    return div(value, add(splat(1.0f), exp2(exponent)));
+  };
+  by_sixteen(
+      count, [&](int64_t i) { store(out + i, one(load(x + i))); },
+      [&](int64_t i, int64_t rest) { store_first(out + i, one(load_first(x + i, rest)), rest); });
+}
+
+}  // namespace
+}  // namespace hqdit

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hqdit/step_ops.h"
+
+#include <cstring>
+
+#include "step_backend.h"
+#include "step_parallel.h"
+
+namespace hqdit {
+namespace {
+
+constexpr int64_t kFloat = sizeof(float);
+
+/// Calls work(first row, rows, the row's image) for parts of [batch][tokens] that stay inside one image.
+template <typename Work>
+void split_tokens(const ModulatedShape& shape, int64_t bytes, const ParallelFor& parallel, const Work& work) {
+  split_rows(parallel, shape.batch * shape.tokens, bytes, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const int64_t image = begin / shape.tokens;
+      const int64_t stop = std::min(end, (image + 1) * shape.tokens);
+      work(begin, stop - begin, image);
+      begin = stop;
+    }
+  });
+}
+
+const float* vector_at(const ModulatedShape& shape, const float* modulation, int64_t image, int64_t index) {
+  return modulation + (image * shape.vectors + index) * shape.dim;
+}
+
+}  // namespace
+
+const StepBackend& step_backend() {
+#if defined(HQDIT_X86)
+  if (std::strcmp(isa(), kStepAvx512.name) == 0) return kStepAvx512;
+  if (std::strcmp(isa(), kStepAvx2.name) == 0) return kStepAvx2;
+#elif defined(HQDIT_ARM64)
+  // Every other name stands for an extension of NEON.
+  if (std::strcmp(isa(), kStepScalar.name) != 0) return kStepNeon;
+#endif
+  return kStepScalar;
+}
+
+void modulated_norm(const ModulatedShape& shape, const float* x, const float* modulation, int64_t shift_index,
+                    int64_t scale_index, float eps, float* out, const ParallelFor& parallel) {
+  const StepBackend& isa = step_backend();
+  split_tokens(shape, 2 * kFloat * shape.dim, parallel, [&](int64_t row, int64_t rows, int64_t image) {
+    const float* shift = vector_at(shape, modulation, image, shift_index);
+    const float* scale = vector_at(shape, modulation, image, scale_index);
+    isa.norm({x + row * shape.dim, shift, scale, out + row * shape.dim, rows, shape.dim, eps});
+  });
+}
+
+void gated_add(const ModulatedShape& shape, const float* x, const float* modulation, int64_t gate_index, const float* y,
+               float* out, const ParallelFor& parallel) {
+  const StepBackend& isa = step_backend();
+  split_tokens(shape, 3 * kFloat * shape.dim, parallel, [&](int64_t row, int64_t rows, int64_t image) {
+    const int64_t offset = row * shape.dim;
+    const float* gate = vector_at(shape, modulation, image, gate_index);
+    isa.gated({x + offset, gate, y + offset, out + offset, rows, shape.dim});
+  });
+}
+
+void gelu(const float* x, int64_t count, float* out, const ParallelFor& parallel) {
+  const StepBackend& isa = step_backend();
+  split_rows(parallel, count, 2 * kFloat,
+             [&](int64_t begin, int64_t end) { isa.gelu(x + begin, end - begin, out + begin); });
+}
+
+}  // namespace hqdit

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// The register-tiled float32 product of step_head.h, over the F32x16 of the step_vector_*.h included before.
+#pragma once
+
+#include <cstdint>
+
+namespace hqdit {
+namespace {
+
+/// out [rows][16 * panels] = left [rows][depth] x right [panels][depth][16]; depth is a multiple of 4. Every output is
+/// one chain of fused multiply-adds in the order of depth, so no tiling and no cut of the depth changes its bits.
+struct Product {
+  int64_t depth;
+  const float* left;
+  int64_t left_stride;
+  const float* right;
+  int64_t panel_stride;
+  float* out;
+  int64_t out_stride;
+  bool resume;  ///< go on from what out holds instead of zero
+};
+
+template <int Lane, int Rows, int Columns>
+inline void multiply_lane(const Quad (&left)[Rows], const float* right, int64_t panel_stride,
+                          F32x16 (&sums)[Rows][Columns]) {
+  F32x16 b[Columns];
+  for (int c = 0; c < Columns; ++c) b[c] = load(right + c * panel_stride + 16 * Lane);
+  for (int r = 0; r < Rows; ++r) {
+    for (int c = 0; c < Columns; ++c) sums[r][c] = fma_lane<Lane>(left[r], b[c], sums[r][c]);
+  }
+}
+
+template <int Rows, int Columns>
+void tile(const Product& p) {
+  F32x16 sums[Rows][Columns];
+  for (int r = 0; r < Rows; ++r) {
+    for (int c = 0; c < Columns; ++c) sums[r][c] = p.resume ? load(p.out + r * p.out_stride + 16 * c) : splat(0.0f);
+  }
+  const float* right = p.right;
+  for (int64_t i = 0; i < p.depth; i += 4, right += 64) {
+    Quad left[Rows];
+    for (int r = 0; r < Rows; ++r) left[r] = load_quad(p.left + r * p.left_stride + i);
+    multiply_lane<0>(left, right, p.panel_stride, sums);
+    multiply_lane<1>(left, right, p.panel_stride, sums);
+    multiply_lane<2>(left, right, p.panel_stride, sums);
+    multiply_lane<3>(left, right, p.panel_stride, sums);
+  }
+  for (int r = 0; r < Rows; ++r) {
+    for (int c = 0; c < Columns; ++c) store(p.out + r * p.out_stride + 16 * c, sums[r][c]);
+  }
+}
+
+template <int Rows, int Columns>
+void tile_of(int64_t rows, int64_t columns, const Product& p) {
+  if constexpr (Rows > 1) {
+    if (rows < Rows) return tile_of<Rows - 1, Columns>(rows, columns, p);
+  }
+  if constexpr (Columns > 1) {
+    if (columns < Columns) return tile_of<Rows, Columns - 1>(rows, columns, p);
+  }
+  tile<Rows, Columns>(p);
+}
+
+/// The next of as few and as equal parts as possible, none above `most`: a thin last tile would wait for its own sums.
+inline int64_t next_part(int64_t rest, int64_t most) {
+  const int64_t parts = (rest + most - 1) / most;
+  return (rest + parts - 1) / parts;
+}
+
+void multiply(int64_t rows, int64_t panels, const Product& whole) {
+  for (int64_t panel = 0, columns; panel < panels; panel += columns) {
+    columns = next_part(panels - panel, kTileColumns);
+    // 16 KiB of the right side stay in the first-level cache while all rows pass.
+    const int64_t most = 256 / columns / 4 * 4;
+    for (int64_t begin = 0; begin < whole.depth; begin += most) {
+      Product p = whole;
+      p.depth = whole.depth - begin < most ? whole.depth - begin : most;
+      p.right = whole.right + panel * whole.panel_stride + 16 * begin;
+      p.resume = whole.resume || begin > 0;
+      for (int64_t row = 0, count; row < rows; row += count) {
+        count = next_part(rows - row, kTileRows);
+        p.left = whole.left + row * whole.left_stride + begin;
+        p.out = whole.out + row * whole.out_stride + 16 * panel;
+        tile_of<kTileRows, kTileColumns>(count, columns, p);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hqdit

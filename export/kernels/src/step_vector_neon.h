@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sixteen floats in four NEON registers; step_vector_scalar.h says what each function means.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <cstdint>
+#include <cstring>
+
+namespace hqdit {
+namespace {
+
+// Twenty sums, four right operands, five left: 29 of the 32 registers.
+constexpr int kTileRows = 5;
+constexpr int kTileColumns = 1;
+
+struct F32x16 {
+  float32x4_t q[4];
+};
+
+template <typename Function>
+inline F32x16 each(Function function) {
+  return {{function(0), function(1), function(2), function(3)}};
+}
+
+inline F32x16 splat(float value) {
+  const float32x4_t v = vdupq_n_f32(value);
+  return {{v, v, v, v}};
+}
+inline F32x16 load(const float* from) {
+  return each([&](int i) { return vld1q_f32(from + 4 * i); });
+}
+inline void store(float* to, const F32x16& a) {
+  for (int i = 0; i < 4; ++i) vst1q_f32(to + 4 * i, a.q[i]);
+}
+inline F32x16 load_first(const float* from, int64_t count) {
+  float lanes[16] = {};
+  std::memcpy(lanes, from, static_cast<size_t>(count) * sizeof(float));
+  return load(lanes);
+}
+inline void store_first(float* to, const F32x16& a, int64_t count) {
+  float lanes[16];
+  store(lanes, a);
+  std::memcpy(to, lanes, static_cast<size_t>(count) * sizeof(float));
+}
+inline F32x16 keep_first(const F32x16& a, int64_t count, float fill) {
+  float lanes[16];
+  store(lanes, a);
+  for (int64_t i = count; i < 16; ++i) lanes[i] = fill;
+  return load(lanes);
+}
+
+inline F32x16 add(const F32x16& a, const F32x16& b) {
+  return each([&](int i) { return vaddq_f32(a.q[i], b.q[i]); });
+}
+inline F32x16 sub(const F32x16& a, const F32x16& b) {
+  return each([&](int i) { return vsubq_f32(a.q[i], b.q[i]); });
+}
+inline F32x16 mul(const F32x16& a, const F32x16& b) {
+  return each([&](int i) { return vmulq_f32(a.q[i], b.q[i]); });
+}
+inline F32x16 div(const F32x16& a, const F32x16& b) {
+  return each([&](int i) { return vdivq_f32(a.q[i], b.q[i]); });
+}
+inline F32x16 fma(const F32x16& a, const F32x16& b, const F32x16& c) {
+  return each([&](int i) { return vfmaq_f32(c.q[i], a.q[i], b.q[i]); });
+}
+inline F32x16 max(const F32x16& a, const F32x16& b) {
+  return each([&](int i) { return vmaxq_f32(a.q[i], b.q[i]); });
+}
+inline F32x16 min(const F32x16& a, const F32x16& b) {
+  return each([&](int i) { return vminq_f32(a.q[i], b.q[i]); });
+}
+inline F32x16 low_bits_to_exponent(const F32x16& a) {
+  return each([&](int i) { return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(a.q[i]), 23)); });
+}
+
+inline float sum(const F32x16& a) {
+  const float32x4_t four = vaddq_f32(vaddq_f32(a.q[0], a.q[2]), vaddq_f32(a.q[1], a.q[3]));
+  const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+inline float largest(const F32x16& a) {
+  return vmaxvq_f32(vmaxq_f32(vmaxq_f32(a.q[0], a.q[2]), vmaxq_f32(a.q[1], a.q[3])));
+}
+
+struct Quad {
+  float32x4_t v;
+};
+inline Quad load_quad(const float* from) { return {vld1q_f32(from)}; }
+template <int Lane>
+inline F32x16 fma_lane(const Quad& a, const F32x16& b, const F32x16& c) {
+  return each([&](int i) { return vfmaq_laneq_f32(c.q[i], b.q[i], a.v, Lane); });
+}
+
+}  // namespace
+}  // namespace hqdit
