@@ -14,7 +14,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 
 @click.command(context_settings=CONTEXT)
 @click.option("-m", "--model", default="builtin:emoji-dit",
-              help="builtin:emoji-dit, a DiTPipeline folder, a Hugging Face id or a facebookresearch DiT-*.pt.")  # fmt: skip
+              help="builtin:emoji-dit, a DiTPipeline folder, a Hugging Face id or a DiT-*.pt file.")  # fmt: skip
 @click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")
 @click.option("--target", type=click.Choice(["android", "ios", "desktop"]), default="android")
 @click.option("-o", "--output-dir", type=click.Path(path_type=Path), help="Default: MODEL-TARGET in this folder.")

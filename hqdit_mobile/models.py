@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def builtin_models() -> list[str]:
 def _load_builtin(name: str) -> LoadedModel:
     if name not in builtin_models():
         raise ValueError(f"there is no built-in model {name!r}; built in: {', '.join(builtin_models())}")
-    folder = Path(str(files("hqdit_mobile"))) / "assets" / name.replace("-", "_")
+    folder = Path(__file__).parent / "assets" / name.replace("-", "_")
     config = _read_json(folder / "config.json")
     state = {k: v.float() for k, v in load_file(folder / "transformer.safetensors").items()}
     return LoadedModel(
