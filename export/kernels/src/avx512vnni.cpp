@@ -3,6 +3,7 @@
 // start at -128 sum(a). Panel: uint8 [k_padded / 4][blocks][16][4].
 #include "simd_avx512.h"
 #include "tokens.h"
+#include "unroll.h"
 
 namespace hqdit {
 namespace {
@@ -97,24 +98,20 @@ void finish(__m512i acc, const Tile& t, int row, int b) {
 template <int Rows, int Blocks>
 void tile_of(const Tile& t) {
   __m512i acc[Rows][Blocks];
-  for (int r = 0; r < Rows; ++r) {
-    for (int b = 0; b < Blocks; ++b) acc[r][b] = _mm512_set1_epi32(t.offset[r]);
-  }
+  unroll<Rows>([&](int r) { unroll<Blocks>([&](int b) { acc[r][b] = _mm512_set1_epi32(t.offset[r]); }); });
   const uint8_t* a = t.left;
   const uint8_t* w = t.panel;
   for (int64_t k = 0; k < t.k_padded; k += 4, a += 4, w += 64 * Blocks) {
     __m512i weights[Blocks];
-    for (int b = 0; b < Blocks; ++b) weights[b] = _mm512_loadu_si512(w + 64 * b);
-    for (int r = 0; r < Rows; ++r) {
+    unroll<Blocks>([&](int b) { weights[b] = _mm512_loadu_si512(w + 64 * b); });
+    unroll<Rows>([&](int r) {
       int32_t quad;
       std::memcpy(&quad, a + r * t.left_stride, sizeof quad);
       const __m512i token = _mm512_set1_epi32(quad);
-      for (int b = 0; b < Blocks; ++b) acc[r][b] = _mm512_dpbusd_epi32(acc[r][b], weights[b], token);
-    }
+      unroll<Blocks>([&](int b) { acc[r][b] = _mm512_dpbusd_epi32(acc[r][b], weights[b], token); });
+    });
   }
-  for (int r = 0; r < Rows; ++r) {
-    for (int b = 0; b < Blocks; ++b) finish(acc[r][b], t, r, b);
-  }
+  unroll<Rows>([&](int r) { unroll<Blocks>([&](int b) { finish(acc[r][b], t, r, b); }); });
 }
 
 template <int Blocks>
@@ -177,12 +174,12 @@ void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
 int64_t dot_loop(int64_t rounds) {
   constexpr int kChains = 24;
   __m512i acc[kChains];
-  for (int i = 0; i < kChains; ++i) acc[i] = _mm512_set1_epi32(i);
+  unroll<kChains>([&](int i) { acc[i] = _mm512_set1_epi32(i); });
   const __m512i a = _mm512_set1_epi8(3);
   for (int64_t round = 0; round < rounds; ++round) {
-    for (int i = 0; i < kChains; ++i) acc[i] = _mm512_dpbusd_epi32(acc[i], a, a);
+    unroll<kChains>([&](int i) { acc[i] = _mm512_dpbusd_epi32(acc[i], a, a); });
   }
-  for (int i = 1; i < kChains; ++i) acc[0] = _mm512_xor_si512(acc[0], acc[i]);
+  unroll<kChains - 1>([&](int i) { acc[0] = _mm512_xor_si512(acc[0], acc[i + 1]); });
   volatile int32_t kept = _mm512_reduce_add_epi32(acc[0]);
   static_cast<void>(kept);
   return rounds * kChains * 64;
