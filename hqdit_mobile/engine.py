@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The C++ engine in Python: draws with a bundle as a phone does. Needs NumPy, and neither torch nor ExecuTorch's Python.
+"""The C++ engine in Python: draws with a bundle as a phone does. Needs NumPy and no torch.
 
-    with Pipeline("emoji-dit-desktop") as pipeline:
-        image = pipeline.generate("heart fluent-emoji", seed=7)  # uint8 [H, W, 3]
+with Pipeline("emoji-dit-desktop") as pipeline:
+    image = pipeline.generate("heart fluent-emoji", seed=7)  # uint8 [H, W, 3]
 """
 
 from __future__ import annotations
