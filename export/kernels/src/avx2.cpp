@@ -3,6 +3,7 @@
 // Panel: int16 [k_padded / 2][16][2], one 16-channel block.
 #include "simd_avx2.h"
 #include "tokens.h"
+#include "unroll.h"
 
 namespace hqdit {
 namespace {
@@ -86,24 +87,24 @@ void finish(__m256i acc, const Tile& t, int row, int first) {
 template <int Rows>
 void tile_of(const Tile& t) {
   __m256i acc[Rows][2];
-  for (int r = 0; r < Rows; ++r) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+  unroll<Rows>([&](int r) { acc[r][0] = acc[r][1] = _mm256_setzero_si256(); });
   const uint8_t* a = t.left;
   const uint8_t* w = t.panel;
   for (int64_t k = 0; k < t.k_padded; k += 2, a += 4, w += 64) {
     const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
     const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 32));
-    for (int r = 0; r < Rows; ++r) {
+    unroll<Rows>([&](int r) {
       int32_t pair;
       std::memcpy(&pair, a + r * t.left_stride, sizeof pair);
       const __m256i token = _mm256_set1_epi32(pair);
       acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(first, token));
       acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(second, token));
-    }
+    });
   }
-  for (int r = 0; r < Rows; ++r) {
+  unroll<Rows>([&](int r) {
     finish(acc[r][0], t, r, 0);
     finish(acc[r][1], t, r, 8);
-  }
+  });
 }
 
 void tile(const Tile& t) {
@@ -125,7 +126,7 @@ void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t, int first) {
   const uint8_t* codes = weight.codes + block * t.k_padded * 8 + 16 * first;
   const uint8_t* ids = weight.tables + block * groups * 16 + first;
   __m256i acc[8];
-  for (int i = 0; i < 8; ++i) acc[i] = _mm256_setzero_si256();
+  unroll<8>([&](int i) { acc[i] = _mm256_setzero_si256(); });
   const __m128i low_bits = _mm_set1_epi8(15);
   int64_t next_group = weight.group;
   for (int64_t k = 0; k < t.k_padded; k += 16) {
@@ -134,13 +135,13 @@ void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t, int first) {
       next_group += weight.group;
     }
     const __m256i token = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(t.left + 2 * k));
-    for (int i = 0; i < 8; ++i) {
+    unroll<8>([&](int i) {
       __m128i pair = load128(codes + k / 32 * 256 + 16 * i);
       if (k % 32 == 16) pair = _mm_srli_epi16(pair, 4);
       const __m128i lut = load128(kDecode.value[ids[i]]);
       const __m256i w = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(lut, _mm_and_si128(pair, low_bits)));
       acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(w, token));
-    }
+    });
   }
   finish(sums_of(acc), t, 0, first);
 }
@@ -153,13 +154,13 @@ void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
 int64_t dot_loop(int64_t rounds) {
   constexpr int kChains = 12;
   __m256i acc[kChains];
-  __m256i a[kChains];
-  for (int i = 0; i < kChains; ++i) acc[i] = a[i] = _mm256_set1_epi16(static_cast<int16_t>(i));
+  unroll<kChains>([&](int i) { acc[i] = _mm256_set1_epi16(static_cast<int16_t>(i)); });
+  const __m256i a = _mm256_set1_epi16(3);
   for (int64_t round = 0; round < rounds; ++round) {
     // The product must change with the round, or the compiler would compute it once.
-    for (int i = 0; i < kChains; ++i) acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(acc[i], a[0]));
+    unroll<kChains>([&](int i) { acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(acc[i], a)); });
   }
-  for (int i = 1; i < kChains; ++i) acc[0] = _mm256_xor_si256(acc[0], acc[i]);
+  unroll<kChains - 1>([&](int i) { acc[0] = _mm256_xor_si256(acc[0], acc[i + 1]); });
   volatile int32_t kept = _mm256_extract_epi32(acc[0], 0);
   static_cast<void>(kept);
   return rounds * kChains * 16;

@@ -27,12 +27,12 @@ struct Avx2 : X86Int16 {
     return _mm256_fmadd_ps(v, _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1), _mm256_permute2f128_ps(v, v, 1));
   }
 
-  static uint32_t largest_magnitude_bits(const float* y, int64_t count) {
-    __m256i largest = _mm256_setzero_si256();
-    const __m256i mask = _mm256_set1_epi32(0x7fffffff);
-    for (int64_t k = 0; k < count; k += 8) {
-      largest = _mm256_max_epi32(largest, _mm256_and_si256(_mm256_castps_si256(_mm256_loadu_ps(y + k)), mask));
-    }
+  using Bits = __m256i;
+  static Bits no_bits() { return _mm256_setzero_si256(); }
+  static Bits larger_bits(Bits largest, Float v) {
+    return _mm256_max_epi32(largest, _mm256_and_si256(_mm256_castps_si256(v), _mm256_set1_epi32(0x7fffffff)));
+  }
+  static uint32_t reduce_bits(Bits largest) {
     __m128i half = _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
     half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0x4E));
     half = _mm_max_epi32(half, _mm_shuffle_epi32(half, 0xB1));

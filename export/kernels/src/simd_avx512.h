@@ -22,23 +22,19 @@ struct Avx512 : X86Int16 {
 
   /// The stages at distance 1, 2, 4 and 8: the lane's partner plus or minus the lane.
   static Float butterflies(Float v) {
-    v = stage(v, _mm512_permute_ps(v, 0xB1), 0xAAAA);
-    v = stage(v, _mm512_permute_ps(v, 0x4E), 0xCCCC);
-    v = stage(v, _mm512_shuffle_f32x4(v, v, 0xB1), 0xF0F0);
-    return stage(v, _mm512_shuffle_f32x4(v, v, 0x4E), 0xFF00);
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    v = _mm512_fmadd_ps(v, minus_where(lane, 1), _mm512_permute_ps(v, 0xB1));
+    v = _mm512_fmadd_ps(v, minus_where(lane, 2), _mm512_permute_ps(v, 0x4E));
+    v = _mm512_fmadd_ps(v, minus_where(lane, 4), _mm512_shuffle_f32x4(v, v, 0xB1));
+    return _mm512_fmadd_ps(v, minus_where(lane, 8), _mm512_shuffle_f32x4(v, v, 0x4E));
   }
 
-  static uint32_t largest_magnitude_bits(const float* y, int64_t count) {
-    __m512i largest[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    const __m512i mask = _mm512_set1_epi32(0x7fffffff);
-    for (int64_t k = 0; k < count; k += 32) {
-      for (int i = 0; i < 2; ++i) {
-        const __m512i bits = _mm512_castps_si512(_mm512_loadu_ps(y + k + 16 * i));
-        largest[i] = _mm512_max_epu32(largest[i], _mm512_and_si512(bits, mask));
-      }
-    }
-    return _mm512_reduce_max_epu32(_mm512_max_epu32(largest[0], largest[1]));
+  using Bits = __m512i;
+  static Bits no_bits() { return _mm512_setzero_si512(); }
+  static Bits larger_bits(Bits largest, Float v) {
+    return _mm512_max_epu32(largest, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
   }
+  static uint32_t reduce_bits(Bits largest) { return _mm512_reduce_max_epu32(largest); }
 
   static Int16 round16(const float* y, float inverse) {
     return _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(y), _mm512_set1_ps(inverse))));
@@ -63,8 +59,9 @@ struct Avx512 : X86Int16 {
   }
 
  private:
-  static Float stage(Float v, Float partner, __mmask16 minus) {
-    return _mm512_mask_sub_ps(_mm512_add_ps(partner, v), minus, partner, v);
+  static Float minus_where(__m512i lane, int bit) {
+    return _mm512_mask_blend_ps(_mm512_test_epi32_mask(lane, _mm512_set1_epi32(bit)), _mm512_set1_ps(1),
+                                _mm512_set1_ps(-1));
   }
 };
 

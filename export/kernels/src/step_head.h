@@ -13,19 +13,32 @@
 namespace hqdit {
 namespace {
 
+/// Four tokens of k into their lanes of a panel; tokens and inputs that do not exist are zeros.
+void pack_keys(const Head& head, int64_t token, int64_t depth, float* to) {
+  int64_t d = 0;
+  if (token + 4 <= head.tokens) {
+    for (; d + 4 <= head.head_dim; d += 4) transpose_quads(head.k + token * head.stride + d, head.stride, to + 16 * d);
+  }
+  for (; d < depth; ++d) {
+    for (int64_t i = 0; i < 4; ++i) {
+      const bool exists = token + i < head.tokens && d < head.head_dim;
+      to[16 * d + i] = exists ? head.k[(token + i) * head.stride + d] : 0.0f;
+    }
+  }
+}
+
 void pack_head(const Head& head, const HeadScratch& scratch) {
-  for (int64_t token = 0; token < scratch.score_stride; ++token) {
-    const float* k = head.k + token * head.stride;
-    float* to = scratch.k + token / 16 * scratch.depth * 16 + token % 16;
-    for (int64_t d = 0; d < scratch.depth; ++d) to[16 * d] = token < head.tokens && d < head.head_dim ? k[d] : 0.0f;
+  for (int64_t token = 0; token < scratch.score_stride; token += 4) {
+    pack_keys(head, token, scratch.depth, scratch.k + token / 16 * scratch.depth * 16 + token % 16);
   }
   for (int64_t d = 0; d < scratch.width; d += 16) {
     const int64_t rest = head.head_dim - d;
-    for (int64_t token = 0; token < scratch.keys; ++token) {
+    float* to = scratch.v + d * scratch.keys;
+    for (int64_t token = 0; token < scratch.keys; ++token, to += 16) {
       const float* v = head.v + token * head.stride + d;
       F32x16 values = splat(0.0f);
       if (token < head.tokens) values = rest < 16 ? load_first(v, rest) : load(v);
-      store(scratch.v + (d / 16 * scratch.keys + token) * 16, values);
+      store(to, values);
     }
   }
 }
@@ -40,7 +53,7 @@ float softmax(float* scores, int64_t tokens) {
   const F32x16 maximum = splat(largest(most));
   F32x16 total = splat(0.0f);
   for (int64_t i = 0; i <= last; i += 16) {
-    const F32x16 weight = exp2(sub(load(scores + i), maximum));
+    const F32x16 weight = exp2_below_128(sub(load(scores + i), maximum));
     total = add(total, weight);
     store(scores + i, weight);
   }
@@ -54,7 +67,9 @@ void attend(const Head& head, const HeadScratch& s, int64_t begin, int64_t end) 
     const int64_t rows = end - first < HeadScratch::kRows ? end - first : HeadScratch::kRows;
     for (int64_t r = 0; r < rows; ++r) {
       const float* q = head.q + (first + r) * head.stride;
-      for (int64_t d = 0; d < s.depth; ++d) s.q[r * s.depth + d] = d < head.head_dim ? q[d] * scale : 0.0f;
+      float* to = s.q + r * s.depth;
+      for (int64_t d = 0; d < head.head_dim; ++d) to[d] = q[d] * scale;
+      for (int64_t d = head.head_dim; d < s.depth; ++d) to[d] = 0.0f;
     }
     const Product scores{s.depth, s.q, s.depth, s.k, s.depth * 16, s.scores, s.score_stride, false};
     multiply(rows, s.score_stride / 16, scores);

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 
 namespace hqdit {
 namespace {
@@ -20,34 +22,42 @@ struct Product {
   bool resume;  ///< go on from what out holds instead of zero
 };
 
-template <int Lane, int Rows, int Columns>
-inline void multiply_lane(const Quad (&left)[Rows], const float* right, int64_t panel_stride,
-                          F32x16 (&sums)[Rows][Columns]) {
-  F32x16 b[Columns];
-  for (int c = 0; c < Columns; ++c) b[c] = load(right + c * panel_stride + 16 * Lane);
-  for (int r = 0; r < Rows; ++r) {
-    for (int c = 0; c < Columns; ++c) sums[r][c] = fma_lane<Lane>(left[r], b[c], sums[r][c]);
-  }
+template <typename Function, int... Index>
+inline void repeat(Function function, std::integer_sequence<int, Index...>) {
+  (function(std::integral_constant<int, Index>{}), ...);
+}
+/// function(0) ... function(Count - 1), written out: compilers keep an array in registers only if no loop runs over it.
+template <int Count, typename Function>
+inline void repeat(Function function) {
+  repeat(function, std::make_integer_sequence<int, Count>{});
 }
 
 template <int Rows, int Columns>
 void tile(const Product& p) {
+  const float* row[Rows];
+  repeat<Rows>([&](auto r) { row[r] = p.left + r * p.left_stride; });
+  const float* column[Columns];
+  repeat<Columns>([&](auto c) { column[c] = p.right + c * p.panel_stride; });
   F32x16 sums[Rows][Columns];
-  for (int r = 0; r < Rows; ++r) {
-    for (int c = 0; c < Columns; ++c) sums[r][c] = p.resume ? load(p.out + r * p.out_stride + 16 * c) : splat(0.0f);
+  const auto each_sum = [&](auto function) {
+    repeat<Rows>([&](auto r) { repeat<Columns>([&](auto c) { function(r, c, sums[r][c]); }); });
+  };
+  if (p.resume) {
+    each_sum([&](auto r, auto c, F32x16& sum) { sum = load(p.out + r * p.out_stride + 16 * c); });
+  } else {
+    each_sum([&](auto, auto, F32x16& sum) { sum = splat(0.0f); });
   }
-  const float* right = p.right;
-  for (int64_t i = 0; i < p.depth; i += 4, right += 64) {
+  for (int64_t i = 0; i < p.depth; i += 4) {
     Quad left[Rows];
-    for (int r = 0; r < Rows; ++r) left[r] = load_quad(p.left + r * p.left_stride + i);
-    multiply_lane<0>(left, right, p.panel_stride, sums);
-    multiply_lane<1>(left, right, p.panel_stride, sums);
-    multiply_lane<2>(left, right, p.panel_stride, sums);
-    multiply_lane<3>(left, right, p.panel_stride, sums);
+    repeat<Rows>([&](auto r) { left[r] = load_quad(row[r] + i); });
+    repeat<4>([&](auto lane) {
+      F32x16 right[Columns];
+      repeat<Columns>([&](auto c) { right[c] = load(column[c] + 16 * lane); });
+      each_sum([&](auto r, auto c, F32x16& sum) { sum = fma_lane<lane>(left[r], right[c], sum); });
+    });
+    repeat<Columns>([&](auto c) { column[c] += 64; });
   }
-  for (int r = 0; r < Rows; ++r) {
-    for (int c = 0; c < Columns; ++c) store(p.out + r * p.out_stride + 16 * c, sums[r][c]);
-  }
+  each_sum([&](auto r, auto c, F32x16& sum) { store(p.out + r * p.out_stride + 16 * c, sum); });
 }
 
 template <int Rows, int Columns>

@@ -62,5 +62,17 @@ inline F32x16 fma_lane(Quad a, F32x16 b, F32x16 c) {
   return fma(splat(a.from[Lane]), b, c);
 }
 
+inline void transpose_quads(const float* from, int64_t stride, float* to) {
+  __m128 a = _mm_loadu_ps(from);
+  __m128 b = _mm_loadu_ps(from + stride);
+  __m128 c = _mm_loadu_ps(from + 2 * stride);
+  __m128 d = _mm_loadu_ps(from + 3 * stride);
+  _MM_TRANSPOSE4_PS(a, b, c, d);
+  _mm_storeu_ps(to, a);
+  _mm_storeu_ps(to + 16, b);
+  _mm_storeu_ps(to + 32, c);
+  _mm_storeu_ps(to + 48, d);
+}
+
 }  // namespace
 }  // namespace hqdit

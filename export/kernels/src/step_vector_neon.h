@@ -93,5 +93,14 @@ inline F32x16 fma_lane(const Quad& a, const F32x16& b, const F32x16& c) {
   return each([&](int i) { return vfmaq_laneq_f32(c.q[i], b.q[i], a.v, Lane); });
 }
 
+inline void transpose_quads(const float* from, int64_t stride, float* to) {
+  const float32x4x2_t ab = vtrnq_f32(vld1q_f32(from), vld1q_f32(from + stride));
+  const float32x4x2_t cd = vtrnq_f32(vld1q_f32(from + 2 * stride), vld1q_f32(from + 3 * stride));
+  vst1q_f32(to, vcombine_f32(vget_low_f32(ab.val[0]), vget_low_f32(cd.val[0])));
+  vst1q_f32(to + 16, vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1])));
+  vst1q_f32(to + 32, vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0])));
+  vst1q_f32(to + 48, vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1])));
+}
+
 }  // namespace
 }  // namespace hqdit

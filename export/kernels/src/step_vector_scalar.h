@@ -107,5 +107,12 @@ inline F32x16 fma_lane(const Quad& a, const F32x16& b, const F32x16& c) {
   return fma(splat(a.from[Lane]), b, c);
 }
 
+/// to[16 * i + j] = from[j * stride + i] for i, j < 4.
+inline void transpose_quads(const float* from, int64_t stride, float* to) {
+  for (int64_t i = 0; i < 4; ++i) {
+    for (int64_t j = 0; j < 4; ++j) to[16 * i + j] = from[j * stride + i];
+  }
+}
+
 }  // namespace
 }  // namespace hqdit

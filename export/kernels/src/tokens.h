@@ -10,56 +10,64 @@
 #include "backend.h"
 #include "fp4_groups.h"
 #include "lattice.h"
+#include "unroll.h"
 
 namespace hqdit {
 namespace {
 
-template <class V>
-void scale_inputs(const float* x, const float* pre, int64_t k, float* y) {
-  int64_t i = 0;
-  if (!pre) {
-    std::memcpy(y, x, static_cast<size_t>(k) * sizeof(float));
-    return;
-  }
-  for (; i + V::kWidth <= k; i += V::kWidth) V::store(y + i, V::mul(V::load(x + i), V::load(pre + i)));
-  for (; i < k; ++i) y[i] = x[i] * pre[i];
+inline uint32_t magnitude_bits(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits & 0x7fffffffu;
 }
 
-/// The first stages of the butterfly network, on `Vectors` registers at a time.
+/// y = x * pre through the first stages of the butterfly network, on `Vectors` registers at a time (0: none, k of any
+/// size). Returns the bits of the largest |y|.
 template <class V, int Vectors>
-void butterflies_in_registers(float* y, int64_t k) {
-  for (int64_t start = 0; start < k; start += Vectors * V::kWidth) {
-    typename V::Float v[Vectors];
-    for (int i = 0; i < Vectors; ++i) v[i] = V::butterflies(V::load(y + start + i * V::kWidth));
-    for (int h = 1; h < Vectors; h *= 2) {
-      for (int i = 0; i < Vectors; ++i) {
-        if (i & h) continue;
+uint32_t first_pass(const float* x, const float* pre, int64_t k, float* y) {
+  constexpr int kVectors = Vectors ? Vectors : 1;
+  typename V::Bits largest = V::no_bits();
+  int64_t start = 0;
+  for (; start + kVectors * V::kWidth <= k; start += kVectors * V::kWidth) {
+    typename V::Float v[kVectors];
+    unroll<kVectors>([&](int i) {
+      v[i] = V::load(x + start + i * V::kWidth);
+      if (pre) v[i] = V::mul(v[i], V::load(pre + start + i * V::kWidth));
+      if (Vectors) v[i] = V::butterflies(v[i]);
+    });
+    unroll<3>([&](int stage) {
+      const int h = 1 << stage;
+      unroll<kVectors>([&](int i) {
+        if ((i & h) || i + h >= kVectors) return;
         const typename V::Float a = v[i];
-        const typename V::Float b = v[i + h];
-        v[i] = V::add(a, b);
-        v[i + h] = V::sub(a, b);
-      }
-    }
-    for (int i = 0; i < Vectors; ++i) V::store(y + start + i * V::kWidth, v[i]);
+        v[i] = V::add(a, v[i + h]);
+        v[i + h] = V::sub(a, v[i + h]);
+      });
+    });
+    unroll<kVectors>([&](int i) {
+      largest = V::larger_bits(largest, v[i]);
+      V::store(y + start + i * V::kWidth, v[i]);
+    });
   }
+  uint32_t bits = V::reduce_bits(largest);
+  for (; start < k; ++start) {
+    y[start] = pre ? x[start] * pre[start] : x[start];
+    const uint32_t other = magnitude_bits(y[start]);
+    bits = other > bits ? other : bits;
+  }
+  return bits;
 }
 
 template <class V>
-void hadamard_power(int64_t power, float* y, int64_t k) {
-  int64_t h = V::kWidth;
-  const int64_t vectors = power / V::kWidth;
-  if (vectors >= 8) {
-    butterflies_in_registers<V, 8>(y, k);
-    h *= 8;
-  } else if (vectors >= 4) {
-    butterflies_in_registers<V, 4>(y, k);
-    h *= 4;
-  } else if (vectors >= 2) {
-    butterflies_in_registers<V, 2>(y, k);
-    h *= 2;
-  } else {
-    butterflies_in_registers<V, 1>(y, k);
-  }
+uint32_t largest_bits(const float* y, int64_t k) {
+  typename V::Bits largest = V::no_bits();
+  for (int64_t i = 0; i < k; i += V::kWidth) largest = V::larger_bits(largest, V::load(y + i));
+  return V::reduce_bits(largest);
+}
+
+/// The stages from distance h on.
+template <class V>
+void later_stages(int64_t h, int64_t power, float* y, int64_t k) {
   for (; h < power; h *= 2) {
     for (int64_t start = 0; start < k; start += 2 * h) {
       for (int64_t i = start; i < start + h; i += V::kWidth) {
@@ -98,38 +106,47 @@ void hadamard_paley(const Rotation& rotation, const float* x, float* out) {
   }
 }
 
-/// Returns where the rotated inputs are: y or spare.
+/// Steps 1 and 2: returns where the rotated inputs are, y or spare, and in `bits` those of their largest magnitude.
 template <class V>
-float* rotate_inputs(const Rotation& rotation, float* y, float* spare, int64_t k) {
+float* rotate_inputs(const TokenStep& step, const float* x, float* y, float* spare, uint32_t& bits) {
+  const Rotation& rotation = step.rotation;
   const int64_t order = rotation.m * rotation.power;
-  if (order == 1) return y;
-  if (rotation.power < V::kWidth) {
-    for (int64_t i = 0; i < k; i += order) rotate_block(rotation, y + i, spare);
-    return y;
-  }
-  hadamard_power<V>(rotation.power, y, k);
-  if (rotation.m == 1) return y;
-  for (int64_t i = 0; i < k; i += order) {
-    if (rotation.power % (2 * V::kWidth) == 0) {
-      hadamard_paley<V, 2>(rotation, y + i, spare + i);
-    } else {
-      hadamard_paley<V, 1>(rotation, y + i, spare + i);
+  const int64_t vectors = rotation.power / V::kWidth;
+  if (vectors == 0) {
+    bits = first_pass<V, 0>(x, step.pre, step.k, y);
+    if (order == 1) return y;
+    for (int64_t i = 0; i < step.k; i += order) rotate_block(rotation, y + i, spare);
+  } else {
+    const int64_t in_registers = vectors < 8 ? vectors : 8;
+    if (in_registers == 1) bits = first_pass<V, 1>(x, step.pre, step.k, y);
+    if (in_registers == 2) bits = first_pass<V, 2>(x, step.pre, step.k, y);
+    if (in_registers == 4) bits = first_pass<V, 4>(x, step.pre, step.k, y);
+    if (in_registers == 8) bits = first_pass<V, 8>(x, step.pre, step.k, y);
+    if (rotation.m == 1 && in_registers == vectors) return y;
+    later_stages<V>(in_registers * V::kWidth, rotation.power, y, step.k);
+    for (int64_t i = 0; rotation.m > 1 && i < step.k; i += order) {
+      if (vectors % 2 == 0) {
+        hadamard_paley<V, 2>(rotation, y + i, spare + i);
+      } else {
+        hadamard_paley<V, 1>(rotation, y + i, spare + i);
+      }
     }
+    if (rotation.m > 1) y = spare;
   }
-  return spare;
+  const int64_t whole = step.k / V::kWidth * V::kWidth;
+  bits = largest_bits<V>(y, whole);
+  for (int64_t i = whole; i < step.k; ++i) bits = magnitude_bits(y[i]) > bits ? magnitude_bits(y[i]) : bits;
+  return y;
 }
 
 template <class V>
 void prepare_token(const TokenStep& step, const float* x, int64_t row, const Left& left, float* scratch) {
-  float* spare = scratch + step.k_padded;
   int16_t* t = reinterpret_cast<int16_t*>(scratch + 2 * step.k_padded);
-  scale_inputs<V>(x, step.pre, step.k, scratch);
-  const float* y = rotate_inputs<V>(step.rotation, scratch, spare, step.k);
-  const size_t padding = static_cast<size_t>(step.k_padded - step.k) * sizeof(float);
-  std::memset(const_cast<float*>(y) + step.k, 0, padding);
+  uint32_t bits;
+  float* y = rotate_inputs<V>(step, x, scratch, scratch + step.k_padded, bits);
+  std::memset(y + step.k, 0, static_cast<size_t>(step.k_padded - step.k) * sizeof(float));
 
   // Without their sign, floats order as integers do, with infinity and NaN above all the rest.
-  const uint32_t bits = V::largest_magnitude_bits(y, step.k_padded);
   float amax;
   std::memcpy(&amax, &bits, sizeof amax);
   const bool finite = bits < 0x7f800000u;
