@@ -61,9 +61,10 @@ def table_ids(format: Format, multiplier: Tensor) -> Tensor:
     return (multiplier + (format.first_id - 1)).to(torch.uint8)
 
 
-def format_of(ids: Tensor) -> list[tuple[str, int]]:
-    """How many of the table ids belong to each format, in the order of FORMATS."""
-    return [(f.name, int(((ids >= f.first_id) & (ids < f.first_id + f.multipliers)).sum())) for f in FORMATS.values()]
+def count_formats(ids: Tensor) -> dict[str, int]:
+    """How many of the table ids belong to each format."""
+    ends = {f.name: (f.first_id, f.first_id + f.multipliers) for f in FORMATS.values()}
+    return {name: int(((ids >= first) & (ids < end)).sum()) for name, (first, end) in ends.items()}
 
 
 def nearest_codes(x: Tensor, format: Format) -> Tensor:

@@ -178,6 +178,12 @@ class FP4Linear(nn.Module):
     Buffers are in the stored layout of docs/fp4-linear.md and are filled by `set_weight` or load_state_dict.
     """
 
+    codes: Tensor
+    tables: Tensor
+    scale: Tensor
+    bias: Tensor | None
+    pre: Tensor | None
+
     def __init__(
         self,
         in_features: int,

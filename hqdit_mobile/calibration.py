@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calibration data: activations of real DDIM runs, and the second moments of them that GPTQ needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from hqdit_mobile.config import HQDiTConfig
+from hqdit_mobile.dit import DiT
+from hqdit_mobile.fp4_linear import FP4Linear
+from hqdit_mobile.packing import groups_per_row
+from hqdit_mobile.rotation import rotate
+from hqdit_mobile.sampling import Guidance, SchedulerConfig, trajectory
+
+TOKENS_PER_INPUT = 64  # of one model input; neighbours tell little that is new
+CONDITIONS = 8192  # (timestep, label) pairs for the layers that see the condition alone
+
+
+class CalibrationError(ValueError):
+    """The calibration data cannot be used; the message names the layer and the timestep."""
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Model inputs from guided DDIM runs, both guidance halves: latents [S, C, H, W], timestep [S], label [S]."""
+
+    latents: Tensor
+    timestep: Tensor
+    label: Tensor
+
+    def __len__(self) -> int:
+        return len(self.timestep)
+
+
+def draw_calibration_set(
+    model: DiT,
+    config: HQDiTConfig,
+    scheduler: SchedulerConfig,
+    guidance_channels: int,
+    on_step: Callable[[int, int], None] | None = None,
+) -> CalibrationSet:
+    """Runs DDIM with guidance from seeded noise for seeded classes and keeps what the model saw at every step."""
+    generator = torch.Generator().manual_seed(config.seed)
+    size, samples = model.config.sample_size, config.calibration_samples
+    noise = torch.randn(samples, model.config.in_channels, size, size, generator=generator)
+    label = torch.randint(0, model.config.num_classes, (samples,), generator=generator)
+    guidance = Guidance(config.guidance_scale, guidance_channels)
+    latents, timesteps = [], []
+    for t, visited, _ in trajectory(model, scheduler, noise, label, config.calibration_steps, guidance, on_step):
+        if t >= 0:
+            latents += [visited, visited]
+            timesteps += [t] * (2 * samples)
+    labels = torch.cat([label, torch.full_like(label, model.null_label)]).repeat(config.calibration_steps)
+    return CalibrationSet(torch.cat(latents), torch.tensor(timesteps, dtype=torch.float32), labels)
+
+
+def draw_conditions(model: DiT, train_timesteps: int, seed: int) -> tuple[Tensor, Tensor]:
+    """(timestep [CONDITIONS], label [CONDITIONS]): half of them the null label, as under guidance."""
+    generator = torch.Generator().manual_seed(seed)
+    timestep = torch.randint(0, train_timesteps, (CONDITIONS,), generator=generator).float()
+    label = torch.randint(0, model.config.num_classes, (CONDITIONS,), generator=generator)
+    label[::2] = model.null_label
+    return timestep, label
+
+
+@dataclass
+class Moments:
+    """Sums over tokens for one linear layer with inputs x, of which the product sees xq (rotated and quantized).
+
+    gram: xq^T xq [K, K]; cross: x^T xq [K, K] with x rotated too; power: sum of squares of the float output x W^T.
+    """
+
+    gram: Tensor
+    cross: Tensor
+    power: float = 0.0
+    tokens: int = 0
+
+
+@dataclass
+class Observer:
+    """Collects the Moments of one linear layer under the input transform of `target`, its quantized successor."""
+
+    name: str
+    linear: nn.Linear
+    target: FP4Linear
+    moments: Moments = field(init=False)
+    _quantizer: FP4Linear = field(init=False)
+
+    def __post_init__(self) -> None:
+        k = self.linear.in_features
+        self.moments = Moments(torch.zeros(k, k, dtype=torch.float64), torch.zeros(k, k, dtype=torch.float64))
+        self._quantizer = input_quantizer(self.target)
+
+    def add(self, x: Tensor, generator: torch.Generator) -> None:
+        """x float32 [B, K] or [B, T, K]: the inputs of one call; a seeded sample of the tokens is used."""
+        if x.dim() == 3 and x.shape[1] > TOKENS_PER_INPUT:
+            picked = torch.rand(x.shape[:2], generator=generator).topk(TOKENS_PER_INPUT, dim=1).indices
+            x = x.gather(1, picked.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+        x = x.reshape(-1, x.shape[-1])
+        quantized = self._quantizer(x)
+        self.moments.gram += quantized.t() @ quantized
+        self.moments.cross += x.t() @ quantized
+        self.moments.power += float((x @ self.linear.weight.t()).double().square().sum())
+        self.moments.tokens += len(x)
+
+    def result(self) -> Moments:
+        # Rotating is linear: one rotation of the sum serves for one of every token.
+        pre = 1.0 if self.target.pre is None else self.target.pre.double()[:, None]
+        self.moments.cross = rotate((self.moments.cross * pre).t(), self.target.rotation).t().contiguous()
+        return self.moments
+
+
+def input_quantizer(layer: FP4Linear) -> FP4Linear:
+    """A layer that returns what `layer`'s integer product sees of its inputs: the same transform, identity weights."""
+    k = layer.in_features
+    identity = FP4Linear(
+        k, k, bias=False, pre=layer.pre is not None, group=layer.group, rotation=layer.rotation,
+        activation=layer.activation, activation_group=layer.activation_group,
+    )  # fmt: skip
+    # Table 0 is E2M1 with multiplier 1, whose code 1 is the value 1.
+    ids = torch.zeros(k, groups_per_row(k, layer.group), dtype=torch.uint8)
+    identity.set_weight(torch.eye(k, dtype=torch.uint8), ids, torch.ones(k))
+    identity.pre = layer.pre
+    return identity
+
+
+@contextmanager
+def observing(observers: Mapping[str, Observer], seed: int, timesteps: Callable[[], Tensor]) -> Iterator[None]:
+    """Within it, each forward call of an observed layer adds to its moments.
+
+    timesteps: gives [B] of the batch at hand, to name in a CalibrationError when an input is NaN or infinite.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def hook(observer: Observer) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def observe(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            check_finite(observer.name, arguments[0], timesteps())
+            observer.add(arguments[0], generator)
+
+        return observe
+
+    handles = [observer.linear.register_forward_pre_hook(hook(observer)) for observer in observers.values()]
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def check_finite(layer: str, x: Tensor, timesteps: Tensor) -> None:
+    """Raises CalibrationError if an input [B, ...] of `layer` is NaN or infinite."""
+    finite = torch.isfinite(x).flatten(1).all(dim=1)
+    if finite.all():
+        return
+    row = int((~finite).nonzero()[0])
+    kind = "NaN" if x[row].isnan().any() else "an infinite value"
+    raise CalibrationError(
+        f"calibration: the input of {layer} holds {kind} at timestep {timesteps[row]:g}; "
+        "the float model overflows there, so check its weights"
+    )

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HQDiTConfig: everything that decides the bits of a quantized model, apart from the model itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+PRECISIONS = ("w4a8", "w4a4")
+WEIGHT_FORMATS = ("e2m1", "e1m2", "e3m0")
+
+
+@dataclass(frozen=True)
+class HQDiTConfig:
+    """Settings of `quantize_`. Raises ValueError naming the field when a value makes no sense.
+
+    precision: "w4a8" (FP4 weights, INT8 activations) or "w4a4" (both FP4, HQ-DiT's own setting).
+    group: inputs that share a weight table, and in w4a4 an activation format: a multiple of 16.
+    rotation: size of the block Hadamard; a layer whose inputs it does not divide gets the largest power of two that
+        does; "full" rotates all inputs together (HQ-DiT); 1 turns it off.
+    weight_formats: what each weight group may choose from.
+    damping: GPTQ's, as a fraction of the mean diagonal of the Hessian.
+    calibration_samples, calibration_steps, guidance_scale: the DDIM runs whose activations are used; classes and noise
+        are drawn from all labels by `seed`, which also draws the signs of the rotation.
+    """
+
+    precision: str = "w4a8"
+    group: int = 16
+    rotation: int | str = 32
+    weight_formats: tuple[str, ...] = ("e2m1", "e1m2")
+    damping: float = 0.01
+    calibration_samples: int = 16
+    calibration_steps: int = 20
+    guidance_scale: float = 2.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        from hqdit_mobile.rotation import split_order
+
+        def require(good: bool, field: str, rule: str) -> None:
+            if not good:
+                raise ValueError(f"HQDiTConfig.{field} must be {rule}, not {getattr(self, field)!r}")
+
+        # JSON has lists only.
+        object.__setattr__(self, "weight_formats", tuple(self.weight_formats))
+        require(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}")
+        require(_is_int(self.group) and self.group > 0 and self.group % 16 == 0, "group", "a multiple of 16")
+        formats = self.weight_formats
+        known = bool(formats) and set(formats) <= set(WEIGHT_FORMATS) and len(set(formats)) == len(formats)
+        require(known, "weight_formats", f"different names out of {', '.join(WEIGHT_FORMATS)}")
+        require(0 < self.damping <= 1, "damping", "above 0 and at most 1")
+        for field in ("calibration_samples", "calibration_steps"):
+            require(_is_int(getattr(self, field)) and getattr(self, field) > 0, field, "a positive integer")
+        require(self.guidance_scale >= 1, "guidance_scale", "at least 1")
+        require(_is_int(self.seed) and self.seed >= 0, "seed", "a non-negative integer")
+        if self.rotation != "full":
+            require(_is_int(self.rotation), "rotation", 'an integer or "full"')
+            split_order(int(self.rotation))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> HQDiTConfig:
+        """Raises ValueError for text that is not a config, naming what is unknown or wrong."""
+        values: Any = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError("a config is a JSON object")
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"HQDiTConfig has no field {', '.join(sorted(unknown))}")
+        return cls(**values)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

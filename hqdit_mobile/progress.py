@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Progress of long work: a bar with elapsed time and peak memory; one line per stage where nobody watches."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+
+def peak_rss_bytes() -> int:
+    """Largest resident set of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class _PeakMemoryColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"peak {peak_rss_bytes() / 2**30:.2f} GiB", style="dim")
+
+
+class Stages:
+    """Stages one after the other; each ends when the next begins. Use as a context manager.
+
+    `begin(name, total)` starts a stage, `advance()` moves its bar; without a total the bar pulses.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            _PeakMemoryColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._name: str | None = None
+        self._task: TaskID | None = None
+        self._started = 0.0
+
+    def __enter__(self) -> Stages:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._finish()
+        self._progress.stop()
+
+    def begin(self, name: str, total: int | None = None) -> None:
+        self._finish()
+        self._name, self._started = name, time.perf_counter()
+        self._task = self._progress.add_task(name, total=total)
+
+    def advance(self, steps: int = 1) -> None:
+        if self._task is not None:
+            self._progress.advance(self._task, steps)
+
+    def _finish(self) -> None:
+        if self._name is None or self._task is None:
+            return
+        total = self._progress.tasks[self._progress.task_ids.index(self._task)].total or 1
+        self._progress.update(self._task, total=total, completed=total)
+        self._progress.stop_task(self._task)
+        if not self._console.is_terminal:
+            seconds = time.perf_counter() - self._started
+            peak = peak_rss_bytes() / 2**30
+            self._console.print(f"{self._name}: {seconds:.1f} s, peak {peak:.2f} GiB", highlight=False)
+        self._name = self._task = None

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""quantize_: turns the linear layers of a DiT into FP4Linear, in place, block by block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from hqdit_mobile.calibration import (
+    CalibrationSet,
+    Moments,
+    Observer,
+    check_finite,
+    draw_calibration_set,
+    draw_conditions,
+    observing,
+)
+from hqdit_mobile.config import HQDiTConfig
+from hqdit_mobile.dit import DiT
+from hqdit_mobile.formats import FORMATS, count_formats
+from hqdit_mobile.fp4_linear import FP4Linear
+from hqdit_mobile.gptq import damped, gptq
+from hqdit_mobile.packing import unpack_tables
+from hqdit_mobile.progress import Stages
+from hqdit_mobile.rotation import random_signs, rotate, usable_rotation
+from hqdit_mobile.sampling import SchedulerConfig
+
+BATCH = 16  # model inputs at a time
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """snr_db: output of the layer against its float twin on calibration data, from the second moments.
+
+    formats: number of weight groups per FP4 format.
+    """
+
+    name: str
+    in_features: int
+    out_features: int
+    activation: str
+    rotation: int
+    bits_per_weight: float
+    formats: dict[str, int]
+    snr_db: float
+
+
+@dataclass
+class QuantizationReport:
+    """float_bytes: the whole float32 model before quantization."""
+
+    float_bytes: int
+    layers: list[LayerReport] = field(default_factory=list)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Stored bits (codes, tables, scales) per weight, over the quantized layers."""
+        weights = [layer.in_features * layer.out_features for layer in self.layers]
+        bits = sum(layer.bits_per_weight * count for layer, count in zip(self.layers, weights, strict=True))
+        return bits / sum(weights)
+
+
+def new_layer(linear: nn.Linear, config: HQDiTConfig, activation: str) -> FP4Linear:
+    """The FP4Linear that will replace `linear`, with its input transform set and its weights empty."""
+    k = linear.in_features
+    rotation = usable_rotation(k, config.rotation)
+    layer = FP4Linear(
+        k, linear.out_features, bias=linear.bias is not None, pre=rotation > 1, group=config.group, rotation=rotation,
+        activation=activation, activation_group=config.group,
+    )  # fmt: skip
+    if linear.bias is not None:
+        layer.bias = linear.bias.detach().float()
+    if rotation > 1:
+        layer.pre = random_signs(k, config.seed) / math.sqrt(rotation)
+    return layer
+
+
+def rotated_weight(linear: nn.Linear, layer: FP4Linear) -> Tensor:
+    """float64 [N, K]: the weight in the basis of `layer`'s rotated inputs."""
+    weight = linear.weight.detach().double()
+    return weight if layer.pre is None else rotate(weight * layer.pre.double(), layer.rotation)
+
+
+def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments, config: HQDiTConfig) -> LayerReport:
+    """Quantizes `linear` into `layer` from the moments of its inputs."""
+    weight = rotated_weight(linear, layer)
+    if not torch.isfinite(weight).all():
+        raise ValueError(f"{name}.weight holds NaN or infinite values")
+    hessian = damped(moments.gram, config.damping)
+    ridge = hessian - moments.gram
+    # The best linear map from quantized inputs to float outputs: it trusts directions less whose noise is large.
+    target = torch.linalg.solve(hessian, (weight @ (moments.cross + ridge)).t()).t()
+    quantized = gptq(target, hessian, [FORMATS[f] for f in config.weight_formats], config.group)
+    layer.set_weight(quantized.codes, quantized.tables, quantized.scale)
+    return LayerReport(
+        name,
+        layer.in_features,
+        layer.out_features,
+        layer.activation,
+        layer.rotation,
+        layer.stored_bits() / (layer.in_features * layer.out_features),
+        count_formats(unpack_tables(layer.tables, layer.out_features)),
+        _output_snr_db(weight, layer, moments),
+    )
+
+
+def _output_snr_db(weight: Tensor, layer: FP4Linear, moments: Moments) -> float:
+    """E |W x - Q xq|^2 expanded into the moments."""
+    lattice = layer.lattice().double() * layer.scale.double()[:, None]
+    noise = moments.power - 2 * ((weight @ moments.cross) * lattice).sum() + ((lattice @ moments.gram) * lattice).sum()
+    if noise <= 0 or moments.power <= 0:
+        return math.inf if noise <= 0 else -math.inf
+    return 10 * math.log10(moments.power / float(noise))
+
+
+class _Quantizer:
+    def __init__(self, model: DiT, config: HQDiTConfig) -> None:
+        self.model, self.config = model, config
+        self.report = QuantizationReport(sum(p.numel() * 4 for p in model.parameters()))
+        self.timesteps = torch.empty(0)
+
+    def quantize(self, names: Iterable[str], activation: str, run: Callable[[], None]) -> None:
+        """Replaces the named layers by what `run`, which calls them on calibration data, tells about their inputs."""
+        observers = {}
+        for name in names:
+            linear = self.model.get_submodule(name)
+            assert isinstance(linear, nn.Linear)
+            observers[name] = Observer(name, linear, new_layer(linear, self.config, activation))
+        with observing(observers, self.config.seed, lambda: self.timesteps):
+            run()
+        for name, observer in observers.items():
+            layer, moments = observer.target, observer.result()
+            self.report.layers.append(fill_layer(name, observer.linear, layer, moments, self.config))
+            parent, _, child = name.rpartition(".")
+            setattr(self.model.get_submodule(parent), child, layer)
+
+    def condition_layers(self, train_timesteps: int) -> None:
+        """The layers that see the condition alone: one row per image, so INT8 activations cost nothing."""
+        model = self.model
+        timestep, label = draw_conditions(model, train_timesteps, self.config.seed)
+        self.timesteps = timestep
+        # The adaLN layers are given the float condition; nothing in front of them is worth waiting for.
+        with torch.no_grad():
+            condition = model.condition(timestep, label)
+        adaln = [f"blocks.{i}.adaLN" for i in range(len(model.blocks))] + ["final.adaLN"]
+
+        def run_adaln() -> None:
+            for name in adaln:
+                model.get_submodule(name)(condition)
+
+        def run_embedder() -> None:
+            model.t_embedder(timestep)
+
+        self.quantize(adaln, "int8", run_adaln)
+        self.quantize(["t_embedder.fc1", "t_embedder.fc2"], "int8", run_embedder)
+
+    @torch.no_grad()
+    def block(self, index: int, hidden: Tensor, condition: Tensor, timestep: Tensor, activation: str) -> None:
+        """Quantizes the four token layers of a block; hidden [S, T, D] is moved on to the next block, in place."""
+        block = self.model.blocks[index]
+
+        def run() -> None:
+            for start in range(0, len(hidden), BATCH):
+                rows = slice(start, start + BATCH)
+                self.timesteps = timestep[rows]
+                hidden[rows] = block(hidden[rows], condition[rows])
+
+        names = [f"blocks.{index}.{part}" for part in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")]
+        self.quantize(names, activation, run)
+
+
+def quantize_(
+    model: DiT,
+    config: HQDiTConfig,
+    scheduler: SchedulerConfig,
+    guidance_channels: int,
+    progress: Stages | None = None,
+) -> QuantizationReport:
+    """Quantizes `model` in place: every linear layer but the last one becomes an FP4Linear.
+
+    Runs the float model on guided DDIM trajectories, then goes through the blocks once. The same model, config and
+    scheduler give the same bits. Raises CalibrationError naming layer and timestep when an activation is NaN or
+    infinite, ValueError when a weight is.
+    """
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise ValueError(f"{name} holds NaN or infinite values")
+    stages = progress or Stages(Console(quiet=True))
+    stages.begin("Calibration runs", config.calibration_steps)
+    data = draw_calibration_set(model, config, scheduler, guidance_channels, lambda *_: stages.advance())
+    return _quantize_on(model, config, scheduler, data, stages)
+
+
+def _quantize_on(
+    model: DiT, config: HQDiTConfig, scheduler: SchedulerConfig, data: CalibrationSet, stages: Stages
+) -> QuantizationReport:
+    quantizer = _Quantizer(model, config)
+    stages.begin("Quantize", len(model.blocks) + 1)
+    with torch.no_grad():
+        hidden = torch.cat([model.embed(part) for part in data.latents.split(BATCH)])
+        condition = model.condition(data.timestep, data.label)
+    check_finite("x_embedder", hidden, data.timestep)
+    activation = "int8" if config.precision == "w4a8" else "fp4"
+    for index in range(len(model.blocks)):
+        quantizer.block(index, hidden, condition, data.timestep, activation)
+        stages.advance()
+    quantizer.condition_layers(scheduler.num_train_timesteps)
+    stages.advance()
+    return quantizer.report
