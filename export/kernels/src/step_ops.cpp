@@ -30,6 +30,13 @@ const float* vector_at(const ModulatedShape& shape, const float* modulation, int
 
 }  // namespace
 
+const char* modulated_check(const ModulatedShape& shape, int64_t index) {
+  if (shape.batch < 0 || shape.tokens < 0) return "the batch and the tokens must not be negative";
+  if (shape.dim < 1) return "the last size of x must be at least 1";
+  if (index < 0 || index >= shape.vectors) return "an index of a modulation vector is out of range";
+  return nullptr;
+}
+
 const StepBackend& step_backend() {
 #if defined(HQDIT_X86)
   if (std::strcmp(isa(), kStepAvx512.name) == 0) return kStepAvx512;

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
-#include <utility>
+
+#include "unroll.h"
 
 namespace hqdit {
 namespace {
@@ -22,25 +22,15 @@ struct Product {
   bool resume;  ///< go on from what out holds instead of zero
 };
 
-template <typename Function, int... Index>
-inline void repeat(Function function, std::integer_sequence<int, Index...>) {
-  (function(std::integral_constant<int, Index>{}), ...);
-}
-/// function(0) ... function(Count - 1), written out: compilers keep an array in registers only if no loop runs over it.
-template <int Count, typename Function>
-inline void repeat(Function function) {
-  repeat(function, std::make_integer_sequence<int, Count>{});
-}
-
 template <int Rows, int Columns>
 void tile(const Product& p) {
   const float* row[Rows];
-  repeat<Rows>([&](auto r) { row[r] = p.left + r * p.left_stride; });
+  unroll<Rows>([&](auto r) { row[r] = p.left + r * p.left_stride; });
   const float* column[Columns];
-  repeat<Columns>([&](auto c) { column[c] = p.right + c * p.panel_stride; });
+  unroll<Columns>([&](auto c) { column[c] = p.right + c * p.panel_stride; });
   F32x16 sums[Rows][Columns];
   const auto each_sum = [&](auto function) {
-    repeat<Rows>([&](auto r) { repeat<Columns>([&](auto c) { function(r, c, sums[r][c]); }); });
+    unroll<Rows>([&](auto r) { unroll<Columns>([&](auto c) { function(r, c, sums[r][c]); }); });
   };
   if (p.resume) {
     each_sum([&](auto r, auto c, F32x16& sum) { sum = load(p.out + r * p.out_stride + 16 * c); });
@@ -49,13 +39,13 @@ void tile(const Product& p) {
   }
   for (int64_t i = 0; i < p.depth; i += 4) {
     Quad left[Rows];
-    repeat<Rows>([&](auto r) { left[r] = load_quad(row[r] + i); });
-    repeat<4>([&](auto lane) {
+    unroll<Rows>([&](auto r) { left[r] = load_quad(row[r] + i); });
+    unroll<4>([&](auto lane) {
       F32x16 right[Columns];
-      repeat<Columns>([&](auto c) { right[c] = load(column[c] + 16 * lane); });
+      unroll<Columns>([&](auto c) { right[c] = load(column[c] + 16 * lane); });
       each_sum([&](auto r, auto c, F32x16& sum) { sum = fma_lane<lane>(left[r], right[c], sum); });
     });
-    repeat<Columns>([&](auto c) { column[c] += 64; });
+    unroll<Columns>([&](auto c) { column[c] += 64; });
   }
   each_sum([&](auto r, auto c, F32x16& sum) { store(p.out + r * p.out_stride + 16 * c, sum); });
 }

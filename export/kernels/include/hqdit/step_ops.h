@@ -23,8 +23,8 @@ const char* attention_check(const AttentionShape& shape);
 /// Bytes of scratch attention needs.
 size_t attention_workspace(const AttentionShape& shape, const ParallelFor& parallel);
 
-/// out [batch][tokens][heads * head_dim] = softmax(q k^T / sqrt(head_dim)) v, from qkv [batch][tokens][3][heads][head_dim].
-/// `workspace` must have 64-byte alignment. qkv and out must not overlap.
+/// out [batch][tokens][heads * head_dim] = softmax(q k^T / sqrt(head_dim)) v, from qkv
+/// [batch][tokens][3][heads][head_dim]. `workspace` must have 64-byte alignment. qkv and out must not overlap.
 void attention(const AttentionShape& shape, const float* qkv, float* out, void* workspace, const ParallelFor& parallel);
 
 /// x [batch][tokens][dim] with vectors of one adaLN output, modulation [batch][vectors][dim].
@@ -34,6 +34,9 @@ struct ModulatedShape {
   int64_t dim;
   int64_t vectors;
 };
+
+/// nullptr if vector `index` exists and the sizes are good, else a static text that says what is wrong.
+const char* modulated_check(const ModulatedShape& shape, int64_t index);
 
 /// out = layer_norm(x) * (1 + modulation[:, scale_index]) + modulation[:, shift_index]. out may be x.
 void modulated_norm(const ModulatedShape& shape, const float* x, const float* modulation, int64_t shift_index,
