@@ -66,7 +66,9 @@ def quantize_activation(x: Tensor, activation: str, group: int) -> tuple[Tensor,
     steps, range_max = (127.0, 127) if activation == "int8" else (1920.0, 1920)
     # Tokens without a usable scale are computed with amax = 1 and replaced below.
     safe = torch.where(bad | zero, torch.ones_like(amax), amax)
-    scaled = torch.round(x * (steps / safe).unsqueeze(-1)).clamp(-range_max, range_max)
+    # A tensor on both sides: torch computes scalar / tensor as a reciprocal and a product, which rounds twice.
+    factor = torch.full_like(safe, steps) / safe
+    scaled = torch.round(x * factor.unsqueeze(-1)).clamp(-range_max, range_max)
     scaled = torch.where((bad | zero).unsqueeze(-1), torch.zeros_like(scaled), scaled).to(torch.int32)
     points = scaled if activation == "int8" else _quantize_fp4(scaled, group, choose=activation == "fp4")
     scale = safe / (127.0 if activation == "int8" else 120.0)
