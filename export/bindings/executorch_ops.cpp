@@ -5,7 +5,6 @@
 #include <executorch/runtime/kernel/kernel_includes.h>
 
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <mutex>
 #include <optional>
@@ -13,6 +12,7 @@
 
 #include "c_api.h"
 #include "hqdit/fp4_linear.h"
+#include "register.h"
 #include "scratch.h"
 
 namespace {
@@ -123,12 +123,8 @@ Tensor& fp4_linear_out(KernelRuntimeContext& context, const Tensor& x, const Ten
 void hqdit_register_ops(void) {
   static std::once_flag once;
   std::call_once(once, [] {
-    // Registering a name twice ends the process.
-    for (const auto& kernel : executorch::runtime::get_registered_kernels()) {
-      if (std::strcmp(kernel.name_, kName) == 0) return;
-    }
-    static_cast<void>(executorch::runtime::register_kernel(
-        executorch::extension::make_boxed_kernel(kName, EXECUTORCH_FN(fp4_linear_out, kName))));
+    hqdit::register_unless_known(executorch::extension::make_boxed_kernel(kName, EXECUTORCH_FN(fp4_linear_out, kName)));
+    hqdit::register_step_ops();
   });
 }
 

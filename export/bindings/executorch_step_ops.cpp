@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// hqdit::attention.out, modulated_norm.out, gated_add.out and gelu.out for ExecuTorch.
+#include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
+#include <executorch/runtime/core/exec_aten/util/tensor_util.h>
+#include <executorch/runtime/kernel/kernel_includes.h>
+
+#include <initializer_list>
+#include <limits>
+
+#include "hqdit/step_ops.h"
+#include "register.h"
+#include "scratch.h"
+
+namespace {
+
+using executorch::aten::ScalarType;
+using executorch::aten::SizesType;
+using executorch::aten::Tensor;
+using executorch::extension::make_boxed_kernel;
+using executorch::runtime::Error;
+using executorch::runtime::KernelRuntimeContext;
+
+constexpr char kAttention[] = "hqdit::attention.out";
+constexpr char kNorm[] = "hqdit::modulated_norm.out";
+constexpr char kGated[] = "hqdit::gated_add.out";
+constexpr char kGelu[] = "hqdit::gelu.out";
+constexpr char kRepair[] = "export the model again with the hqdit-mobile release that this library belongs to";
+
+hqdit::ParallelFor pool() { return hqdit::thread_pool(std::numeric_limits<int64_t>::max()); }
+
+bool refuse(const char* op, const char* problem) {
+  ET_LOG(Error, "%s: %s; %s", op, problem, kRepair);
+  return false;
+}
+
+bool dense(const char* op, const char* argument, const Tensor& tensor, ssize_t dimensions) {
+  if (tensor.scalar_type() == ScalarType::Float && tensor.dim() == dimensions &&
+      executorch::runtime::tensor_is_default_dim_order(tensor)) {
+    return true;
+  }
+  ET_LOG(Error, "%s: %s must be contiguous float32 with %zd dimensions, but is %s with %zd; %s", op, argument,
+         dimensions, executorch::runtime::toString(tensor.scalar_type()), tensor.dim(), kRepair);
+  return false;
+}
+
+bool same_shape(const Tensor& a, const Tensor& b) {
+  if (a.dim() != b.dim()) return false;
+  for (ssize_t i = 0; i < a.dim(); ++i) {
+    if (a.size(i) != b.size(i)) return false;
+  }
+  return true;
+}
+
+bool shape_out(const char* op, Tensor& out, std::initializer_list<int64_t> shape) {
+  SizesType sizes[executorch::runtime::kTensorDimensionLimit];
+  size_t rank = 0;
+  for (const int64_t size : shape) sizes[rank++] = static_cast<SizesType>(size);
+  if (executorch::runtime::resize_tensor(out, {sizes, rank}) != Error::Ok) {
+    return refuse(op, "out cannot take the shape of the result");
+  }
+  return dense(op, "out", out, static_cast<ssize_t>(rank));
+}
+
+bool shape_out_like(const char* op, Tensor& out, const Tensor& x) {
+  if (executorch::runtime::resize_tensor(out, x.sizes()) != Error::Ok) {
+    return refuse(op, "out cannot take the shape of x");
+  }
+  return dense(op, "out", out, x.dim());
+}
+
+bool run_attention(const Tensor& qkv, int64_t heads, Tensor& out) {
+  if (!dense(kAttention, "qkv", qkv, 3)) return false;
+  if (heads < 1 || qkv.size(2) % (3 * heads) != 0) {
+    return refuse(kAttention, "the last size of qkv must be three times heads times the size of a head");
+  }
+  const hqdit::AttentionShape shape{qkv.size(0), qkv.size(1), heads, qkv.size(2) / (3 * heads)};
+  if (const char* problem = hqdit::attention_check(shape)) return refuse(kAttention, problem);
+  if (!shape_out(kAttention, out, {shape.batch, shape.tokens, qkv.size(2) / 3})) return false;
+  const hqdit::ParallelFor parallel = pool();
+  void* workspace = hqdit::thread_scratch(hqdit::attention_workspace(shape, parallel));
+  if (!workspace) {
+    return refuse(kAttention, "no memory for the workspace; close other apps or use a smaller batch");
+  }
+  hqdit::attention(shape, qkv.const_data_ptr<float>(), out.mutable_data_ptr<float>(), workspace, parallel);
+  return true;
+}
+
+bool modulated_shape(const char* op, const Tensor& x, const Tensor& modulation, std::initializer_list<int64_t> indices,
+                     hqdit::ModulatedShape& shape) {
+  if (!dense(op, "x", x, 3) || !dense(op, "modulation", modulation, 2)) return false;
+  if (x.size(2) < 1 || modulation.size(0) != x.size(0) || modulation.size(1) % x.size(2) != 0) {
+    return refuse(op, "modulation must have the batch of x and a multiple of its last size");
+  }
+  shape = {x.size(0), x.size(1), x.size(2), modulation.size(1) / x.size(2)};
+  for (const int64_t index : indices) {
+    if (const char* problem = hqdit::modulated_check(shape, index)) return refuse(op, problem);
+  }
+  return true;
+}
+
+bool run_norm(const Tensor& x, const Tensor& modulation, int64_t shift, int64_t scale, double eps, Tensor& out) {
+  hqdit::ModulatedShape shape{};
+  if (!modulated_shape(kNorm, x, modulation, {shift, scale}, shape) || !shape_out_like(kNorm, out, x)) return false;
+  hqdit::modulated_norm(shape, x.const_data_ptr<float>(), modulation.const_data_ptr<float>(), shift, scale,
+                        static_cast<float>(eps), out.mutable_data_ptr<float>(), pool());
+  return true;
+}
+
+bool run_gated(const Tensor& x, const Tensor& modulation, int64_t gate, const Tensor& y, Tensor& out) {
+  hqdit::ModulatedShape shape{};
+  if (!modulated_shape(kGated, x, modulation, {gate}, shape) || !dense(kGated, "y", y, 3)) return false;
+  if (!same_shape(x, y)) return refuse(kGated, "y must have the shape of x");
+  if (!shape_out_like(kGated, out, x)) return false;
+  hqdit::gated_add(shape, x.const_data_ptr<float>(), modulation.const_data_ptr<float>(), gate,
+                   y.const_data_ptr<float>(), out.mutable_data_ptr<float>(), pool());
+  return true;
+}
+
+bool run_gelu(const Tensor& x, Tensor& out) {
+  if (!dense(kGelu, "x", x, x.dim()) || !shape_out_like(kGelu, out, x)) return false;
+  hqdit::gelu(x.const_data_ptr<float>(), x.numel(), out.mutable_data_ptr<float>(), pool());
+  return true;
+}
+
+Tensor& finish(KernelRuntimeContext& context, bool good, Tensor& out) {
+  if (!good) context.fail(Error::InvalidArgument);
+  return out;
+}
+
+Tensor& attention_out(KernelRuntimeContext& context, const Tensor& qkv, int64_t heads, Tensor& out) {
+  return finish(context, run_attention(qkv, heads, out), out);
+}
+
+Tensor& modulated_norm_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& modulation,
+                           int64_t shift_index, int64_t scale_index, double eps, Tensor& out) {
+  return finish(context, run_norm(x, modulation, shift_index, scale_index, eps, out), out);
+}
+
+Tensor& gated_add_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& modulation, int64_t gate_index,
+                      const Tensor& y, Tensor& out) {
+  return finish(context, run_gated(x, modulation, gate_index, y, out), out);
+}
+
+Tensor& gelu_out(KernelRuntimeContext& context, const Tensor& x, Tensor& out) {
+  return finish(context, run_gelu(x, out), out);
+}
+
+}  // namespace
+
+void hqdit::register_step_ops() {
+  register_unless_known(make_boxed_kernel(kAttention, EXECUTORCH_FN(attention_out, kAttention)));
+  register_unless_known(make_boxed_kernel(kNorm, EXECUTORCH_FN(modulated_norm_out, kNorm)));
+  register_unless_known(make_boxed_kernel(kGated, EXECUTORCH_FN(gated_add_out, kGated)));
+  register_unless_known(make_boxed_kernel(kGelu, EXECUTORCH_FN(gelu_out, kGelu)));
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The step operators behind a plain C ABI. docs/step-ops.md has the meaning of every argument; all arrays are
+ * contiguous float32. Each uses at most `threads` threads of the runtime's pool and returns null, or a static text that
+ * says what is wrong. */
+#pragma once
+
+#include "c_api.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* qkv [batch][tokens][3][heads][head_dim] -> out [batch][tokens][heads][head_dim]. */
+HQDIT_API const char* hqdit_attention(const float* qkv, int64_t batch, int64_t tokens, int64_t heads, int64_t head_dim,
+                                      int32_t threads, float* out);
+
+/* x [batch][tokens][dim], modulation [batch][vectors][dim] -> out, as x. */
+HQDIT_API const char* hqdit_modulated_norm(const float* x, const float* modulation, int64_t batch, int64_t tokens,
+                                           int64_t dim, int64_t vectors, int64_t shift_index, int64_t scale_index,
+                                           float eps, int32_t threads, float* out);
+
+/* x and y [batch][tokens][dim], modulation [batch][vectors][dim] -> out, as x. */
+HQDIT_API const char* hqdit_gated_add(const float* x, const float* modulation, const float* y, int64_t batch,
+                                      int64_t tokens, int64_t dim, int64_t vectors, int64_t gate_index, int32_t threads,
+                                      float* out);
+
+/* x [count] -> out [count]. */
+HQDIT_API const char* hqdit_gelu(const float* x, int64_t count, int32_t threads, float* out);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The step operators of libhqdit_ops through ctypes (export/bindings/step_c_api.h). Imports no torch.
+
+Shapes and types must have been checked (hqdit_mobile.step_ops): here are only pointers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import TYPE_CHECKING
+
+from hqdit_mobile import native
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    handle = native.library()
+    pointer, int64, int32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+    arguments = {
+        "hqdit_attention": [pointer, *[int64] * 4, int32, pointer],
+        "hqdit_modulated_norm": [pointer, pointer, *[int64] * 6, ctypes.c_float, int32, pointer],
+        "hqdit_gated_add": [pointer, pointer, pointer, *[int64] * 5, int32, pointer],
+        "hqdit_gelu": [pointer, int64, int32, pointer],
+    }
+    for name, types in arguments.items():
+        function = getattr(handle, name)
+        function.restype, function.argtypes = ctypes.c_char_p, types
+    return handle
+
+
+def _call(name: str, inputs: list[Tensor], numbers: list[int | float], out: Tensor, threads: int | None) -> Tensor:
+    kept = [tensor.contiguous() for tensor in inputs]
+    count = _library().hqdit_thread_count() if threads is None else threads
+    pointers = [tensor.data_ptr() for tensor in kept]
+    problem = getattr(_library(), f"hqdit_{name}")(*pointers, *numbers, count, out.data_ptr())
+    if problem is not None:
+        raise ValueError(f"{name}: {problem.decode()}")
+    return out
+
+
+def attention(qkv: Tensor, heads: int, *, threads: int | None = None) -> Tensor:
+    """qkv float32 [B, T, 3 D] -> [B, T, D]; ``threads``: at most so many of the runtime's, None for all."""
+    batch, tokens, width = qkv.shape
+    out = qkv.new_empty(batch, tokens, width // 3)
+    return _call("attention", [qkv], [batch, tokens, heads, width // 3 // heads], out, threads)
+
+
+def modulated_norm(
+    x: Tensor, modulation: Tensor, shift_index: int, scale_index: int, eps: float, *, threads: int | None = None
+) -> Tensor:
+    """x float32 [B, T, D], modulation [B, n D] -> [B, T, D]."""
+    sizes = [*x.shape, modulation.shape[1] // x.shape[2]]
+    numbers = [*sizes, shift_index, scale_index, eps]
+    return _call("modulated_norm", [x, modulation], numbers, x.new_empty(x.shape), threads)
+
+
+def gated_add(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor, *, threads: int | None = None) -> Tensor:
+    """x and y float32 [B, T, D], modulation [B, n D] -> [B, T, D]."""
+    sizes = [*x.shape, modulation.shape[1] // x.shape[2]]
+    return _call("gated_add", [x, modulation, y], [*sizes, gate_index], x.new_empty(x.shape), threads)
+
+
+def gelu(x: Tensor, *, threads: int | None = None) -> Tensor:
+    """x float32 of any shape -> the same shape."""
+    return _call("gelu", [x], [x.numel()], x.new_empty(x.shape), threads)

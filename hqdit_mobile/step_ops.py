@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The float operators around hqdit::fp4_linear in a DiT block: definitions in plain torch and the registered operators
+``torch.ops.hqdit.{attention, modulated_norm, gated_add, gelu}`` (docs/step-ops.md).
+
+On the CPU they run the native kernels, which give the bits that a phone gives; on other devices, the definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hqdit_mobile import native_step
+
+HEAD_DIMS = (8, 128)
+
+
+def attention(qkv: Tensor, heads: int) -> Tensor:
+    """softmax(q k^T / sqrt(head_dim)) v per head: qkv [B, T, 3 D], the last size q, k, v, each [heads, head_dim];
+    returns [B, T, D]."""
+    b, t, width = qkv.shape
+    q, k, v = qkv.view(b, t, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4).unbind(0)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, width // 3)
+
+
+def modulated_norm(x: Tensor, modulation: Tensor, shift_index: int, scale_index: int, eps: float) -> Tensor:
+    """layer_norm(x) * (1 + scale) + shift: x [B, T, D]; modulation [B, n D] holds n vectors, as adaLN returns them."""
+    vectors = modulation.view(x.shape[0], -1, 1, x.shape[2])
+    return F.layer_norm(x, x.shape[2:], eps=eps) * (1 + vectors[:, scale_index]) + vectors[:, shift_index]
+
+
+def gated_add(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor) -> Tensor:
+    """x + gate * y: x and y [B, T, D], modulation [B, n D]."""
+    return x + modulation.view(x.shape[0], -1, 1, x.shape[2])[:, gate_index] * y
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU in its tanh approximation, any shape."""
+    return F.gelu(x, approximate="tanh")
+
+
+def _check(op: str, name: str, tensor: Tensor, shape: tuple[int | None, ...] | None = None) -> None:
+    good = shape is None or (
+        tensor.dim() == len(shape) and all(w in (None, s) for w, s in zip(shape, tensor.shape, strict=True))
+    )
+    if tensor.dtype != torch.float32 or not good:
+        wanted = "" if shape is None else f" {['any' if size is None else size for size in shape]}"
+        raise ValueError(f"{op}: {name} must be float32{wanted}, got {tensor.dtype} {list(tensor.shape)}")
+
+
+def _check_attention(qkv: Tensor, heads: int) -> None:
+    _check("attention", "qkv", qkv, (None, None, None))
+    low, high = HEAD_DIMS
+    if heads < 1 or qkv.shape[2] % (3 * heads) or not low <= qkv.shape[2] // (3 * heads) <= high or not qkv.shape[1]:
+        raise ValueError(
+            f"attention: qkv must be [B, T >= 1, 3 * heads * head_dim] with head_dim {low} to {high}, "
+            f"got {list(qkv.shape)} with heads = {heads}"
+        )
+
+
+def _check_modulated(op: str, x: Tensor, modulation: Tensor, **indices: int) -> None:
+    _check(op, "x", x, (None, None, None))
+    _check(op, "modulation", modulation, (x.shape[0], None))
+    if x.shape[2] < 1 or modulation.shape[1] % x.shape[2]:
+        raise ValueError(
+            f"{op}: modulation must have a multiple of D = {x.shape[2]} columns, got {modulation.shape[1]}"
+        )
+    vectors = modulation.shape[1] // x.shape[2]
+    for name, index in indices.items():
+        if not 0 <= index < vectors:
+            raise ValueError(f"{op}: {name} must be 0 to {vectors - 1}, got {index}")
+
+
+def _check_norm(x: Tensor, modulation: Tensor, shift_index: int, scale_index: int, eps: float) -> None:
+    _check_modulated("modulated_norm", x, modulation, shift_index=shift_index, scale_index=scale_index)
+
+
+def _check_gated(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor) -> None:
+    _check_modulated("gated_add", x, modulation, gate_index=gate_index)
+    _check("gated_add", "y", y, tuple(x.shape))
+
+
+_library = torch.library.Library("hqdit", "FRAGMENT")
+
+
+def _register(
+    name: str, arguments: str, check: Callable[..., None], definition: Callable, native: Callable, fake: Callable
+) -> None:
+    _library.define(f"{name}({arguments}) -> Tensor")
+    _library.define(f"{name}.out({arguments}, *, Tensor(a!) out) -> Tensor(a!)")
+
+    def run(first: Tensor, *rest) -> Tensor:
+        check(first, *rest)
+        return (native if first.device.type == "cpu" else definition)(first, *rest)
+
+    def run_out(first: Tensor, *rest, out: Tensor) -> Tensor:
+        result = run(first, *rest)
+        return out.resize_(result.shape).copy_(result)
+
+    def checked_fake(first: Tensor, *rest) -> Tensor:
+        check(first, *rest)
+        return fake(first)
+
+    _library.impl(name, run, "CompositeExplicitAutograd")
+    _library.impl(f"{name}.out", run_out, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"hqdit::{name}", checked_fake, lib=_library)
+
+
+_register(
+    "attention",
+    "Tensor qkv, int heads",
+    _check_attention,
+    attention,
+    native_step.attention,
+    lambda qkv: qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3),
+)
+_register(
+    "modulated_norm",
+    "Tensor x, Tensor modulation, int shift_index, int scale_index, float eps",
+    _check_norm,
+    modulated_norm,
+    native_step.modulated_norm,
+    lambda x: x.new_empty(x.shape),
+)
+_register(
+    "gated_add",
+    "Tensor x, Tensor modulation, int gate_index, Tensor y",
+    _check_gated,
+    gated_add,
+    native_step.gated_add,
+    lambda x: x.new_empty(x.shape),
+)
+_register(
+    "gelu",
+    "Tensor x",
+    lambda x: _check("gelu", "x", x),
+    gelu,
+    native_step.gelu,
+    lambda x: x.new_empty(x.shape),
+)
