@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""hqdit.FP4Linear as a model-local ONNX function: docs/fp4-linear.md in standard operators.
+
+Inputs x, codes, tables, scale, bias, pre; integer attributes group, rotation, activation (0 int8, 1 fp4, 2 e2m1) and
+activation_group. One body serves every layer: what depends on attributes and initializers alone is folded by the runtime
+when it loads the file, branches included, and an int8 layer is left with about a dozen nodes around one MatMulInteger.
+Registered kernels (export/bindings/onnxruntime_ops.cpp) go before it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from hqdit_mobile.formats import E1M2, E2M1, Format, lookup_tables
+from hqdit_mobile.rotation import PALEY_PRIMES, hadamard
+from onnx import FunctionProto, TensorProto
+from onnx.helper import make_opsetid
+
+from hqdit_mobile.export.onnx_body import Body
+from hqdit_mobile.fp4_linear import SMALLEST_AMAX
+
+DOMAIN = "hqdit"
+NAME = "FP4Linear"
+OPSET = 20
+INPUTS = ("x", "codes", "tables", "scale", "bias", "pre")
+ATTRIBUTES = ("group", "rotation", "activation", "activation_group")
+ACTIVATION_IDS = {"int8": 0, "fp4": 1, "e2m1": 2}
+
+LARGEST_BLOCK = 64  # a larger rotation is two matrix products of sizes that multiply to it
+ZERO_POINT = 128  # MatMulInteger's fast path is uint8 by int8
+
+
+def fp4_linear_function() -> FunctionProto:
+    """The function, for opset OPSET and IR version 8 or later."""
+    b = Body()
+    k, n = b.op("Shape", "pre"), b.op("Shape", "scale")
+    weight = _weight(b, n, k)
+    x = _rotate(b, b.op("Mul", "x", "pre"), k)
+    is_int8 = b.op("Equal", b.attribute("activation"), b.i64(ACTIVATION_IDS["int8"]))
+    points, token_scale = b.choose(is_int8, lambda i: _int8(i, x), lambda i: _fp4(i, x, k))
+    acc = b.op("MatMulInteger", points, weight, b.constant(np.uint8(ZERO_POINT)))
+    out = b.op("Mul", b.op("Cast", acc, to=TensorProto.FLOAT), "scale")
+    out = b.op("Add", b.op("Mul", out, b.op("Unsqueeze", token_scale, b.i64([1]))), "bias")
+    shape = b.op("Concat", b.op("Shape", "x", start=0, end=-1), n, axis=0)
+    b.op("Reshape", out, shape, output="y")
+    opsets = [make_opsetid("", OPSET)]
+    return b.function(DOMAIN, NAME, INPUTS, ["y"], ATTRIBUTES, opsets)
+
+
+def _weight(b: Body, n: str, k: str) -> str:
+    """The int8 lattice points [K, N]."""
+    low = b.op("BitwiseAnd", "codes", b.constant(np.uint8(15)))
+    high = b.op("BitShift", "codes", b.constant(np.uint8(4)), direction="RIGHT")
+    halves = b.op("Concat", b.op("Unsqueeze", low, b.i64([3])), b.op("Unsqueeze", high, b.i64([3])), axis=3)
+    # [nb, kb, i, half, j] -> [16 nb + i, 32 kb + 16 half + j]
+    blocks = b.op("Transpose", halves, perm=[0, 2, 1, 3, 4])
+    columns = b.op("Mul", b.op("Shape", "codes", start=1, end=2), b.i64([32]))
+    codes = b.op("Reshape", blocks, b.op("Concat", b.i64([-1]), columns, axis=0))
+    # [nb, group, i] -> [16 nb + i, input]
+    by_row = b.op("Transpose", "tables", perm=[0, 2, 1])
+    groups = b.op("Shape", "tables", start=1, end=2)
+    ids = b.op("Reshape", by_row, b.op("Concat", b.i64([-1]), groups, b.i64([1]), axis=0))
+    size = b.op("Min", b.op("Unsqueeze", b.attribute("group"), b.i64([0])), k)
+    ids = b.op("Expand", ids, b.op("Concat", b.i64([1, 1]), size, axis=0))
+    ids = b.op("Flatten", ids, axis=1)
+    ends, starts = b.op("Concat", n, k, axis=0), b.i64([0, 0])
+    ids = b.op("Cast", b.op("Slice", ids, starts, ends), to=TensorProto.INT32)
+    codes = b.op("Cast", b.op("Slice", codes, starts, ends), to=TensorProto.INT32)
+    index = b.op("Add", b.op("Mul", ids, b.constant(np.int32(16))), codes)
+    lattice = b.op("Gather", b.constant(lookup_tables().numpy().reshape(-1)), index)
+    return b.op("Transpose", lattice, perm=[1, 0])
+
+
+def _rotate(b: Body, x: str, k: str) -> str:
+    """x [..., K] -> x H [M, K]. H of order m 2^p is H_left (x) H_right with H_right of order min(2^p, LARGEST_BLOCK)."""
+    order = b.op("Unsqueeze", b.attribute("rotation"), b.i64([0]))
+    # The powers that the four odd factors would leave; the first that is one of two wins.
+    factors = b.i64([1, *PALEY_PRIMES])
+    powers = b.op("Div", order, factors)
+    exact = b.op("Equal", b.op("Mul", powers, factors), order)
+    single_bit = b.op("Equal", b.op("BitwiseAnd", powers, b.op("Sub", powers, b.i64(1))), b.i64(0))
+    valid = b.op("Cast", b.op("And", exact, single_bit), to=TensorProto.INT32)
+    chosen = b.op("ArgMax", valid, axis=0, keepdims=1)
+    power = b.op("Gather", powers, chosen)
+    right = b.op("Min", power, b.i64([LARGEST_BLOCK]))
+    left = b.op("Div", order, right)
+    h_right = _power_of_two_hadamard(b, right)
+    h_left = _kronecker(b, _paley(b, chosen), _power_of_two_hadamard(b, b.op("Div", power, right)), left)
+    blocks = b.op("Concat", b.i64([-1]), left, right, axis=0)
+
+    def rotated(i: Body) -> list[str]:
+        y = i.op("MatMul", i.op("Reshape", x, blocks), h_right)
+        two = i.op("Greater", i.op("Squeeze", left), i.i64(1))
+        return i.choose(two, lambda j: [j.op("MatMul", h_left, y)], lambda j: [j.op("Identity", y)])
+
+    wanted = b.op("Greater", b.attribute("rotation"), b.i64(1))
+    (y,) = b.choose(wanted, rotated, lambda i: [i.op("Identity", x)])
+    return b.op("Reshape", y, b.op("Concat", b.i64([-1]), k, axis=0))
+
+
+def _power_of_two_hadamard(b: Body, order: str) -> str:
+    """H[i][j] = (-1)^popcount(i & j) float32, for an int64 [1] order of at most 2^13."""
+    index = b.op("Range", b.i64(0), b.op("Squeeze", order), b.i64(1))
+    bits = b.op("Div", b.op("Unsqueeze", index, b.i64([1])), b.i64([2**s for s in range(13)]))
+    bits = b.op("Cast", b.op("Mod", bits, b.i64(2)), to=TensorProto.FLOAT)
+    common = b.op("MatMul", bits, b.op("Transpose", bits, perm=[1, 0]))
+    odd = b.op("Mod", b.op("Cast", common, to=TensorProto.INT64), b.i64(2))
+    return b.op("Cast", b.op("Sub", b.i64(1), b.op("Mul", odd, b.i64(2))), to=TensorProto.FLOAT)
+
+
+def _paley(b: Body, chosen: str) -> str:
+    """The [m, m] matrix of the chosen odd factor, cut out of all of them."""
+    orders = [1, *PALEY_PRIMES]
+    matrices = np.concatenate([hadamard(order).numpy().reshape(-1) for order in orders])
+    starts = np.cumsum([0] + [order * order for order in orders])
+    m = b.op("Gather", b.i64(orders), chosen)
+    start, end = b.op("Gather", b.i64(starts[:-1]), chosen), b.op("Gather", b.i64(starts[1:]), chosen)
+    flat = b.op("Slice", b.op("Cast", b.constant(matrices), to=TensorProto.FLOAT), start, end)
+    return b.op("Reshape", flat, b.op("Concat", m, m, axis=0))
+
+
+def _kronecker(b: Body, a: str, c: str, order: str) -> str:
+    product = b.op("Mul", b.op("Unsqueeze", a, b.i64([1, 3])), b.op("Unsqueeze", c, b.i64([0, 2])))
+    return b.op("Reshape", product, b.op("Concat", order, order, axis=0))
+
+
+def _amax(b: Body, x: str) -> str:
+    """Per token [M], large enough to divide by; NaN and infinity stay."""
+    largest = b.op("ReduceMax", b.op("Abs", x), b.i64([1]), keepdims=0)
+    return b.op("Max", largest, b.constant(np.float32(SMALLEST_AMAX)))
+
+
+def _int8(b: Body, x: str) -> list[str]:
+    """x [M, K] -> (lattice points + 128 uint8 [M, K], token scale [M])."""
+    scale = b.op("Div", _amax(b, x), b.constant(np.float32(127)))
+    zero_point = b.op("Expand", b.constant(np.uint8(ZERO_POINT)), b.op("Shape", scale))
+    return [b.op("QuantizeLinear", x, scale, zero_point, axis=0), scale]
+
+
+def _fp4(b: Body, x: str, k: str) -> list[str]:
+    """As _int8, for the activations "fp4" and "e2m1". All values are integers in float32."""
+    amax = _amax(b, x)
+    factor = b.op("Unsqueeze", b.op("Div", b.constant(np.float32(1920)), amax), b.i64([1]))
+    # Clipped as integers: a NaN becomes some number that Gather can take, and the token's scale brings it back.
+    t = b.op("Cast", b.op("Round", b.op("Mul", x, factor)), to=TensorProto.INT32)
+    t = b.op("Clip", t, b.constant(np.int32(-1920)), b.constant(np.int32(1920)))
+    t = b.op("Cast", t, to=TensorProto.FLOAT)
+    size = b.op("Min", b.op("Unsqueeze", b.attribute("activation_group"), b.i64([0])), k)
+    padding = b.op("Mod", b.op("Neg", k), size)
+    padded = b.op("Pad", t, b.op("Concat", b.i64([0, 0, 0]), padding, axis=0))
+    groups = b.op("Reshape", padded, b.op("Concat", b.i64([-1]), size, axis=0))
+    magnitude = b.op("Abs", groups)
+    largest = b.op("ReduceMax", magnitude, b.i64([1]), keepdims=1)
+    one = b.constant(np.float32(1))
+    r1 = b.op("Max", b.op("Ceil", b.op("Div", largest, b.constant(np.float32(16 * E2M1.max)))), one)
+    first = _nearest(b, magnitude, E2M1, r1)
+
+    def best(i: Body) -> list[str]:
+        r2 = i.op("Max", i.op("Ceil", i.op("Div", largest, i.constant(np.float32(16 * E1M2.max)))), one)
+        smaller = [i.op("Max", i.op("Sub", r, one), one) for r in (r1, r2)]
+        points, least = first, _error(i, magnitude, first)
+        for format, multiplier in ((E1M2, r2), (E2M1, smaller[0]), (E1M2, smaller[1])):
+            other = _nearest(i, magnitude, format, multiplier)
+            error = _error(i, magnitude, other)
+            better = i.op("Less", error, least)
+            points, least = i.op("Where", better, other, points), i.op("Min", error, least)
+        return [points]
+
+    is_e2m1 = b.op("Equal", b.attribute("activation"), b.i64(ACTIVATION_IDS["e2m1"]))
+    (points,) = b.choose(is_e2m1, lambda i: [i.op("Identity", first)], best)
+    points = b.op("Reshape", b.op("Mul", points, b.op("Sign", groups)), b.op("Shape", padded))
+    points = b.op("Slice", points, b.i64([0]), k, b.i64([1]))
+    shifted = b.op("Cast", b.op("Add", points, b.constant(np.float32(ZERO_POINT))), to=TensorProto.UINT8)
+    return [shifted, b.op("Div", amax, b.constant(np.float32(120)))]
+
+
+def _nearest(b: Body, magnitude: str, format: Format, multiplier: str) -> str:
+    """multiplier * the grid value nearest to magnitude / (16 multiplier); ties go up."""
+    sums = [low + high for low, high in zip(format.grid, format.grid[1:], strict=False)]
+    values = [format.grid[sum(s <= step for s in sums)] for step in range(sums[-1] + 1)]
+    # A quotient of such integers is an integer or at least 1 / 144 away from one, so that floor is exact.
+    step = b.op("Floor", b.op("Div", magnitude, b.op("Mul", multiplier, b.constant(np.float32(8)))))
+    step = b.op("Cast", b.op("Min", step, b.constant(np.float32(sums[-1]))), to=TensorProto.INT32)
+    return b.op("Mul", b.op("Gather", b.constant(np.array(values, np.float32)), step), multiplier)
+
+
+def _error(b: Body, magnitude: str, points: str) -> str:
+    difference = b.op("Sub", magnitude, b.op("Mul", points, b.constant(np.float32(16))))
+    return b.op("ReduceSumSquare", difference, b.i64([1]), keepdims=1)
