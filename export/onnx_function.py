@@ -2,21 +2,21 @@
 """hqdit.FP4Linear as a model-local ONNX function: docs/fp4-linear.md in standard operators.
 
 Inputs x, codes, tables, scale, bias, pre; integer attributes group, rotation, activation (0 int8, 1 fp4, 2 e2m1) and
-activation_group. One body serves every layer: what depends on attributes and initializers alone is folded by the runtime
-when it loads the file, branches included, and an int8 layer is left with about a dozen nodes around one MatMulInteger.
-Registered kernels (export/bindings/onnxruntime_ops.cpp) go before it.
+activation_group. One body serves every layer: what depends on attributes and initializers alone, branches included, is
+folded by the runtime when it loads the file, and an int8 layer is left with some 15 nodes around one MatMulInteger.
+A registered kernel (export/bindings/onnxruntime_ops.cpp) goes before the body.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from hqdit_mobile.formats import E1M2, E2M1, Format, lookup_tables
-from hqdit_mobile.rotation import PALEY_PRIMES, hadamard
+from hqdit_mobile.export.onnx_body import Body
 from onnx import FunctionProto, TensorProto
 from onnx.helper import make_opsetid
 
-from hqdit_mobile.export.onnx_body import Body
+from hqdit_mobile.formats import E1M2, E2M1, Format, lookup_tables
 from hqdit_mobile.fp4_linear import SMALLEST_AMAX
+from hqdit_mobile.rotation import PALEY_PRIMES, hadamard
 
 DOMAIN = "hqdit"
 NAME = "FP4Linear"
@@ -71,7 +71,7 @@ def _weight(b: Body, n: str, k: str) -> str:
 
 
 def _rotate(b: Body, x: str, k: str) -> str:
-    """x [..., K] -> x H [M, K]. H of order m 2^p is H_left (x) H_right with H_right of order min(2^p, LARGEST_BLOCK)."""
+    """x [..., K] -> x H [M, K]. H of order m 2^p is H_left (x) H_right, H_right of order min(2^p, LARGEST_BLOCK)."""
     order = b.op("Unsqueeze", b.attribute("rotation"), b.i64([0]))
     # The powers that the four odd factors would leave; the first that is one of two wins.
     factors = b.i64([1, *PALEY_PRIMES])
