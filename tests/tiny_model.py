@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bundle whose networks have a few hundred weights and need no operator of ours: the engine's loop without the DiT."""
+"""A bundle whose networks have a few hundred weights and need no operator of ours: to test the loop, not the DiT."""
 
 import hashlib
 import json

@@ -83,7 +83,8 @@ typedef struct hqdit_open_options {
   /// Refuse a bundle whose memory estimate (hqdit_memory.peak_bytes) is higher, before loading it. 0 = no limit.
   uint64_t memory_limit_bytes;
   /// Compare every model file with the SHA-256 in the manifest before it is parsed; default true. The sizes are always
-  /// compared. Reads each file once (about 2 ms per MB); turn it off for files that the app has verified itself.
+  /// compared. Reads each file once (a few ms per MB). Turn it off only for files that the app has verified itself: the
+  /// runtime checks much of a program, but one that was damaged just so can still crash it.
   bool verify_sha256;
   /// 0 (default): the runtime's pool, one thread per performance core. 1: the calling thread alone. More: the pool is
   /// resized to that many; there is one pool per process, and the latest pipeline opened with such a number decides.

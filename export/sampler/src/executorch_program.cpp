@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "executorch_log.h"
+#include "executorch_host.h"
 
 namespace hqdit {
 namespace {
@@ -95,7 +95,11 @@ ExecutorchProgram::~ExecutorchProgram() = default;
 Status ExecutorchProgram::open(const ModelFile& file, hqdit_load_mode mode,
                                std::unique_ptr<ExecutorchProgram>* program) {
   start_executorch();
-  clear_runtime_error();
+  return protect(file.path.string(), [&] { return open_file(file, mode, program); });
+}
+
+Status ExecutorchProgram::open_file(const ModelFile& file, hqdit_load_mode mode,
+                                    std::unique_ptr<ExecutorchProgram>* program) {
   const std::string path = file.path.string();
   std::unique_ptr<et::DataLoader> loader;
   if (mode == HQDIT_LOAD_MMAP) {
@@ -119,6 +123,10 @@ Status ExecutorchProgram::open(const ModelFile& file, hqdit_load_mode mode,
 }
 
 Status ExecutorchProgram::check(const MethodSpec& spec, size_t* arena_bytes) const {
+  return protect(path_, [&] { return check_method(spec, arena_bytes); });
+}
+
+Status ExecutorchProgram::check_method(const MethodSpec& spec, size_t* arena_bytes) const {
   const auto meta = program_.method_meta(spec.name.c_str());
   const std::string where = path_ + ": method \"" + spec.name + "\"";
   if (!meta.ok()) return invalid_bundle(where + " does not exist");
@@ -151,7 +159,6 @@ Status ExecutorchProgram::load(const MethodSpec& spec, Arena* arena, LoadedMetho
   *result = slot.get();
   if (slot != nullptr) return {};
   const std::string where = path_ + ": method \"" + spec.name + "\"";
-  clear_runtime_error();
   const auto meta = program_.method_meta(spec.name.c_str());
   if (!meta.ok()) return runtime_failure(where, meta.error());
   std::vector<et::Span<uint8_t>> spans;
@@ -168,6 +175,8 @@ Status ExecutorchProgram::load(const MethodSpec& spec, Arena* arena, LoadedMetho
   for (const TensorSpec& input : spec.inputs) loaded->inputs.push_back(std::make_unique<LoadedMethod::Input>(input));
   auto method = program_.load_method(spec.name.c_str(), &loaded->memory);
   if (!method.ok()) return runtime_failure(where + " cannot be loaded", method.error());
+  // A damaged operator table is logged, yet the method loads, with null pointers for kernels.
+  if (const std::string log = runtime_error(); !log.empty()) return invalid_bundle(where + " is damaged: " + log);
   loaded->method = std::make_unique<et::Method>(std::move(*method));
   slot = std::move(loaded);
   *result = slot.get();
@@ -176,8 +185,13 @@ Status ExecutorchProgram::load(const MethodSpec& spec, Arena* arena, LoadedMetho
 
 Status ExecutorchProgram::run(const MethodSpec& spec, Arena* arena, const std::vector<void*>& inputs, float* output) {
   LoadedMethod* loaded = nullptr;
-  if (Status status = load(spec, arena, &loaded); !status.ok()) return status;
-  clear_runtime_error();
+  Status status = protect(path_, [&] { return load(spec, arena, &loaded); });
+  if (status.ok()) status = protect(path_, [&] { return execute(spec, loaded, inputs, output); });
+  return status;
+}
+
+Status ExecutorchProgram::execute(const MethodSpec& spec, LoadedMethod* loaded, const std::vector<void*>& inputs,
+                                  float* output) {
   et::Method& method = *loaded->method;
   et::Error error = et::Error::Ok;
   for (size_t i = 0; i < inputs.size() && error == et::Error::Ok; ++i) {

@@ -55,7 +55,10 @@ class ExecutorchProgram {
 
   ExecutorchProgram(std::string path, std::unique_ptr<executorch::runtime::DataLoader> loader,
                     executorch::runtime::Program&& program);
+  static Status open_file(const ModelFile& file, hqdit_load_mode mode, std::unique_ptr<ExecutorchProgram>* program);
+  Status check_method(const MethodSpec& spec, size_t* arena_bytes) const;
   Status load(const MethodSpec& spec, Arena* arena, LoadedMethod** method);
+  Status execute(const MethodSpec& spec, LoadedMethod* loaded, const std::vector<void*>& inputs, float* output);
 
   std::string path_;
   std::unique_ptr<executorch::runtime::DataLoader> loader_;  // before program_, which reads from it

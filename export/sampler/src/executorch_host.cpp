@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "executorch_host.h"
+
+#include <executorch/runtime/platform/platform.h>
+#include <executorch/runtime/platform/runtime.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+
+#include "c_api.h"  // of the bindings
+
+namespace hqdit {
+namespace {
+
+using executorch::runtime::PalImpl;
+
+thread_local char first_error[512] = "";
+thread_local bool abort_throws = false;
+pal_emit_log_message_method next_log = nullptr;
+pal_abort_method next_abort = nullptr;
+
+void log_message(et_timestamp_t timestamp, et_pal_log_level_t level, const char* filename, const char* function,
+                 size_t line, const char* message, size_t length) {
+  if ((level == kError || level == kFatal) && first_error[0] == '\0') {
+    const size_t count = std::min(length, sizeof first_error - 1);
+    std::memcpy(first_error, message, count);
+    first_error[count] = '\0';
+  }
+  if (next_log != nullptr) next_log(timestamp, level, filename, function, line, message, length);
+}
+
+void abort_run() {
+  if (abort_throws) throw RuntimeAbort();
+  if (next_abort != nullptr) next_abort();
+  std::abort();
+}
+
+}  // namespace
+
+void start_executorch() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    executorch::runtime::runtime_init();
+    hqdit_register_ops();
+    const PalImpl* now = executorch::runtime::get_pal_impl();
+    next_log = now->emit_log_message;
+    next_abort = now->abort;
+    executorch::runtime::register_pal(
+        PalImpl::create(nullptr, abort_run, nullptr, nullptr, log_message, nullptr, nullptr, __FILE__));
+  });
+}
+
+void clear_runtime_error() { first_error[0] = '\0'; }
+
+std::string runtime_error() { return first_error; }
+
+AbortScope::AbortScope() { abort_throws = true; }
+
+AbortScope::~AbortScope() { abort_throws = false; }
+
+}  // namespace hqdit

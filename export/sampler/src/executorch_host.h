@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <exception>
+#include <string>
+
+#include "status.h"
+
+namespace hqdit {
+
+/// Starts ExecuTorch once per process, registers our operators, and takes its log and its abort. The log, because its
+/// error codes name no operator and no file. The abort, because a damaged program must not end the app.
+void start_executorch();
+
+/// Forgets the calling thread's latest error message.
+void clear_runtime_error();
+
+/// The first error that ExecuTorch logged on this thread since; "" if none.
+std::string runtime_error();
+
+/// Thrown instead of an abort inside protect(). Unwinds through ExecuTorch, whose objects may be left unfinished.
+struct RuntimeAbort : std::exception {
+  const char* what() const noexcept override { return "ExecuTorch stopped at a failed assertion"; }
+};
+
+/// While one lives, a failed assertion of ExecuTorch on this thread throws RuntimeAbort.
+class AbortScope {
+ public:
+  AbortScope();
+  ~AbortScope();
+  AbortScope(const AbortScope&) = delete;
+  AbortScope& operator=(const AbortScope&) = delete;
+};
+
+/// Runs a body that calls ExecuTorch.
+template <typename Body>
+Status protect(const std::string& what, Body body) {
+  clear_runtime_error();
+  try {
+    const AbortScope scope;
+    return body();
+  } catch (const RuntimeAbort& abort) {
+    return {HQDIT_RUNTIME_ERROR, what + ": " + abort.what() + ": " + runtime_error()};
+  }
+}
+
+}  // namespace hqdit
