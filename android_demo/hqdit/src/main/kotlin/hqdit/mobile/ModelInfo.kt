@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+package hqdit.mobile
+
+/**
+ * What an opened model is. The defaults are the bundle's and stand for every null in a [GenerationRequest].
+ *
+ * @property target the platform it was exported for: "android", "ios" or "desktop"
+ * @property labels the name of every class; its index is the label
+ * @property nullLabel the label that stands for "no class"
+ * @property hasPreview whether [GenerationRequest.previewInterval] may be set
+ * @property defaultGuidanceInterval share of the training timesteps in which guidance is used
+ */
+public class ModelInfo internal constructor(
+    public val name: String,
+    public val target: String,
+    public val imageWidth: Int,
+    public val imageHeight: Int,
+    public val labels: List<String>,
+    public val nullLabel: Int,
+    public val numTrainTimesteps: Int,
+    public val hasPreview: Boolean,
+    public val defaultScheduler: Scheduler,
+    public val defaultSteps: Int,
+    public val defaultGuidanceScale: Float,
+    public val defaultGuidanceInterval: ClosedFloatingPointRange<Float>
+) {
+    internal companion object {
+        fun read(handle: Long): ModelInfo {
+            val whole = IntArray(8)
+            val real = FloatArray(3)
+            HqDitException.check(Native.info(handle, whole, real))
+            val (width, height, classes, nullLabel, timesteps) = whole
+            return ModelInfo(
+                name = Native.name(handle).decodeToString(),
+                target = Native.target(handle).decodeToString(),
+                imageWidth = width,
+                imageHeight = height,
+                labels = List(classes) { Native.labelName(handle, it).decodeToString() },
+                nullLabel = nullLabel,
+                numTrainTimesteps = timesteps,
+                hasPreview = whole[5] != 0,
+                defaultScheduler = Scheduler.entries[whole[6]],
+                defaultSteps = whole[7],
+                defaultGuidanceScale = real[0],
+                defaultGuidanceInterval = real[1]..real[2]
+            )
+        }
+    }
+}

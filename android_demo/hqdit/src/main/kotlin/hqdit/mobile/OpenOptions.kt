@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+package hqdit.mobile
+
+/**
+ * How to open a bundle.
+ *
+ * @property memoryLimitBytes refuse a bundle whose [MemoryEstimate.peakBytes] is higher, before loading; 0 for no limit
+ * @property verifySha256 compare each file with the manifest's hash first (about 2 ms per MB); sizes always are
+ * @property threads 0: one for each performance core; 1: the calling thread alone; more: that many in the process
+ */
+public data class OpenOptions
+@JvmOverloads
+constructor(
+    val memoryLimitBytes: Long = 0,
+    val verifySha256: Boolean = true,
+    val threads: Int = 0,
+    val loadMode: LoadMode = LoadMode.MMAP
+)
+
+/** How the weights get into memory. The order is that of hqdit_load_mode. */
+public enum class LoadMode {
+    /** Map the files: fast to open, and the system can drop clean pages. */
+    MMAP,
+
+    /** Read the files: for storage that cannot be mapped. */
+    READ
+}
+
+/**
+ * What a bundle needs, known before it is loaded.
+ *
+ * @property weightsBytes constant data of all model files
+ * @property arenaBytes activations
+ * @property peakBytes the most that drawing one picture is expected to hold, measured at export
+ * @property fileBytes size of the model files on disk
+ */
+public data class MemoryEstimate(val weightsBytes: Long, val arenaBytes: Long, val peakBytes: Long, val fileBytes: Long)

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+package hqdit.mobile
+
+import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Rule
+import org.junit.Test
+import org.junit.rules.TemporaryFolder
+import java.io.File
+
+class ErrorTest {
+    @get:Rule
+    val folder = TemporaryFolder()
+
+    @Test
+    fun aMissingBundle() {
+        val missing = File(folder.root, "nowhere")
+        expect<HqDitException.NotFound>("nowhere") { HqDit.open(missing) }
+        expect<HqDitException.NotFound>("nowhere") { HqDit.estimate(missing) }
+    }
+
+    @Test
+    fun aCutFile() {
+        val file = File(copyOfTiny("cut"), "transformer.pte")
+        file.writeBytes(file.readBytes().copyOf(100))
+        expect<HqDitException.InvalidBundle>("transformer.pte") { HqDit.open(file.parentFile) }
+    }
+
+    @Test
+    fun aChangedFileUnlessNotVerified() {
+        val file = File(copyOfTiny("changed"), "vae_decoder.pte")
+        file.writeBytes(file.readBytes().also { it[it.size - 1] = (it.last() + 1).toByte() })
+        expect<HqDitException.InvalidBundle>("vae_decoder.pte") { HqDit.open(file.parentFile) }
+    }
+
+    @Test
+    fun moreMemoryThanAllowed() {
+        expect<HqDitException.MemoryLimit>("") { HqDit.open(tiny, OpenOptions(memoryLimitBytes = 999_999)) }
+        HqDit.open(tiny, OpenOptions(memoryLimitBytes = 1_000_000)).close()
+    }
+
+    @Test
+    fun valuesOutOfRange() = openTiny().use { model ->
+        expect<HqDitException.InvalidArgument>("step") { model.generate(request(steps = 0)) }
+        expect<HqDitException.InvalidArgument>("label") { model.generate(GenerationRequest(99, listOf(1))) }
+        expect<HqDitException.InvalidArgument>("seed") { model.generate(GenerationRequest(1, emptyList())) }
+        assertTrue(model.draw(request()).isNotEmpty())
+    }
+
+    @Test
+    fun aPathInAnyScript() {
+        val bundle = copyOfTiny("b\u00fcndel \u6a21\u578b \uD83D\uDE42")
+        HqDit.open(bundle).use { assertArrayEquals(openTiny().use { tiny -> tiny.draw(request()) }, it.draw(request())) }
+        assertThrows(IllegalArgumentException::class.java) { HqDit.open(File("a\u0000b")) }
+    }
+
+    @Test
+    fun filesCanBeReadInsteadOfMapped() = HqDit.open(tiny, OpenOptions(loadMode = LoadMode.READ, threads = 1)).use {
+        assertArrayEquals(openTiny().use { mapped -> mapped.draw(request()) }, it.draw(request()))
+    }
+
+    private fun copyOfTiny(name: String): File = File(folder.root, name).also { tiny.copyRecursively(it) }
+
+    private inline fun <reified T : HqDitException> expect(word: String, crossinline action: () -> Unit) {
+        val error = assertThrows(T::class.java) { action() }
+        assertTrue("\"${error.message}\" must name $word", error.message!!.isNotEmpty() && word in error.message!!)
+    }
+}
