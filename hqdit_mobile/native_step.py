@@ -24,7 +24,7 @@ def _library() -> ctypes.CDLL:
         "hqdit_attention": [pointer, *[int64] * 4, int32, pointer],
         "hqdit_modulated_norm": [pointer, pointer, *[int64] * 6, ctypes.c_float, int32, pointer],
         "hqdit_gated_add": [pointer, pointer, pointer, *[int64] * 5, int32, pointer],
-        "hqdit_gelu": [pointer, int64, int32, pointer],
+        "hqdit_gelu_tanh": [pointer, int64, int32, pointer],
     }
     for name, types in arguments.items():
         function = getattr(handle, name)
@@ -64,6 +64,6 @@ def gated_add(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor, *, thre
     return _call("gated_add", [x, modulation, y], [*sizes, gate_index], x.new_empty(x.shape), threads)
 
 
-def gelu(x: Tensor, *, threads: int | None = None) -> Tensor:
+def gelu_tanh(x: Tensor, *, threads: int | None = None) -> Tensor:
     """x float32 of any shape -> the same shape."""
-    return _call("gelu", [x], [x.numel()], x.new_empty(x.shape), threads)
+    return _call("gelu_tanh", [x], [x.numel()], x.new_empty(x.shape), threads)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The float operators around hqdit::fp4_linear in a DiT block: definitions in plain torch and the registered operators
-``torch.ops.hqdit.{attention, modulated_norm, gated_add, gelu}`` (docs/step-ops.md).
+``torch.ops.hqdit.{attention, modulated_norm, gated_add, gelu_tanh}`` (docs/step-ops.md).
 
 On the CPU they run the native kernels, which give the bits that a phone gives; on other devices, the definition.
 """
@@ -37,8 +37,8 @@ def gated_add(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor) -> Tens
     return x + modulation.view(x.shape[0], -1, 1, x.shape[2])[:, gate_index] * y
 
 
-def gelu(x: Tensor) -> Tensor:
-    """GELU in its tanh approximation, any shape."""
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU in its tanh approximation, any shape. Not called gelu: XNNPACK's partitioner goes by the bare name."""
     return F.gelu(x, approximate="tanh")
 
 
@@ -134,10 +134,10 @@ _register(
     lambda x: x.new_empty(x.shape),
 )
 _register(
-    "gelu",
+    "gelu_tanh",
     "Tensor x",
-    lambda x: _check("gelu", "x", x),
-    gelu,
-    native_step.gelu,
+    lambda x: _check("gelu_tanh", "x", x),
+    gelu_tanh,
+    native_step.gelu_tanh,
     lambda x: x.new_empty(x.shape),
 )

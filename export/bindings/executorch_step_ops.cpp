@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// hqdit::attention.out, modulated_norm.out, gated_add.out and gelu.out for ExecuTorch.
+// hqdit::attention.out, modulated_norm.out, gated_add.out and gelu_tanh.out for ExecuTorch.
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_includes.h>
@@ -23,7 +23,7 @@ using executorch::runtime::KernelRuntimeContext;
 constexpr char kAttention[] = "hqdit::attention.out";
 constexpr char kNorm[] = "hqdit::modulated_norm.out";
 constexpr char kGated[] = "hqdit::gated_add.out";
-constexpr char kGelu[] = "hqdit::gelu.out";
+constexpr char kGelu[] = "hqdit::gelu_tanh.out";
 constexpr char kRepair[] = "export the model again with the hqdit-mobile release that this library belongs to";
 
 hqdit::ParallelFor pool() { return hqdit::thread_pool(std::numeric_limits<int64_t>::max()); }
@@ -118,7 +118,7 @@ bool run_gated(const Tensor& x, const Tensor& modulation, int64_t gate, const Te
 
 bool run_gelu(const Tensor& x, Tensor& out) {
   if (!dense(kGelu, "x", x, x.dim()) || !shape_out_like(kGelu, out, x)) return false;
-  hqdit::gelu(x.const_data_ptr<float>(), x.numel(), out.mutable_data_ptr<float>(), pool());
+  hqdit::gelu_tanh(x.const_data_ptr<float>(), x.numel(), out.mutable_data_ptr<float>(), pool());
   return true;
 }
 

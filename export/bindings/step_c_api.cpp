@@ -33,8 +33,8 @@ const char* hqdit_gated_add(const float* x, const float* modulation, const float
   return nullptr;
 }
 
-const char* hqdit_gelu(const float* x, int64_t count, int32_t threads, float* out) {
+const char* hqdit_gelu_tanh(const float* x, int64_t count, int32_t threads, float* out) {
   if (count < 0) return "count must not be negative";
-  hqdit::gelu(x, count, out, hqdit::thread_pool(threads));
+  hqdit::gelu_tanh(x, count, out, hqdit::thread_pool(threads));
   return nullptr;
 }

@@ -25,7 +25,7 @@ HQDIT_API const char* hqdit_gated_add(const float* x, const float* modulation, c
                                       float* out);
 
 /* x [count] -> out [count]. */
-HQDIT_API const char* hqdit_gelu(const float* x, int64_t count, int32_t threads, float* out);
+HQDIT_API const char* hqdit_gelu_tanh(const float* x, int64_t count, int32_t threads, float* out);
 
 #ifdef __cplusplus
 }

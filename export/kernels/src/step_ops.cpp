@@ -68,7 +68,7 @@ void gated_add(const ModulatedShape& shape, const float* x, const float* modulat
   });
 }
 
-void gelu(const float* x, int64_t count, float* out, const ParallelFor& parallel) {
+void gelu_tanh(const float* x, int64_t count, float* out, const ParallelFor& parallel) {
   const StepBackend& isa = step_backend();
   split_rows(parallel, count, 2 * kFloat,
              [&](int64_t begin, int64_t end) { isa.gelu(x + begin, end - begin, out + begin); });

@@ -46,7 +46,7 @@ void modulated_norm(const ModulatedShape& shape, const float* x, const float* mo
 void gated_add(const ModulatedShape& shape, const float* x, const float* modulation, int64_t gate_index, const float* y,
                float* out, const ParallelFor& parallel);
 
-/// out [count] = gelu(x [count]), the tanh approximation. out may be x.
-void gelu(const float* x, int64_t count, float* out, const ParallelFor& parallel);
+/// out [count] = gelu_tanh(x [count]), the tanh approximation. out may be x.
+void gelu_tanh(const float* x, int64_t count, float* out, const ParallelFor& parallel);
 
 }  // namespace hqdit
