@@ -22,7 +22,7 @@ namespace {
 bool plans_are_finite(const hqdit::Manifest& manifest) {
   for (const int32_t kind : {0, 1, 2}) {
     for (const int32_t spacing : {0, 1, 2, 3}) {
-      for (const int32_t steps : {-1, 0, 1, 2, 19, 999, 1000}) {
+      for (const int32_t steps : {-1, 0, 1, 2, 19}) {
         std::vector<hqdit::SolverStep> plan;
         if (!hqdit::plan_steps(manifest.schedule, kind, spacing, steps, 0.0, &plan).ok()) continue;
         for (const hqdit::SolverStep& step : plan) {
