@@ -30,7 +30,7 @@ def build(folder: Path, *options: str) -> Path:
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
     """Random ones, and DiT's own sizes with enough tokens for whole tiles and their rests."""
-    chosen = [random_case(seed) for seed in range(150)]
+    chosen = [random_case(seed) for seed in range(100)]
     for seed, (n, k, rotation) in enumerate([(384, 384, 32), (100, 1152, 1152), (40, 1536, 128), (1152, 384, 384)]):
         for activation in ("int8", "fp4"):
             chosen.append(
@@ -84,9 +84,8 @@ def test_arm_without_dot_products_falls_back(arm_driver, tmp_path, cases, expect
 @pytest.fixture(scope="module")
 def sanitized_driver(tmp_path_factory) -> Path:
     need("c++")
-    return build(
-        tmp_path_factory.mktemp("sanitized"), "-DHQDIT_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"
-    )
+    # With -O1, since the checks around every vector load make higher levels slow to compile.
+    return build(tmp_path_factory.mktemp("sanitized"), "-DHQDIT_SANITIZE=address,undefined", "-DCMAKE_CXX_FLAGS=-O1")
 
 
 @pytest.mark.parametrize("threads", [1, 3])
