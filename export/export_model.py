@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import hqdit_mobile.export.bundle as bundles
 import torch
-from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.export.card import model_card
 from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, ImageDecoder, example_inputs
 from hqdit_mobile.export.lower_executorch import Lowered, lower
@@ -23,12 +21,14 @@ from hqdit_mobile.export.parity import ParityReport, check_bundle, initial_noise
 from hqdit_mobile.export.preview import fit_preview
 from hqdit_mobile.export.quality import compare_with_float
 from hqdit_mobile.export.report import write_report
-from hqdit_mobile.quantize import QuantizationReport, quantize_
 from PIL import Image
 from torch import Tensor, nn
 
+from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.models import LoadedModel, load_model
+from hqdit_mobile.progress import Stages
+from hqdit_mobile.quantize import QuantizationReport, quantize_
 from hqdit_mobile.sampling import Guidance, sample_latents
 
 TARGETS = ("android", "ios", "desktop")
@@ -56,41 +56,37 @@ class ExportOptions:
     force: bool = False
 
 
-Stage = Callable[[str], None]
-
-
-def export_bundle(options: ExportOptions, stage: Stage = lambda _: None) -> Path:
+def export_bundle(options: ExportOptions, stages: Stages) -> Path:
     """Exports ``options.model`` to the folder ``options.output`` and returns it.
 
-    ``stage`` is told the name of each stage as it begins. Raises ParityError, BundleError or what the loader raises;
+    ``stages`` shows how far it is. Raises ParityError, BundleError or what the loader raises;
     then nothing is left at the output path.
     """
     if options.target not in TARGETS:
         raise ValueError(f"target {options.target!r} is not one of {', '.join(TARGETS)}")
     bundles.check_output(options.output, options.force)
     started = time.perf_counter()
-    stage("Load the model")
+    stages.begin("Load the model")
     model = load_model(options.model, options.vae)
     drop_learned_sigma_(model.dit)
     float_dit = copy.deepcopy(model.dit)
-    stage("Calibrate and quantize")
-    quantized = quantize_(model.dit, options.config, model.scheduler, model.guidance_channels)
-    stage("Lower to ExecuTorch")
+    quantized = quantize_(model.dit, options.config, model.scheduler, model.guidance_channels, stages)
+    stages.begin("Lower to ExecuTorch")
     transformer, decoder = lower_model(model)
     with bundles.staged_folder(options.output, options.force) as folder:
         (folder / "transformer.pte").write_bytes(transformer.data)
         (folder / "vae_decoder.pte").write_bytes(decoder.data)
-        stage("Measure memory and fit the preview")
+        stages.begin("Measure memory and fit the preview")
         manifest = build_manifest(options, model, quantized, folder, transformer.arena_bytes + decoder.arena_bytes)
         bundles.write_json(folder / bundles.MANIFEST, manifest)
         manifest["memory"]["peak_bytes"] = measure_peak_bytes(folder)
         bundles.write_json(folder / bundles.MANIFEST, manifest)
-        stage("Check parity with torch")
+        stages.begin("Check parity with torch")
         guidance = Guidance(options.guidance_scale, model.guidance_channels)
         parity = check_bundle(folder, model, preview_labels(model)[0], 0, options.steps, guidance)
         bundles.write_json(folder / "parity.json", parity.to_json())
         require_parity(parity)
-        stage("Compare with the float model")
+        stages.begin("Compare with the float model")
         labels = preview_labels(model)
         quality = compare_with_float(folder, model, float_dit, labels, options.steps, guidance)
         Image.fromarray(quality.grid()).save(folder / "preview.png")
@@ -120,8 +116,8 @@ def lower_model(model: LoadedModel) -> tuple[Lowered, Lowered]:
     inputs = example_inputs(model.dit)
     transformer = lower(
         {
-            METHODS["guided"]: (GuidedDenoiser(model.dit), inputs),
-            METHODS["unguided"]: (Denoiser(model.dit), inputs),
+            METHODS["guided"]: (GuidedDenoiser(model.dit, fused=True), inputs),
+            METHODS["unguided"]: (Denoiser(model.dit, fused=True), inputs),
         }
     )
     decoder = lower({METHODS["decode"]: (ImageDecoder(model.vae), (torch.zeros_like(inputs[0]),))})

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from hqdit_mobile.engine import Pipeline
 from hqdit_mobile.export.lower_executorch import lower
-from hqdit_mobile.metrics import psnr_db, snr_db
 from torch import Tensor, nn
 
 from hqdit_mobile.dit import DiT
+from hqdit_mobile.engine import Pipeline
 from hqdit_mobile.fp4_linear import FP4Linear, fp4_linear_reference
+from hqdit_mobile.metrics import psnr_db, snr_db
 from hqdit_mobile.models import LoadedModel
 from hqdit_mobile.native import library_path
 from hqdit_mobile.rng import normal
@@ -109,7 +109,9 @@ def _probed_modules(dit: DiT) -> dict[str, nn.Module]:
 @contextmanager
 def _record_inputs(modules: dict[str, nn.Module], into: dict[str, tuple[Tensor, ...]]) -> Iterator[None]:
     def hook(name: str) -> Callable[[nn.Module, Any], None]:
-        return lambda _module, args: into.__setitem__(name, tuple(a.clone() for a in args))
+        return lambda _module, args: into.__setitem__(
+            name, tuple(a.clone(memory_format=torch.contiguous_format) for a in args)
+        )
 
     handles = [module.register_forward_pre_hook(hook(name)) for name, module in modules.items()]
     try:
@@ -135,7 +137,7 @@ def check_modules(model: LoadedModel, traced: Trace) -> list[Check]:
         got = runner.run(name.replace(".", "_"), inputs)
         module = modules[name]
         if isinstance(module, FP4Linear):
-            expected = fp4_linear_reference(*module.operands(inputs[0]))
+            expected = _definition(module, inputs[0])
             same = float(torch.equal(got, expected))
             error = (got.double() - expected.double()).abs()
             checks.append(Check("linear", name, same, 1.0, "bits equal", error.max().item(), error.mean().item()))
@@ -143,6 +145,14 @@ def check_modules(model: LoadedModel, traced: Trace) -> list[Check]:
             with torch.no_grad():
                 checks.append(compare("block", name, got, module(*inputs), BLOCK_SNR_DB))
     return checks
+
+
+def _definition(layer: FP4Linear, x: Tensor) -> Tensor:
+    """The layer's output by the plain torch definition of its operator."""
+    return fp4_linear_reference(
+        x, layer.codes, layer.tables, layer.scale, layer.bias, layer.pre,
+        layer.out_features, layer.group, layer.rotation, layer.activation, layer.activation_group,
+    )  # fmt: skip
 
 
 class _ProgramRunner:

@@ -35,7 +35,7 @@ def run_export(
         options = ExportOptions(model, output, target, vae, config, steps, guidance_scale, force)
         console.print(_plan(options))
         with Stages(console) as stages:
-            export_bundle(options, stages.begin)
+            export_bundle(options, stages)
     except ParityError as error:
         console.print(f"[red]Parity failed:[/] {error}", highlight=False)
         return 1
