@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,3 +20,13 @@ def tiny_bundle(tiny_files, tmp_path_factory) -> Path:
     from tiny_model import write_bundle
 
     return write_bundle(tmp_path_factory.mktemp("tiny") / "bundle", tiny_files)
+
+
+@pytest.fixture(scope="session")
+def emoji_bundle(tmp_path_factory) -> Path:
+    """The reference model exported by the command, with a small calibration set; to be left unchanged."""
+    bundle = tmp_path_factory.mktemp("emoji") / "emoji-android"
+    command = [Path(sys.executable).parent / "hqdit-export", "--num-calibration-samples", "4", "-o", bundle]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return bundle
