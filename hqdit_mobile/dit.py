@@ -66,6 +66,8 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 class TimestepEmbedder(nn.Module):
     """[B] float timesteps -> [B, D]: cosines and sines of 128 frequencies, then two linear layers."""
 
+    frequencies: Tensor
+
     def __init__(self, config: DiTConfig):
         super().__init__()
         half = TIME_FREQUENCIES // 2

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -30,8 +31,9 @@ def run_export(
     from hqdit_mobile.export.export_model import ExportOptions, ParityError, export_bundle
 
     try:
-        samples = {} if num_calibration_samples is None else {"calibration_samples": num_calibration_samples}
-        config = HQDiTConfig(precision=precision, seed=seed, **samples)
+        config = HQDiTConfig(precision=precision, seed=seed)
+        if num_calibration_samples is not None:
+            config = replace(config, calibration_samples=num_calibration_samples)
         options = ExportOptions(model, output, target, vae, config, steps, guidance_scale, force)
         console.print(_plan(options))
         with Stages(console) as stages:
