@@ -98,6 +98,46 @@ struct Neon {
   /// E2M1: a table for 0..31 steps; the high byte of each lane reads entry 0, zero.
   static Int16 e2m1_grid(Int16 steps) { return {e2m1_lookup(steps.low), e2m1_lookup(steps.high)}; }
 
+  // Eight pairs, one per 32-bit lane: fp4_small_groups.h.
+  struct PairSums {
+    int32x4_t low;
+    int32x4_t high;
+  };
+  static PairSums no_pair_sums() { return {vdupq_n_s32(0), vdupq_n_s32(0)}; }
+  static PairSums add_pair_squares(PairSums sum, Int16 v) {
+    return {vaddq_s32(sum.low, pair_squares(v.low)), vaddq_s32(sum.high, pair_squares(v.high))};
+  }
+  static Int16 less(PairSums a, PairSums b) {
+    return {vreinterpretq_s16_u32(vcltq_s32(a.low, b.low)), vreinterpretq_s16_u32(vcltq_s32(a.high, b.high))};
+  }
+  static PairSums smaller(PairSums a, PairSums b) { return {vminq_s32(a.low, b.low), vminq_s32(a.high, b.high)}; }
+  static Int16 blend(Int16 mask, Int16 a, Int16 b) {
+    return {vbslq_s16(vreinterpretq_u16_s16(mask.low), a.low, b.low),
+            vbslq_s16(vreinterpretq_u16_s16(mask.high), a.high, b.high)};
+  }
+  static Int16 max_of_pair(Int16 v) {
+    return {vmaxq_s16(v.low, vrev32q_s16(v.low)), vmaxq_s16(v.high, vrev32q_s16(v.high))};
+  }
+  /// max(1, ceil(g / 192)) and max(1, ceil(g / 112)); x * ceil(2^21 / d) / 2^21 is exact for x < 2^11 + 112.
+  static void smallest_multipliers(Int16 g, Int16& r1, Int16& r2) {
+    r1 = {smallest_multiplier(g.low, 191, 10923), smallest_multiplier(g.high, 191, 10923)};
+    r2 = {smallest_multiplier(g.low, 111, 18725), smallest_multiplier(g.high, 111, 18725)};
+  }
+  /// ceil(16384 / r) of r that are equal within a pair: a float quotient is never so wrong as to reach an integer.
+  static Int16 reciprocals(Int16 r) { return {reciprocal(r.low), reciprocal(r.high)}; }
+  /// The 8 x 8 matrix of 32-bit elements transposed.
+  static void transpose_pairs(Int16 v[8]) {
+    int16x8_t quarters[4][4] = {{v[0].low, v[1].low, v[2].low, v[3].low},
+                                {v[0].high, v[1].high, v[2].high, v[3].high},
+                                {v[4].low, v[5].low, v[6].low, v[7].low},
+                                {v[4].high, v[5].high, v[6].high, v[7].high}};
+    for (auto& quarter : quarters) transpose_quarter(quarter);
+    for (int i = 0; i < 4; ++i) {
+      v[i] = {quarters[0][i], quarters[2][i]};
+      v[i + 4] = {quarters[1][i], quarters[3][i]};
+    }
+  }
+
   using Squares = int32x4_t;
   static Squares no_squares() { return vdupq_n_s32(0); }
   static Squares add_squares(Squares sum, Int16 v) {
@@ -112,6 +152,28 @@ struct Neon {
   static int reduce_max(Int16 v) { return vmaxvq_s16(vmaxq_s16(v.low, v.high)); }
 
  private:
+  static int32x4_t pair_squares(int16x8_t v) {
+    return vpaddq_s32(vmull_s16(vget_low_s16(v), vget_low_s16(v)), vmull_high_s16(v, v));
+  }
+  static int16x8_t smallest_multiplier(int16x8_t g, int16_t step_less_one, int16_t factor) {
+    const int16x8_t scaled = vqdmulhq_n_s16(vaddq_s16(g, vdupq_n_s16(step_less_one)), factor);
+    return vmaxq_s16(vdupq_n_s16(1), vshrq_n_s16(scaled, 6));
+  }
+  static int16x8_t reciprocal(int16x8_t r) {
+    const uint32x4_t divisor = vandq_u32(vreinterpretq_u32_s16(r), vdupq_n_u32(0xFFFF));
+    const uint32x4_t m = vcvtpq_u32_f32(vdivq_f32(vdupq_n_f32(16384), vcvtq_f32_u32(divisor)));
+    return vreinterpretq_s16_u32(vorrq_u32(m, vshlq_n_u32(m, 16)));
+  }
+  static void transpose_quarter(int16x8_t v[4]) {
+    const int32x4_t a = vtrn1q_s32(vreinterpretq_s32_s16(v[0]), vreinterpretq_s32_s16(v[1]));
+    const int32x4_t b = vtrn2q_s32(vreinterpretq_s32_s16(v[0]), vreinterpretq_s32_s16(v[1]));
+    const int32x4_t c = vtrn1q_s32(vreinterpretq_s32_s16(v[2]), vreinterpretq_s32_s16(v[3]));
+    const int32x4_t d = vtrn2q_s32(vreinterpretq_s32_s16(v[2]), vreinterpretq_s32_s16(v[3]));
+    v[0] = vreinterpretq_s16_s64(vtrn1q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(c)));
+    v[1] = vreinterpretq_s16_s64(vtrn1q_s64(vreinterpretq_s64_s32(b), vreinterpretq_s64_s32(d)));
+    v[2] = vreinterpretq_s16_s64(vtrn2q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(c)));
+    v[3] = vreinterpretq_s16_s64(vtrn2q_s64(vreinterpretq_s64_s32(b), vreinterpretq_s64_s32(d)));
+  }
   static int16x8_t e2m1_lookup(int16x8_t steps) {
     static const uint8_t kGrid[32] = {0, 1, 1, 2, 2,  3,  3,  4,  4,  4,  6,  6,  6,  6,  8,  8,
                                       8, 8, 8, 8, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12};

@@ -57,6 +57,51 @@ struct X86Int16 {
     return _mm256_max_epi16(low, _mm256_and_si256(top, _mm256_set1_epi16(12)));
   }
 
+  // Eight pairs, one per 32-bit lane: fp4_small_groups.h.
+  using PairSums = __m256i;
+  static PairSums no_pair_sums() { return _mm256_setzero_si256(); }
+  static PairSums add_pair_squares(PairSums sum, Int16 v) { return add_squares(sum, v); }
+  static Int16 less(PairSums a, PairSums b) { return _mm256_cmpgt_epi32(b, a); }
+  static PairSums smaller(PairSums a, PairSums b) { return _mm256_min_epi32(a, b); }
+  static Int16 blend(Int16 mask, Int16 a, Int16 b) { return _mm256_blendv_epi8(b, a, mask); }
+  static Int16 max_of_pair(Int16 v) {
+    return _mm256_max_epi16(v, _mm256_or_si256(_mm256_slli_epi32(v, 16), _mm256_srli_epi32(v, 16)));
+  }
+  /// max(1, ceil(g / 192)) and max(1, ceil(g / 112)); x * ceil(2^22 / d) / 2^22 is exact for x < 2^11 + 112.
+  static void smallest_multipliers(Int16 g, Int16& r1, Int16& r2) {
+    const __m256i one = _mm256_set1_epi16(1);
+    const __m256i x1 = _mm256_add_epi16(g, _mm256_set1_epi16(191));
+    const __m256i x2 = _mm256_add_epi16(g, _mm256_set1_epi16(111));
+    r1 = _mm256_max_epi16(one, _mm256_srli_epi16(_mm256_mulhi_epu16(x1, _mm256_set1_epi16(21846)), 6));
+    const __m256i reciprocal = _mm256_set1_epi16(static_cast<int16_t>(37450));
+    r2 = _mm256_max_epi16(one, _mm256_srli_epi16(_mm256_mulhi_epu16(x2, reciprocal), 6));
+  }
+  /// ceil(32768 / r) of r that are equal within a pair: a float quotient is never so wrong as to reach an integer.
+  static Int16 reciprocals(Int16 r) {
+    const __m256 divisor = _mm256_cvtepi32_ps(_mm256_and_si256(r, _mm256_set1_epi32(0xFFFF)));
+    const __m256i m = _mm256_cvttps_epi32(_mm256_ceil_ps(_mm256_div_ps(_mm256_set1_ps(32768.0f), divisor)));
+    return _mm256_or_si256(m, _mm256_slli_epi32(m, 16));
+  }
+  /// The 8 x 8 matrix of 32-bit elements transposed.
+  static void transpose_pairs(Int16 v[8]) {
+    __m256i pairs[8];
+    for (int i = 0; i < 8; i += 2) {
+      pairs[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
+      pairs[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    __m256i quads[8];
+    for (int i = 0; i < 8; i += 4) {
+      quads[i] = _mm256_unpacklo_epi64(pairs[i], pairs[i + 2]);
+      quads[i + 1] = _mm256_unpackhi_epi64(pairs[i], pairs[i + 2]);
+      quads[i + 2] = _mm256_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+      quads[i + 3] = _mm256_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+    }
+    for (int i = 0; i < 4; ++i) {
+      v[i] = _mm256_permute2x128_si256(quads[i], quads[i + 4], 0x20);
+      v[i + 4] = _mm256_permute2x128_si256(quads[i], quads[i + 4], 0x31);
+    }
+  }
+
   static Squares no_squares() { return _mm256_setzero_si256(); }
   static Squares add_squares(Squares sum, Int16 v) { return _mm256_add_epi32(sum, _mm256_madd_epi16(v, v)); }
   static void add_sums(const Squares squares[4], uint64_t error[4]) {

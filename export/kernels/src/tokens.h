@@ -9,6 +9,7 @@
 
 #include "backend.h"
 #include "fp4_groups.h"
+#include "fp4_small_groups.h"
 #include "lattice.h"
 #include "unroll.h"
 
@@ -140,6 +141,25 @@ float* rotate_inputs(const TokenStep& step, const float* x, float* y, float* spa
 }
 
 template <class V>
+void quantize_groups(const int16_t* t, const TokenStep& step, const Left& left, int64_t row) {
+  const int64_t group = step.activation_group;
+  const bool e2m1_only = step.activation == Activation::kE2m1;
+  if (group == 16) {
+    for (int64_t k = 0; k < step.k_padded; k += 128) {
+      quantize_eight_groups<V, 1>(t, k, step.k_padded, e2m1_only, left, row);
+    }
+  } else if (group == 32) {
+    for (int64_t k = 0; k < step.k_padded; k += 256) {
+      quantize_eight_groups<V, 2>(t, k, step.k_padded, e2m1_only, left, row);
+    }
+  } else {
+    for (int64_t k = 0; k < step.k; k += group) {
+      quantize_group<V>(t, k, k + group < step.k ? k + group : step.k_padded, e2m1_only, left, row);
+    }
+  }
+}
+
+template <class V>
 void prepare_token(const TokenStep& step, const float* x, int64_t row, const Left& left, float* scratch) {
   int16_t* t = reinterpret_cast<int16_t*>(scratch + 2 * step.k_padded);
   uint32_t bits;
@@ -164,10 +184,7 @@ void prepare_token(const TokenStep& step, const float* x, int64_t row, const Lef
     for (int64_t k = 0; k < step.k_padded; k += 16) V::put16(left, row, k, V::round16(y + k, inverse));
   } else {
     for (int64_t k = 0; k < step.k_padded; k += 16) V::store16(t + k, V::round16(y + k, inverse));
-    for (int64_t k = 0; k < step.k; k += step.activation_group) {
-      const int64_t end = k + step.activation_group < step.k ? k + step.activation_group : step.k_padded;
-      quantize_group<V>(t, k, end, step.activation == Activation::kE2m1, left, row);
-    }
+    quantize_groups<V>(t, step, left, row);
   }
   V::finish_row(left, row, step.k_padded);
 }
