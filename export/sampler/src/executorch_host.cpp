@@ -23,7 +23,9 @@ pal_abort_method next_abort = nullptr;
 
 void log_message(et_timestamp_t timestamp, et_pal_log_level_t level, const char* filename, const char* function,
                  size_t line, const char* message, size_t length) {
-  if ((level == kError || level == kFatal) && first_error[0] == '\0') {
+  // What is left are remarks on how it counts processors, which would end up in an app's or a user's terminal.
+  if (level != kError && level != kFatal) return;
+  if (first_error[0] == '\0') {
     const size_t count = std::min(length, sizeof first_error - 1);
     std::memcpy(first_error, message, count);
     first_error[count] = '\0';

@@ -9,7 +9,8 @@
 namespace hqdit {
 
 /// Starts ExecuTorch once per process, registers our operators, and takes its log and its abort. The log, because its
-/// error codes name no operator and no file. The abort, because a damaged program must not end the app.
+/// error codes name no operator and no file; errors still go where they went before. The abort, because a damaged
+/// program must not end the app.
 void start_executorch();
 
 /// Forgets the calling thread's latest error message.

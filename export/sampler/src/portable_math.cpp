@@ -6,9 +6,8 @@
 namespace hqdit {
 namespace {
 
-// Below 2^-53 of the leading term at the ends of the reduced ranges, so plain Taylor coefficients do.
-constexpr int kLogTerms = 11;  // |s| <= 3 - 2 sqrt(2) = 0.172
-constexpr int kSinTerms = 10;  // |x| <= pi / 4
+// What is left out is below 2^-53 of the leading term for |s| <= 3 - 2 sqrt(2) = 0.172.
+constexpr int kLogTerms = 11;
 
 constexpr double kLn2 = 0.693147180559945309417232121458;
 constexpr double kTwoPi = 6.28318530717958647692528676656;
@@ -39,23 +38,7 @@ SinCos portable_sincos(uint32_t turn) {
   const uint32_t quadrant = (turn + 0x20000000u) >> 30;  // nearest quarter turn; wraps to 0 at a full one
   const auto offset = static_cast<int32_t>(turn - (quadrant << 30));
   const double x = static_cast<double>(offset) * (kTwoPi / 4294967296.0);
-  const double z = x * x;
-  double s = 1.0, c = 1.0;
-  for (int k = kSinTerms; k >= 1; --k) {
-    s = 1.0 - z * s / (2.0 * k * (2.0 * k + 1.0));
-    c = 1.0 - z * c / ((2.0 * k - 1.0) * (2.0 * k));
-  }
-  s = s * x;
-  switch (quadrant & 3u) {
-    case 0:
-      return {s, c};
-    case 1:
-      return {c, -s};
-    case 2:
-      return {-s, -c};
-    default:
-      return {-c, s};
-  }
+  return sincos_from_quadrant(quadrant, x);
 }
 
 }  // namespace hqdit

@@ -5,14 +5,12 @@
 
 #include <cstdint>
 
+#include "hqdit/sincos.h"
+
 namespace hqdit {
 
 /// Natural logarithm of a normal positive number, to about 1 ulp.
 double portable_log(double x);
-
-struct SinCos {
-  double sin, cos;
-};
 
 /// Sine and cosine of turn / 2^32 of a full circle, to about 1 ulp of 1.
 SinCos portable_sincos(uint32_t turn);
