@@ -25,13 +25,45 @@ class CalibrationError(ValueError):
     """The calibration data cannot be used; the message names the layer and the timestep."""
 
 
+@dataclass
+class InputStatistics:
+    """Sums over tokens of the input channels of one linear layer: total and power (squares) float64 [K]."""
+
+    total: Tensor
+    power: Tensor
+    tokens: int = 0
+
+    def add(self, x: Tensor) -> None:
+        """x float32 [..., K]."""
+        rows = x.flatten(0, -2)
+        self.total += rows.sum(dim=0)
+        self.power += rows.square().sum(dim=0)
+        self.tokens += len(rows)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.total / self.tokens
+
+    @property
+    def mean_square(self) -> Tensor:
+        return self.power / self.tokens
+
+    @property
+    def variance(self) -> Tensor:
+        return (self.mean_square - self.mean.square()).clamp(min=0)
+
+
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Model inputs from guided DDIM runs, both guidance halves: latents [S, C, H, W], timestep [S], label [S]."""
+    """Model inputs from guided DDIM runs, both guidance halves: latents [S, C, H, W], timestep [S], label [S].
+
+    inputs: mean and mean square of each input channel over all tokens, by name of the linear layer.
+    """
 
     latents: Tensor
     timestep: Tensor
     label: Tensor
+    inputs: dict[str, InputStatistics]
 
     def __len__(self) -> int:
         return len(self.timestep)
@@ -44,19 +76,53 @@ def draw_calibration_set(
     guidance_channels: int,
     on_step: Callable[[int, int], None] | None = None,
 ) -> CalibrationSet:
-    """Runs DDIM with guidance from seeded noise for seeded classes and keeps what the model saw at every step."""
+    """Runs DDIM with guidance from seeded noise for seeded classes and keeps what the model saw at every step.
+
+    Raises CalibrationError naming the first layer and timestep whose input is NaN or infinite.
+    """
     generator = torch.Generator().manual_seed(config.seed)
     size, samples = model.config.sample_size, config.calibration_samples
     noise = torch.randn(samples, model.config.in_channels, size, size, generator=generator)
     label = torch.randint(0, model.config.num_classes, (samples,), generator=generator)
     guidance = Guidance(config.guidance_scale, guidance_channels)
     latents, timesteps = [], []
-    for t, visited, _ in trajectory(model, scheduler, noise, label, config.calibration_steps, guidance, on_step):
-        if t >= 0:
-            latents += [visited, visited]
-            timesteps += [t] * (2 * samples)
+    run = trajectory(model, scheduler, noise, label, config.calibration_steps, guidance, on_step)
+    with _measuring_inputs(model) as inputs:
+        for t, visited, _ in run:
+            if t >= 0:
+                latents += [visited, visited]
+                timesteps += [t] * (2 * samples)
     labels = torch.cat([label, torch.full_like(label, model.null_label)]).repeat(config.calibration_steps)
-    return CalibrationSet(torch.cat(latents), torch.tensor(timesteps, dtype=torch.float32), labels)
+    return CalibrationSet(torch.cat(latents), torch.tensor(timesteps, dtype=torch.float32), labels, inputs)
+
+
+@contextmanager
+def _measuring_inputs(model: DiT) -> Iterator[dict[str, InputStatistics]]:
+    """Within it, forward calls of `model` add to the statistics of every linear layer's inputs."""
+    statistics: dict[str, InputStatistics] = {}
+    timestep = torch.empty(0)
+
+    def on_model(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        nonlocal timestep
+        timestep = arguments[1]
+
+    def on_layer(name: str, k: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        statistics[name] = InputStatistics(*torch.zeros(2, k, dtype=torch.float64))
+
+        def measure(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            check_finite(name, arguments[0], timestep)
+            statistics[name].add(arguments[0])
+
+        return measure
+
+    linears = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    handles = [module.register_forward_pre_hook(on_layer(name, module.in_features)) for name, module in linears]
+    handles.append(model.register_forward_pre_hook(on_model))
+    try:
+        yield statistics
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def draw_conditions(model: DiT, train_timesteps: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -72,11 +138,14 @@ def draw_conditions(model: DiT, train_timesteps: int, seed: int) -> tuple[Tensor
 class Moments:
     """Sums over tokens for one linear layer with inputs x, of which the product sees xq (rotated and quantized).
 
-    gram: xq^T xq [K, K]; cross: x^T xq [K, K] with x rotated too; power: sum of squares of the float output x W^T.
+    gram: xq^T xq [K, K]; cross: x^T xq [K, K] with x rotated too; total, quantized_total: sums [K] of x (rotated) and
+    xq; power: sum of squares of the float output x W^T.
     """
 
     gram: Tensor
     cross: Tensor
+    total: Tensor
+    quantized_total: Tensor
     power: float = 0.0
     tokens: int = 0
 
@@ -93,7 +162,8 @@ class Observer:
 
     def __post_init__(self) -> None:
         k = self.linear.in_features
-        self.moments = Moments(torch.zeros(k, k, dtype=torch.float64), torch.zeros(k, k, dtype=torch.float64))
+        square, line = torch.zeros(2, k, k, dtype=torch.float64), torch.zeros(2, k, dtype=torch.float64)
+        self.moments = Moments(*square, *line)
         self._quantizer = input_quantizer(self.target)
 
     def add(self, x: Tensor, generator: torch.Generator) -> None:
@@ -105,13 +175,16 @@ class Observer:
         quantized = self._quantizer(x)
         self.moments.gram += quantized.t() @ quantized
         self.moments.cross += x.t() @ quantized
+        self.moments.total += x.sum(dim=0)
+        self.moments.quantized_total += quantized.sum(dim=0)
         self.moments.power += float((x @ self.linear.weight.t()).double().square().sum())
         self.moments.tokens += len(x)
 
     def result(self) -> Moments:
-        # Rotating is linear: one rotation of the sum serves for one of every token.
-        pre = 1.0 if self.target.pre is None else self.target.pre.double()[:, None]
-        self.moments.cross = rotate((self.moments.cross * pre).t(), self.target.rotation).t().contiguous()
+        # Rotating is linear: one rotation of the sums serves for one of every token.
+        pre = 1.0 if self.target.pre is None else self.target.pre.double()
+        self.moments.total = rotate(self.moments.total * pre, self.target.rotation)
+        self.moments.cross = rotate(self.moments.cross.t() * pre, self.target.rotation).t().contiguous()
         return self.moments
 
 

@@ -15,13 +15,14 @@ class Format:
     """A 4-bit float format, scaled so that each value is an integer.
 
     grid: the 8 non-negative values; multipliers: 1..multipliers keep multiplier * grid within int8;
-    first_id: table id of multiplier 1.
+    first_id: table id of multiplier 1; mantissa_bits: the digit after the M.
     """
 
     name: str
     grid: tuple[int, ...]
     multipliers: int
     first_id: int
+    mantissa_bits: int
 
     @property
     def max(self) -> int:
@@ -33,9 +34,9 @@ class Format:
         return tuple((low + high) / 2 for low, high in zip(self.grid, self.grid[1:], strict=False))
 
 
-E2M1 = Format("e2m1", (0, 1, 2, 3, 4, 6, 8, 12), 10, 0)
-E1M2 = Format("e1m2", (0, 1, 2, 3, 4, 5, 6, 7), 18, 10)
-E3M0 = Format("e3m0", (0, 1, 2, 4, 8, 16, 32, 64), 1, 28)
+E2M1 = Format("e2m1", (0, 1, 2, 3, 4, 6, 8, 12), 10, 0, 1)
+E1M2 = Format("e1m2", (0, 1, 2, 3, 4, 5, 6, 7), 18, 10, 2)
+E3M0 = Format("e3m0", (0, 1, 2, 4, 8, 16, 32, 64), 1, 28, 0)
 FORMATS = {format.name: format for format in (E2M1, E1M2, E3M0)}
 NUM_TABLES = 29
 
@@ -76,7 +77,10 @@ def nearest_codes(x: Tensor, format: Format) -> Tensor:
 
 
 def round_to_grid(x: Tensor, format: Format) -> Tensor:
-    """The grid values nearest to x, in x's own dtype; the same ties as nearest_codes."""
-    values = torch.tensor(format.grid, dtype=x.dtype, device=x.device)
-    thresholds = torch.tensor(format.midpoints, dtype=x.dtype, device=x.device)
-    return torch.copysign(values[torch.bucketize(x.abs(), thresholds, right=True)], x)
+    """The grid values nearest to x (float32, in lattice steps); the same ties and limits as nearest_codes."""
+    # A float format has steps of 2^(exponent - mantissa bits), here never below 1: read them off x's own exponent,
+    # which is several times faster than a search and this is where GPTQ spends its time.
+    magnitude = x.abs()
+    bits = (magnitude.view(torch.int32) - (format.mantissa_bits << 23)).clamp_(min=0x3F800000) & 0x7F800000
+    step = bits.view(torch.float32)
+    return torch.copysign(torch.floor(magnitude / step + 0.5).mul_(step).clamp_(max=format.max), x)

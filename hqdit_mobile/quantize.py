@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hqdit_mobile.calibration import (
     CalibrationSet,
+    InputStatistics,
     Moments,
     Observer,
     check_finite,
@@ -20,6 +21,7 @@ from hqdit_mobile.calibration import (
     draw_conditions,
     observing,
 )
+from hqdit_mobile.centering import centered_layers, fold_means_
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.formats import FORMATS, count_formats
@@ -65,38 +67,59 @@ class QuantizationReport:
         return bits / sum(weights)
 
 
-def new_layer(linear: nn.Linear, config: HQDiTConfig, activation: str) -> FP4Linear:
-    """The FP4Linear that will replace `linear`, with its input transform set and its weights empty."""
+def new_layer(linear: nn.Linear, config: HQDiTConfig, activation: str, input_power: Tensor) -> FP4Linear:
+    """The FP4Linear that will replace `linear`, with its input transform set and its weights empty.
+
+    input_power [K]: mean square of each input channel up to a common factor.
+    """
     k = linear.in_features
     rotation = usable_rotation(k, config.rotation)
     layer = FP4Linear(
-        k, linear.out_features, bias=linear.bias is not None, pre=rotation > 1, group=config.group, rotation=rotation,
+        k, linear.out_features, pre=True, group=config.group, rotation=rotation,
         activation=activation, activation_group=config.group,
     )  # fmt: skip
-    if linear.bias is not None:
-        layer.bias = linear.bias.detach().float()
-    if rotation > 1:
-        layer.pre = random_signs(k, config.seed) / math.sqrt(rotation)
+    layer.pre = random_signs(k, config.seed) / math.sqrt(rotation) / smoothing(linear.weight, input_power)
     return layer
 
 
-def rotated_weight(linear: nn.Linear, layer: FP4Linear) -> Tensor:
-    """float64 [N, K]: the weight in the basis of `layer`'s rotated inputs."""
-    weight = linear.weight.detach().double()
-    return weight if layer.pre is None else rotate(weight * layer.pre.double(), layer.rotation)
+def smoothing(weight: Tensor, input_power: Tensor) -> Tensor:
+    """Divisors [K] of the input channels that balance them with the weight columns they meet.
+
+    The noise of a block that shares a scale is about sum_j (x_j / s_j)^2 * sum_j (s_j w_j)^2. With x and w the root
+    mean squares of input channel and weight column, s = sqrt(x / w) makes it least (Cauchy-Schwarz). Nearly dead
+    channels are held at a thousandth of the mean, lest a divisor leave float32.
+    """
+    x, w = input_power.double().sqrt(), weight.detach().double().square().sum(dim=0).sqrt()
+    x, w = (v.clamp(min=float(v.mean()) * 1e-3 or 1.0) for v in (x, w))
+    divisor = (x / w).sqrt()
+    return (divisor / divisor.log().mean().exp()).float()
+
+
+def transformed_weight(linear: nn.Linear, layer: FP4Linear) -> Tensor:
+    """float64 [N, K]: the weight in the basis of `layer`'s inputs: times the inverse of diag(pre) H."""
+    assert layer.pre is not None
+    return rotate(linear.weight.detach().double() / (layer.pre.double() * layer.rotation), layer.rotation)
 
 
 def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments, config: HQDiTConfig) -> LayerReport:
-    """Quantizes `linear` into `layer` from the moments of its inputs."""
-    weight = rotated_weight(linear, layer)
-    if not torch.isfinite(weight).all():
-        raise ValueError(f"{name}.weight holds NaN or infinite values")
-    hessian = damped(moments.gram, config.damping)
-    ridge = hessian - moments.gram
-    # The best linear map from quantized inputs to float outputs: it trusts directions less whose noise is large.
-    target = torch.linalg.solve(hessian, (weight @ (moments.cross + ridge)).t()).t()
+    """Quantizes `linear` into `layer` from the moments of its inputs.
+
+    The target is the best affine map from quantized inputs to float outputs: it trusts directions less whose noise is
+    large, and what the codes do to the mean goes into the bias.
+    """
+    weight = transformed_weight(linear, layer)
+    mean, quantized_mean = moments.total / moments.tokens, moments.quantized_total / moments.tokens
+    gram = moments.gram / moments.tokens - torch.outer(quantized_mean, quantized_mean)
+    cross = moments.cross / moments.tokens - torch.outer(mean, quantized_mean)
+    hessian = damped(gram, config.damping)
+    target = torch.linalg.solve(hessian, (weight @ (cross + hessian - gram)).t()).t()
     quantized = gptq(target, hessian, [FORMATS[f] for f in config.weight_formats], config.group)
     layer.set_weight(quantized.codes, quantized.tables, quantized.scale)
+    lattice = layer.lattice().double() * layer.scale.double()[:, None]
+    layer.bias = linear.bias.detach() + (weight @ mean - lattice @ quantized_mean).float()
+    # E |W x - Q xq|^2 about the means, which the bias has made equal, expanded into the moments.
+    power = moments.power / moments.tokens - float((weight @ mean).square().sum())
+    noise = power - 2 * float(((weight @ cross) * lattice).sum()) + float(((lattice @ gram) * lattice).sum())
     return LayerReport(
         name,
         layer.in_features,
@@ -105,22 +128,14 @@ def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments,
         layer.rotation,
         layer.stored_bits() / (layer.in_features * layer.out_features),
         count_formats(unpack_tables(layer.tables, layer.out_features)),
-        _output_snr_db(weight, layer, moments),
+        10 * math.log10(power / noise) if noise > 0 and power > 0 else math.inf,
     )
 
 
-def _output_snr_db(weight: Tensor, layer: FP4Linear, moments: Moments) -> float:
-    """E |W x - Q xq|^2 expanded into the moments."""
-    lattice = layer.lattice().double() * layer.scale.double()[:, None]
-    noise = moments.power - 2 * ((weight @ moments.cross) * lattice).sum() + ((lattice @ moments.gram) * lattice).sum()
-    if noise <= 0 or moments.power <= 0:
-        return math.inf if noise <= 0 else -math.inf
-    return 10 * math.log10(moments.power / float(noise))
-
-
 class _Quantizer:
-    def __init__(self, model: DiT, config: HQDiTConfig) -> None:
-        self.model, self.config = model, config
+    def __init__(self, model: DiT, config: HQDiTConfig, inputs: dict[str, InputStatistics]) -> None:
+        self.model, self.config, self.inputs = model, config, inputs
+        self.centered = set(centered_layers(len(model.blocks)))
         self.report = QuantizationReport(sum(p.numel() * 4 for p in model.parameters()))
         self.timesteps = torch.empty(0)
 
@@ -130,7 +145,9 @@ class _Quantizer:
         for name in names:
             linear = self.model.get_submodule(name)
             assert isinstance(linear, nn.Linear)
-            observers[name] = Observer(name, linear, new_layer(linear, self.config, activation))
+            inputs = self.inputs[name]
+            power = inputs.variance if name in self.centered else inputs.mean_square
+            observers[name] = Observer(name, linear, new_layer(linear, self.config, activation, power))
         with observing(observers, self.config.seed, lambda: self.timesteps):
             run()
         for name, observer in observers.items():
@@ -199,7 +216,8 @@ def quantize_(
 def _quantize_on(
     model: DiT, config: HQDiTConfig, scheduler: SchedulerConfig, data: CalibrationSet, stages: Stages
 ) -> QuantizationReport:
-    quantizer = _Quantizer(model, config)
+    fold_means_(model, {name: data.inputs[name].mean for name in centered_layers(len(model.blocks))})
+    quantizer = _Quantizer(model, config, data.inputs)
     stages.begin("Quantize", len(model.blocks) + 1)
     with torch.no_grad():
         hidden = torch.cat([model.embed(part) for part in data.latents.split(BATCH)])
