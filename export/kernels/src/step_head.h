@@ -13,24 +13,8 @@
 namespace hqdit {
 namespace {
 
-/// Four tokens of k into their lanes of a panel; tokens and inputs that do not exist are zeros.
-void pack_keys(const Head& head, int64_t token, int64_t depth, float* to) {
-  int64_t d = 0;
-  if (token + 4 <= head.tokens) {
-    for (; d + 4 <= head.head_dim; d += 4) transpose_quads(head.k + token * head.stride + d, head.stride, to + 16 * d);
-  }
-  for (; d < depth; ++d) {
-    for (int64_t i = 0; i < 4; ++i) {
-      const bool exists = token + i < head.tokens && d < head.head_dim;
-      to[16 * d + i] = exists ? head.k[(token + i) * head.stride + d] : 0.0f;
-    }
-  }
-}
-
 void pack_head(const Head& head, const HeadScratch& scratch) {
-  for (int64_t token = 0; token < scratch.score_stride; token += 4) {
-    pack_keys(head, token, scratch.depth, scratch.k + token / 16 * scratch.depth * 16 + token % 16);
-  }
+  pack_transposed({head.k, head.stride, head.tokens, head.head_dim}, scratch.depth, scratch.k);
   for (int64_t d = 0; d < scratch.width; d += 16) {
     const int64_t rest = head.head_dim - d;
     float* to = scratch.v + d * scratch.keys;
@@ -71,10 +55,10 @@ void attend(const Head& head, const HeadScratch& s, int64_t begin, int64_t end) 
       for (int64_t d = 0; d < head.head_dim; ++d) to[d] = q[d] * scale;
       for (int64_t d = head.head_dim; d < s.depth; ++d) to[d] = 0.0f;
     }
-    const Product scores{s.depth, s.q, s.depth, s.k, s.depth * 16, s.scores, s.score_stride, false};
+    const Product scores{s.depth, s.q, s.depth, s.k, s.depth * 16, s.scores, s.score_stride};
     multiply(rows, s.score_stride / 16, scores);
     for (int64_t r = 0; r < rows; ++r) s.factor[r] = softmax(s.scores + r * s.score_stride, head.tokens);
-    const Product values{s.keys, s.scores, s.score_stride, s.v, s.keys * 16, s.product, s.width, false};
+    const Product values{s.keys, s.scores, s.score_stride, s.v, s.keys * 16, s.product, s.width};
     multiply(rows, s.width / 16, values);
     for (int64_t r = 0; r < rows; ++r) {
       const float* product = s.product + r * s.width;

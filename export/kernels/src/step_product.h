@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The register-tiled float32 product of step_head.h, over the F32x16 of the step_vector_*.h included before.
+// The register-tiled float32 product of step_head.h and step_linear.h, over the F32x16 of the step_vector_*.h included before.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct Product {
   int64_t panel_stride;
   float* out;
   int64_t out_stride;
-  bool resume;  ///< go on from what out holds instead of zero
+  bool resume = false;  ///< go on from what out holds instead of zero
 };
 
 template <int Rows, int Columns>
@@ -76,12 +76,36 @@ void multiply(int64_t rows, int64_t panels, const Product& whole) {
       Product p = whole;
       p.depth = whole.depth - begin < most ? whole.depth - begin : most;
       p.right = whole.right + panel * whole.panel_stride + 16 * begin;
-      p.resume = whole.resume || begin > 0;
+      p.resume = begin > 0;
       for (int64_t row = 0, count; row < rows; row += count) {
         count = next_part(rows - row, kTileRows);
         p.left = whole.left + row * whole.left_stride + begin;
         p.out = whole.out + row * whole.out_stride + 16 * panel;
         tile_of<kTileRows, kTileColumns>(count, columns, p);
+      }
+    }
+  }
+}
+
+struct Matrix {
+  const float* from;
+  int64_t stride;
+  int64_t rows;
+  int64_t columns;
+};
+
+/// The right side of a product with the transpose of `m`: [rows / 16][depth][16], padded with zeros.
+void pack_transposed(const Matrix& m, int64_t depth, float* panels) {
+  for (int64_t row = 0; row < (m.rows + 15) / 16 * 16; row += 4) {
+    float* to = panels + row / 16 * depth * 16 + row % 16;
+    int64_t d = 0;
+    if (row + 4 <= m.rows) {
+      for (; d + 4 <= m.columns; d += 4) transpose_quads(m.from + row * m.stride + d, m.stride, to + 16 * d);
+    }
+    for (; d < depth; ++d) {
+      for (int64_t i = 0; i < 4; ++i) {
+        const bool exists = row + i < m.rows && d < m.columns;
+        to[16 * d + i] = exists ? m.from[(row + i) * m.stride + d] : 0.0f;
       }
     }
   }
