@@ -152,13 +152,15 @@ void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
 }
 
 int64_t dot_loop(int64_t rounds) {
-  constexpr int kChains = 12;
+  constexpr int kChains = 6;
   __m256i acc[kChains];
-  unroll<kChains>([&](int i) { acc[i] = _mm256_set1_epi16(static_cast<int16_t>(i)); });
-  const __m256i a = _mm256_set1_epi16(3);
+  __m256i w[kChains];
+  unroll<kChains>([&](int i) { acc[i] = w[i] = _mm256_set1_epi16(static_cast<int16_t>(i)); });
+  __m256i a = _mm256_set1_epi16(3);
   for (int64_t round = 0; round < rounds; ++round) {
-    // The product must change with the round, or the compiler would compute it once.
-    unroll<kChains>([&](int i) { acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(acc[i], a)); });
+    // To the compiler `a` is new each time, so it cannot compute the products once.
+    asm volatile("" : "+x"(a));
+    unroll<kChains>([&](int i) { acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(w[i], a)); });
   }
   unroll<kChains - 1>([&](int i) { acc[0] = _mm256_xor_si256(acc[0], acc[i + 1]); });
   volatile int32_t kept = _mm256_extract_epi32(acc[0], 0);
