@@ -9,11 +9,11 @@ twice as fast; without, in the DiT's standard ones.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import hqdit_mobile.step_ops  # noqa: F401  (registers the operators)
 from hqdit_mobile.dit import DiT, DiTBlock, FinalLayer
-from hqdit_mobile.reproducible import silu
 from hqdit_mobile.vae import VAEDecoder
 
 
@@ -30,7 +30,7 @@ class GuidedDenoiser(nn.Module):
 
     def forward(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
         tokens = self.dit.embed(latents)
-        condition = silu(self.dit.t_embedder(timestep) + self.dit.y_embedder(torch.cat([label, self.null])))
+        condition = F.silu(self.dit.t_embedder(timestep) + self.dit.y_embedder(torch.cat([label, self.null])))
         return _noise(self.dit, torch.cat([tokens, tokens]), condition, self.fused)
 
 

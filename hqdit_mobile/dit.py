@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqdit_mobile.reproducible import silu
-
 TIME_FREQUENCIES = 256
 
 
@@ -169,7 +167,7 @@ class DiT(nn.Module):
 
     def condition(self, timestep: Tensor, label: Tensor) -> Tensor:
         """silu(t + y) [B, D]: every adaLN applies the same SiLU, so it is done once."""
-        return silu(self.t_embedder(timestep) + self.y_embedder(label))
+        return F.silu(self.t_embedder(timestep) + self.y_embedder(label))
 
     def unpatchify(self, x: Tensor) -> Tensor:
         """[B, T, p * p * C] -> [B, C, S, S]."""
