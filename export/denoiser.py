@@ -3,17 +3,18 @@
 
 Each is a module with static shapes and batch size one, so that the exported graph has no shape arithmetic left. With
 ``fused=True`` a denoiser is written in our own operators (docs/step-ops.md), which runtimes that have them run about
-twice as fast; without, in the DiT's standard ones.
+twice as fast; without, in the DiT's standard ones. Between our operators are only copies and single additions, so the
+fused one has the same bits in every runtime. Quantized layers need that: a last bit that differs before one of them
+moves a value over a rounding boundary, and the layers behind it amplify the step of int8 that follows.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import hqdit_mobile.step_ops  # noqa: F401  (registers the operators)
-from hqdit_mobile.dit import DiT, DiTBlock, FinalLayer
+from hqdit_mobile.dit import DiT, DiTBlock, FinalLayer, TimestepEmbedder
 from hqdit_mobile.vae import VAEDecoder
 
 
@@ -29,21 +30,27 @@ class GuidedDenoiser(nn.Module):
         self.register_buffer("null", torch.tensor([dit.null_label]), persistent=False)
 
     def forward(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
-        tokens = self.dit.embed(latents)
-        condition = F.silu(self.dit.t_embedder(timestep) + self.dit.y_embedder(torch.cat([label, self.null])))
+        tokens, condition = _embeddings(self.dit, latents, timestep, torch.cat([label, self.null]), self.fused)
         return _noise(self.dit, torch.cat([tokens, tokens]), condition, self.fused)
 
 
 class Denoiser(nn.Module):
-    """(latents [1, C, S, S], timestep [1], label [1]) -> noise [1, C, S, S] for the label alone."""
+    """(latents [B, C, S, S], timestep [B], label [B]) -> noise [B, C, S, S] for the labels alone. Exports have one."""
 
     def __init__(self, dit: DiT, fused: bool = False):
         super().__init__()
         self.dit, self.fused = dit, fused
+        self.null_label = dit.null_label
 
     def forward(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
-        condition = self.dit.condition(timestep, label)
-        return _noise(self.dit, self.dit.embed(latents), condition, self.fused)
+        return _noise(self.dit, *_embeddings(self.dit, latents, timestep, label, self.fused), self.fused)
+
+
+def _embeddings(dit: DiT, latents: Tensor, timestep: Tensor, label: Tensor, fused: bool) -> tuple[Tensor, Tensor]:
+    """Tokens [images, T, D] and condition [labels, D]."""
+    if fused:
+        return fused_tokens(dit, latents), fused_condition(dit, timestep, label)
+    return dit.embed(latents), dit.condition(timestep, label)
 
 
 def _noise(dit: DiT, tokens: Tensor, condition: Tensor, fused: bool) -> Tensor:
@@ -53,19 +60,41 @@ def _noise(dit: DiT, tokens: Tensor, condition: Tensor, fused: bool) -> Tensor:
     return dit.unpatchify(patches)[:, : dit.config.in_channels]
 
 
+def linear(layer: nn.Module, x: Tensor) -> Tensor:
+    """``layer(x)`` by an operator of ours, whether the layer is quantized or not."""
+    return torch.ops.hqdit.linear_f32(x, layer.weight, layer.bias) if isinstance(layer, nn.Linear) else layer(x)
+
+
+def fused_tokens(dit: DiT, latents: Tensor) -> Tensor:
+    """DiT.embed: the convolution's stride is its kernel, so it is a linear layer over patches [C, p, p]."""
+    p, grid = dit.config.patch_size, dit.config.sample_size // dit.config.patch_size
+    patches = latents.reshape(-1, dit.config.in_channels, grid, p, grid, p).permute(0, 2, 4, 1, 3, 5)
+    patches = patches.reshape(-1, grid * grid, dit.config.in_channels * p * p)
+    return torch.ops.hqdit.linear_f32(patches, dit.x_embedder.weight.flatten(1), dit.x_embedder.bias) + dit.positions
+
+
+def fused_condition(dit: DiT, timestep: Tensor, label: Tensor) -> Tensor:
+    return torch.ops.hqdit.silu_f32(fused_timestep(dit.t_embedder, timestep) + dit.y_embedder(label))
+
+
+def fused_timestep(embedder: TimestepEmbedder, timestep: Tensor) -> Tensor:
+    features = torch.ops.hqdit.timestep_embedding(timestep, embedder.frequencies)
+    return linear(embedder.fc2, torch.ops.hqdit.silu_f32(linear(embedder.fc1, features)))
+
+
 def fused_block(block: DiTBlock, x: Tensor, condition: Tensor) -> Tensor:
     """DiTBlock.forward in hqdit operators, which read q, k, v and the six adaLN vectors where they lie."""
     ops = torch.ops.hqdit
-    modulation = block.adaLN(condition)  # (B, 6 D): shift, scale, gate of the attention, then of the MLP
-    qkv = block.attn.qkv(ops.modulated_norm(x, modulation, 0, 1, block.norm1.eps))
-    x = ops.gated_add(x, modulation, 2, block.attn.proj(ops.attention(qkv, block.attn.num_heads)))
-    inner = block.mlp.fc1(ops.modulated_norm(x, modulation, 3, 4, block.norm2.eps))
-    return ops.gated_add(x, modulation, 5, block.mlp.fc2(ops.gelu_tanh(inner)))
+    modulation = linear(block.adaLN, condition)  # (B, 6 D): shift, scale, gate of the attention, then of the MLP
+    qkv = linear(block.attn.qkv, ops.modulated_norm(x, modulation, 0, 1, block.norm1.eps))
+    x = ops.gated_add(x, modulation, 2, linear(block.attn.proj, ops.attention(qkv, block.attn.num_heads)))
+    inner = linear(block.mlp.fc1, ops.modulated_norm(x, modulation, 3, 4, block.norm2.eps))
+    return ops.gated_add(x, modulation, 5, linear(block.mlp.fc2, ops.gelu_tanh(inner)))
 
 
 def fused_final(final: FinalLayer, x: Tensor, condition: Tensor) -> Tensor:
-    modulation = final.adaLN(condition)
-    return final.linear(torch.ops.hqdit.modulated_norm(x, modulation, 0, 1, final.norm.eps))
+    modulation = linear(final.adaLN, condition)
+    return linear(final.linear, torch.ops.hqdit.modulated_norm(x, modulation, 0, 1, final.norm.eps))
 
 
 class ImageDecoder(nn.Module):

@@ -25,6 +25,9 @@ def _library() -> ctypes.CDLL:
         "hqdit_modulated_norm": [pointer, pointer, *[int64] * 6, ctypes.c_float, int32, pointer],
         "hqdit_gated_add": [pointer, pointer, pointer, *[int64] * 5, int32, pointer],
         "hqdit_gelu_tanh": [pointer, int64, int32, pointer],
+        "hqdit_silu_f32": [pointer, int64, int32, pointer],
+        "hqdit_linear_f32": [pointer, pointer, pointer, *[int64] * 3, int32, pointer],
+        "hqdit_timestep_embedding": [pointer, pointer, *[int64] * 2, int32, pointer],
     }
     for name, types in arguments.items():
         function = getattr(handle, name)
@@ -32,10 +35,12 @@ def _library() -> ctypes.CDLL:
     return handle
 
 
-def _call(name: str, inputs: list[Tensor], numbers: list[int | float], out: Tensor, threads: int | None) -> Tensor:
-    kept = [tensor.contiguous() for tensor in inputs]
+def _call(
+    name: str, inputs: list[Tensor | None], numbers: list[int | float], out: Tensor, threads: int | None
+) -> Tensor:
+    kept = [None if tensor is None else tensor.contiguous() for tensor in inputs]
     count = _library().hqdit_thread_count() if threads is None else threads
-    pointers = [tensor.data_ptr() for tensor in kept]
+    pointers = [None if tensor is None else tensor.data_ptr() for tensor in kept]
     problem = getattr(_library(), f"hqdit_{name}")(*pointers, *numbers, count, out.data_ptr())
     if problem is not None:
         raise ValueError(f"{name}: {problem.decode()}")
@@ -67,3 +72,22 @@ def gated_add(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor, *, thre
 def gelu_tanh(x: Tensor, *, threads: int | None = None) -> Tensor:
     """x float32 of any shape -> the same shape."""
     return _call("gelu_tanh", [x], [x.numel()], x.new_empty(x.shape), threads)
+
+
+def silu_f32(x: Tensor, *, threads: int | None = None) -> Tensor:
+    """x float32 of any shape -> the same shape."""
+    return _call("silu_f32", [x], [x.numel()], x.new_empty(x.shape), threads)
+
+
+def linear_f32(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, threads: int | None = None) -> Tensor:
+    """x float32 [..., K], weight [N, K], bias [N] -> [..., N]."""
+    outputs, inputs = weight.shape
+    numbers = [x.numel() // inputs, inputs, outputs]
+    return _call("linear_f32", [x, weight, bias], numbers, x.new_empty(*x.shape[:-1], outputs), threads)
+
+
+def timestep_embedding(timestep: Tensor, frequencies: Tensor) -> Tensor:
+    """timestep float32 [B], frequencies [F] -> [B, 2 F]."""
+    batch, count = len(timestep), len(frequencies)
+    out = timestep.new_empty(batch, 2 * count)
+    return _call("timestep_embedding", [timestep, frequencies], [batch, count], out, threads=1)

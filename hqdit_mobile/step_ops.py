@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The float operators around hqdit::fp4_linear in a DiT block: definitions in plain torch and the registered operators
-``torch.ops.hqdit.{attention, modulated_norm, gated_add, gelu_tanh}`` (docs/step-ops.md).
+"""The float operators around hqdit::fp4_linear in a DiT: definitions in plain torch and the registered operators
+``torch.ops.hqdit.{attention, modulated_norm, gated_add, gelu_tanh, silu_f32, linear_f32, timestep_embedding}``
+(docs/step-ops.md).
 
 On the CPU they run the native kernels, which give the bits that a phone gives; on other devices, the definition.
 """
@@ -40,6 +41,24 @@ def gated_add(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor) -> Tens
 def gelu_tanh(x: Tensor) -> Tensor:
     """GELU in its tanh approximation, any shape. Not called gelu: XNNPACK's partitioner goes by the bare name."""
     return F.gelu(x, approximate="tanh")
+
+
+def silu_f32(x: Tensor) -> Tensor:
+    """x / (1 + exp(-x)), any shape."""
+    return F.silu(x)
+
+
+def linear_f32(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x weight^T + bias: x [..., K], weight [N, K], bias [N] or None; returns [..., N]. For weights that are not
+    quantized."""
+    return F.linear(x, weight, bias)
+
+
+def timestep_embedding(timestep: Tensor, frequencies: Tensor) -> Tensor:
+    """Cosines, then sines of timestep * frequency: timestep [B], frequencies [F]; returns [B, 2 F]. The angle is
+    rounded to float32, as in diffusers, and must not exceed 2^20."""
+    angle = timestep[:, None] * frequencies
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
 def _check(op: str, name: str, tensor: Tensor, shape: tuple[int | None, ...] | None = None) -> None:
@@ -83,6 +102,24 @@ def _check_gated(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor) -> N
     _check("gated_add", "y", y, tuple(x.shape))
 
 
+def _check_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
+    _check("linear_f32", "x", x)
+    _check("linear_f32", "weight", weight, (None, None))
+    outputs, inputs = weight.shape
+    if not inputs or not outputs or x.dim() < 1 or x.shape[-1] != inputs:
+        raise ValueError(
+            f"linear_f32: x must be [..., K] and weight [N, K] with N, K >= 1, got {list(x.shape)} "
+            f"and {list(weight.shape)}"
+        )
+    if bias is not None:
+        _check("linear_f32", "bias", bias, (outputs,))
+
+
+def _check_timestep(timestep: Tensor, frequencies: Tensor) -> None:
+    _check("timestep_embedding", "timestep", timestep, (None,))
+    _check("timestep_embedding", "frequencies", frequencies, (None,))
+
+
 _library = torch.library.Library("hqdit", "FRAGMENT")
 
 
@@ -102,11 +139,15 @@ def _register(
 
     def checked_fake(first: Tensor, *rest) -> Tensor:
         check(first, *rest)
-        return fake(first)
+        return fake(first, *rest)
 
     _library.impl(name, run, "CompositeExplicitAutograd")
     _library.impl(f"{name}.out", run_out, "CompositeExplicitAutograd")
     torch.library.register_fake(f"hqdit::{name}", checked_fake, lib=_library)
+
+
+def _like_first(x: Tensor, *_rest) -> Tensor:
+    return x.new_empty(x.shape)
 
 
 _register(
@@ -115,7 +156,7 @@ _register(
     _check_attention,
     attention,
     native_step.attention,
-    lambda qkv: qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3),
+    lambda qkv, heads: qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3),
 )
 _register(
     "modulated_norm",
@@ -123,7 +164,7 @@ _register(
     _check_norm,
     modulated_norm,
     native_step.modulated_norm,
-    lambda x: x.new_empty(x.shape),
+    _like_first,
 )
 _register(
     "gated_add",
@@ -131,7 +172,7 @@ _register(
     _check_gated,
     gated_add,
     native_step.gated_add,
-    lambda x: x.new_empty(x.shape),
+    _like_first,
 )
 _register(
     "gelu_tanh",
@@ -139,5 +180,29 @@ _register(
     lambda x: _check("gelu_tanh", "x", x),
     gelu_tanh,
     native_step.gelu_tanh,
-    lambda x: x.new_empty(x.shape),
+    _like_first,
+)
+_register(
+    "silu_f32",
+    "Tensor x",
+    lambda x: _check("silu_f32", "x", x),
+    silu_f32,
+    native_step.silu_f32,
+    _like_first,
+)
+_register(
+    "linear_f32",
+    "Tensor x, Tensor weight, Tensor? bias",
+    _check_linear,
+    linear_f32,
+    native_step.linear_f32,
+    lambda x, weight, bias: x.new_empty(*x.shape[:-1], weight.shape[0]),
+)
+_register(
+    "timestep_embedding",
+    "Tensor timestep, Tensor frequencies",
+    _check_timestep,
+    timestep_embedding,
+    native_step.timestep_embedding,
+    lambda timestep, frequencies: timestep.new_empty(timestep.shape[0], 2 * frequencies.shape[0]),
 )

@@ -45,7 +45,8 @@ def robust(compiler, tmp_path_factory) -> Path:
     program = tmp_path_factory.mktemp("robust") / "robust"
     sources = [SAMPLER / "src" / f"{name}.cpp" for name in [*PORTABLE, "sha256"]]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_GLIBCXX_ASSERTIONS"]
-    flags = ["-std=c++17", "-O1", "-g", *WARNINGS, *sanitizers, f"-I{SAMPLER / 'include'}", f"-I{SAMPLER / 'src'}"]
+    includes = [f"-I{folder}" for folder in (SAMPLER / "include", SAMPLER / "src", ROOT / "export/kernels/include")]
+    flags = ["-std=c++17", "-O1", "-g", *WARNINGS, *sanitizers, *includes]
     command = [compiler, *flags, *map(str, sources), str(ROOT / "tests" / "native" / "sampler_robust.cpp")]
     subprocess.run([*command, "-o", str(program)], check=True)
     return program

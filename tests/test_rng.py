@@ -115,7 +115,8 @@ def test_out_of_range(seed, stream):
 def build_and_run(compiler: str, runner: list[str], folder: Path) -> bytes:
     program = folder / "bits"
     sources = [SAMPLER / "src" / f"{name}.cpp" for name in ("rng", "portable_math", "noise_schedule", "scheduler")]
-    flags = ["-std=c++17", "-O3", "-ffp-contract=off", f"-I{SAMPLER / 'include'}", f"-I{SAMPLER / 'src'}"]
+    includes = [f"-I{folder}" for folder in (SAMPLER / "include", SAMPLER / "src", ROOT / "export/kernels/include")]
+    flags = ["-std=c++17", "-O3", "-ffp-contract=off", *includes]
     command = [compiler, *flags, *map(str, sources), str(ROOT / "tests" / "native" / "sampler_bits.cpp")]
     subprocess.run([*command, "-o", str(program)], check=True)
     return subprocess.run([*runner, str(program)], check=True, capture_output=True).stdout

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// hqdit::attention.out, modulated_norm.out, gated_add.out and gelu_tanh.out for ExecuTorch.
+// The operators of docs/step-ops.md for ExecuTorch.
 #include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_includes.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <limits>
 
@@ -16,6 +17,7 @@ namespace {
 using executorch::aten::ScalarType;
 using executorch::aten::SizesType;
 using executorch::aten::Tensor;
+using OptionalTensor = executorch::aten::optional<Tensor>;
 using executorch::extension::make_boxed_kernel;
 using executorch::runtime::Error;
 using executorch::runtime::KernelRuntimeContext;
@@ -24,7 +26,11 @@ constexpr char kAttention[] = "hqdit::attention.out";
 constexpr char kNorm[] = "hqdit::modulated_norm.out";
 constexpr char kGated[] = "hqdit::gated_add.out";
 constexpr char kGelu[] = "hqdit::gelu_tanh.out";
+constexpr char kSilu[] = "hqdit::silu_f32.out";
+constexpr char kLinear[] = "hqdit::linear_f32.out";
+constexpr char kTimestep[] = "hqdit::timestep_embedding.out";
 constexpr char kRepair[] = "export the model again with the hqdit-mobile release that this library belongs to";
+constexpr char kNoMemory[] = "no memory for the workspace; close other apps or use a smaller batch";
 
 hqdit::ParallelFor pool() { return hqdit::thread_pool(std::numeric_limits<int64_t>::max()); }
 
@@ -51,22 +57,21 @@ bool same_shape(const Tensor& a, const Tensor& b) {
   return true;
 }
 
+bool resize_out(const char* op, Tensor& out, executorch::aten::ArrayRef<SizesType> sizes) {
+  if (executorch::runtime::resize_tensor(out, sizes) != Error::Ok) {
+    return refuse(op, "out cannot take the shape of the result");
+  }
+  return dense(op, "out", out, static_cast<ssize_t>(sizes.size()));
+}
+
 bool shape_out(const char* op, Tensor& out, std::initializer_list<int64_t> shape) {
   SizesType sizes[executorch::runtime::kTensorDimensionLimit];
   size_t rank = 0;
   for (const int64_t size : shape) sizes[rank++] = static_cast<SizesType>(size);
-  if (executorch::runtime::resize_tensor(out, {sizes, rank}) != Error::Ok) {
-    return refuse(op, "out cannot take the shape of the result");
-  }
-  return dense(op, "out", out, static_cast<ssize_t>(rank));
+  return resize_out(op, out, {sizes, rank});
 }
 
-bool shape_out_like(const char* op, Tensor& out, const Tensor& x) {
-  if (executorch::runtime::resize_tensor(out, x.sizes()) != Error::Ok) {
-    return refuse(op, "out cannot take the shape of x");
-  }
-  return dense(op, "out", out, x.dim());
-}
+bool shape_out_like(const char* op, Tensor& out, const Tensor& x) { return resize_out(op, out, x.sizes()); }
 
 bool run_attention(const Tensor& qkv, int64_t heads, Tensor& out) {
   if (!dense(kAttention, "qkv", qkv, 3)) return false;
@@ -78,9 +83,7 @@ bool run_attention(const Tensor& qkv, int64_t heads, Tensor& out) {
   if (!shape_out(kAttention, out, {shape.batch, shape.tokens, qkv.size(2) / 3})) return false;
   const hqdit::ParallelFor parallel = pool();
   void* workspace = hqdit::thread_scratch(hqdit::attention_workspace(shape, parallel));
-  if (!workspace) {
-    return refuse(kAttention, "no memory for the workspace; close other apps or use a smaller batch");
-  }
+  if (!workspace) return refuse(kAttention, kNoMemory);
   hqdit::attention(shape, qkv.const_data_ptr<float>(), out.mutable_data_ptr<float>(), workspace, parallel);
   return true;
 }
@@ -116,9 +119,41 @@ bool run_gated(const Tensor& x, const Tensor& modulation, int64_t gate, const Te
   return true;
 }
 
-bool run_gelu(const Tensor& x, Tensor& out) {
-  if (!dense(kGelu, "x", x, x.dim()) || !shape_out_like(kGelu, out, x)) return false;
-  hqdit::gelu_tanh(x.const_data_ptr<float>(), x.numel(), out.mutable_data_ptr<float>(), pool());
+using Map = void (*)(const float* x, int64_t count, float* out, const hqdit::ParallelFor& parallel);
+
+bool run_map(const char* op, Map map, const Tensor& x, Tensor& out) {
+  if (!dense(op, "x", x, x.dim()) || !shape_out_like(op, out, x)) return false;
+  map(x.const_data_ptr<float>(), x.numel(), out.mutable_data_ptr<float>(), pool());
+  return true;
+}
+
+bool run_linear(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, Tensor& out) {
+  if (!dense(kLinear, "x", x, x.dim()) || !dense(kLinear, "weight", weight, 2)) return false;
+  if (bias && !dense(kLinear, "bias", *bias, 1)) return false;
+  if (x.dim() < 1 || x.size(x.dim() - 1) != weight.size(1) || (bias && bias->size(0) != weight.size(0))) {
+    return refuse(kLinear, "weight must be [outputs, last size of x] and bias [outputs]");
+  }
+  const int64_t inputs = weight.size(1);
+  const hqdit::LinearShape shape{inputs > 0 ? x.numel() / inputs : 0, inputs, weight.size(0)};
+  if (const char* problem = hqdit::linear_check(shape)) return refuse(kLinear, problem);
+  SizesType sizes[executorch::runtime::kTensorDimensionLimit];
+  const size_t rank = static_cast<size_t>(x.dim());
+  std::copy(x.sizes().begin(), x.sizes().end(), sizes);
+  sizes[rank - 1] = weight.sizes()[0];
+  if (!resize_out(kLinear, out, {sizes, rank})) return false;
+  const hqdit::ParallelFor parallel = pool();
+  void* workspace = hqdit::thread_scratch(hqdit::linear_workspace(shape, parallel));
+  if (!workspace) return refuse(kLinear, kNoMemory);
+  hqdit::linear_f32(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(),
+                    bias ? bias->const_data_ptr<float>() : nullptr, out.mutable_data_ptr<float>(), workspace, parallel);
+  return true;
+}
+
+bool run_timestep(const Tensor& timestep, const Tensor& frequencies, Tensor& out) {
+  if (!dense(kTimestep, "timestep", timestep, 1) || !dense(kTimestep, "frequencies", frequencies, 1)) return false;
+  if (!shape_out(kTimestep, out, {timestep.size(0), 2 * frequencies.size(0)})) return false;
+  hqdit::timestep_embedding(timestep.const_data_ptr<float>(), timestep.size(0), frequencies.const_data_ptr<float>(),
+                            frequencies.size(0), out.mutable_data_ptr<float>());
   return true;
 }
 
@@ -142,7 +177,20 @@ Tensor& gated_add_out(KernelRuntimeContext& context, const Tensor& x, const Tens
 }
 
 Tensor& gelu_out(KernelRuntimeContext& context, const Tensor& x, Tensor& out) {
-  return finish(context, run_gelu(x, out), out);
+  return finish(context, run_map(kGelu, hqdit::gelu_tanh, x, out), out);
+}
+
+Tensor& silu_out(KernelRuntimeContext& context, const Tensor& x, Tensor& out) {
+  return finish(context, run_map(kSilu, hqdit::silu_f32, x, out), out);
+}
+
+Tensor& linear_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                   Tensor& out) {
+  return finish(context, run_linear(x, weight, bias, out), out);
+}
+
+Tensor& timestep_out(KernelRuntimeContext& context, const Tensor& timestep, const Tensor& frequencies, Tensor& out) {
+  return finish(context, run_timestep(timestep, frequencies, out), out);
 }
 
 }  // namespace
@@ -152,4 +200,7 @@ void hqdit::register_step_ops() {
   register_unless_known(make_boxed_kernel(kNorm, EXECUTORCH_FN(modulated_norm_out, kNorm)));
   register_unless_known(make_boxed_kernel(kGated, EXECUTORCH_FN(gated_add_out, kGated)));
   register_unless_known(make_boxed_kernel(kGelu, EXECUTORCH_FN(gelu_out, kGelu)));
+  register_unless_known(make_boxed_kernel(kSilu, EXECUTORCH_FN(silu_out, kSilu)));
+  register_unless_known(make_boxed_kernel(kLinear, EXECUTORCH_FN(linear_out, kLinear)));
+  register_unless_known(make_boxed_kernel(kTimestep, EXECUTORCH_FN(timestep_out, kTimestep)));
 }

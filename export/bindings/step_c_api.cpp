@@ -38,3 +38,27 @@ const char* hqdit_gelu_tanh(const float* x, int64_t count, int32_t threads, floa
   hqdit::gelu_tanh(x, count, out, hqdit::thread_pool(threads));
   return nullptr;
 }
+
+const char* hqdit_silu_f32(const float* x, int64_t count, int32_t threads, float* out) {
+  if (count < 0) return "count must not be negative";
+  hqdit::silu_f32(x, count, out, hqdit::thread_pool(threads));
+  return nullptr;
+}
+
+const char* hqdit_linear_f32(const float* x, const float* weight, const float* bias, int64_t rows, int64_t inputs,
+                             int64_t outputs, int32_t threads, float* out) {
+  const hqdit::LinearShape shape{rows, inputs, outputs};
+  if (const char* problem = hqdit::linear_check(shape)) return problem;
+  const hqdit::ParallelFor parallel = hqdit::thread_pool(threads);
+  void* workspace = hqdit::thread_scratch(hqdit::linear_workspace(shape, parallel));
+  if (!workspace) return "out of memory for the workspace";
+  hqdit::linear_f32(shape, x, weight, bias, out, workspace, parallel);
+  return nullptr;
+}
+
+const char* hqdit_timestep_embedding(const float* timesteps, const float* frequencies, int64_t batch, int64_t count,
+                                     int32_t, float* out) {
+  if (batch < 0 || count < 0) return "the sizes must not be negative";
+  hqdit::timestep_embedding(timesteps, batch, frequencies, count, out);
+  return nullptr;
+}

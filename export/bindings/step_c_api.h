@@ -26,6 +26,15 @@ HQDIT_API const char* hqdit_gated_add(const float* x, const float* modulation, c
 
 /* x [count] -> out [count]. */
 HQDIT_API const char* hqdit_gelu_tanh(const float* x, int64_t count, int32_t threads, float* out);
+HQDIT_API const char* hqdit_silu_f32(const float* x, int64_t count, int32_t threads, float* out);
+
+/* x [rows][inputs], weight [outputs][inputs], bias [outputs] or null -> out [rows][outputs]. */
+HQDIT_API const char* hqdit_linear_f32(const float* x, const float* weight, const float* bias, int64_t rows,
+                                       int64_t inputs, int64_t outputs, int32_t threads, float* out);
+
+/* timesteps [batch], frequencies [count] -> out [batch][2][count]. Uses one thread whatever `threads` is. */
+HQDIT_API const char* hqdit_timestep_embedding(const float* timesteps, const float* frequencies, int64_t batch,
+                                               int64_t count, int32_t threads, float* out);
 
 #ifdef __cplusplus
 }

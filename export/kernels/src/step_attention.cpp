@@ -10,10 +10,6 @@ namespace hqdit {
 namespace {
 
 constexpr int64_t kMaxSize = int64_t{1} << 24;
-// Each range packs keys and values again: shorter ones would not pay.
-constexpr int64_t kRowsPerRange = 64;
-
-constexpr int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 struct Layout {
   HeadScratch sizes;
@@ -54,10 +50,7 @@ struct Split {
 
 Split split_for(const AttentionShape& shape, const ParallelFor& parallel) {
   const int64_t heads = shape.batch * shape.heads;
-  int64_t ranges = 1;
-  if (parallel.threads > 1) {
-    while (heads * ranges < 4 * parallel.threads && shape.tokens / (2 * ranges) >= kRowsPerRange) ranges *= 2;
-  }
+  const int64_t ranges = ranges_per_unit(parallel, heads, shape.tokens);
   return {std::min<int64_t>(parallel.threads, heads * ranges), ranges};
 }
 

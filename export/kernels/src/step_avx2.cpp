@@ -3,7 +3,9 @@
 // The vectors come first: the kernels are written over them.
 #include "step_head.h"
 #include "step_kernels.h"
+#include "step_linear.h"
 
 namespace hqdit {
-const StepBackend kStepAvx2 = {"avx2", pack_head, attend, norm_rows, gated_rows, gelu_row};
+const StepBackend kStepAvx2 = {"avx2",   pack_head, attend,      norm_rows,  gated_rows,
+                               gelu_row, silu_row,  pack_weight, linear_rows};
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one instruction set provides for the step operators. step_ops.cpp and step_attention.cpp split the work and own
-// the memory; the functions here compute on it. All of it comes from step_kernels.h and step_head.h.
+// What one instruction set provides for the step operators. step_ops.cpp, step_attention.cpp and step_linear.cpp split
+// the work and own the memory; the functions here compute on it. All of it comes from step_kernels.h, step_head.h and
+// step_linear.h.
 #pragma once
 
 #include <cstdint>
@@ -55,6 +56,22 @@ struct GatedRows {
   int64_t dim;
 };
 
+/// Up to kColumns outputs of a linear layer, and one thread's memory for them: floats.
+struct LinearBlock {
+  static constexpr int64_t kColumns = 64;
+  /// Rows of x that are in flight together.
+  static constexpr int64_t kRows = 24;
+
+  const float* weight;  ///< [columns][inputs]
+  const float* bias;    ///< [columns], or nullptr
+  int64_t columns;
+  int64_t inputs;
+  int64_t depth;  ///< inputs padded to 4
+  float* packed;  ///< [columns / 16][depth][16]: weight transposed, padded with zeros
+  float* x;       ///< [kRows][depth]
+  float* sums;    ///< [kRows][kColumns]
+};
+
 struct StepBackend {
   const char* name;
   /// Fills scratch.k and scratch.v.
@@ -64,6 +81,11 @@ struct StepBackend {
   void (*norm)(const NormRows& rows);
   void (*gated)(const GatedRows& rows);
   void (*gelu)(const float* x, int64_t count, float* out);
+  void (*silu)(const float* x, int64_t count, float* out);
+  /// Fills block.packed.
+  void (*pack_weight)(const LinearBlock& block);
+  /// The block's columns of `rows` rows; rows of x start block.inputs floats apart, rows of out `out_stride`.
+  void (*linear)(const LinearBlock& block, const float* x, int64_t rows, float* out, int64_t out_stride);
 };
 
 extern const StepBackend kStepScalar;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Norm, gate and GELU over the F32x16 of the step_vector_*.h included before. docs/step-ops.md fixes every rounding.
+// Norm, gate, GELU and SiLU over the F32x16 of the step_vector_*.h included before. docs/step-ops.md fixes every
+// rounding.
 #pragma once
 
 #include <cmath>
@@ -82,17 +83,30 @@ inline void gated_rows(const GatedRows& rows) {
   }
 }
 
+template <typename Function>
+inline void map_row(const float* x, int64_t count, float* out, Function function) {
+  by_sixteen(
+      count, [&](int64_t i) { store(out + i, function(load(x + i))); },
+      [&](int64_t i, int64_t rest) { store_first(out + i, function(load_first(x + i, rest)), rest); });
+}
+
+/// value / (1 + 2^exponent)
+inline F32x16 divide_by_one_plus_exp2(F32x16 value, F32x16 exponent) {
+  return div(value, add(splat(1.0f), exp2_below_128(min(splat(128.0f), exponent))));
+}
+
 inline void gelu_row(const float* x, int64_t count, float* out) {
   // x / 2 (1 + tanh(u)) = x / (1 + 2^(-2 u log2(e))), u = sqrt(2 / pi) (x + 0.044715 x^3).
   const F32x16 linear = splat(static_cast<float>(-2.302208198144325));
   const F32x16 cubic = splat(static_cast<float>(-0.1029432395800235));
-  const auto one = [&](F32x16 value) {
-    const F32x16 exponent = mul(value, fma(mul(value, value), cubic, linear));
-    return div(value, add(splat(1.0f), exp2_below_128(min(splat(128.0f), exponent))));
-  };
-  by_sixteen(
-      count, [&](int64_t i) { store(out + i, one(load(x + i))); },
-      [&](int64_t i, int64_t rest) { store_first(out + i, one(load_first(x + i, rest)), rest); });
+  map_row(x, count, out, [&](F32x16 value) {
+    return divide_by_one_plus_exp2(value, mul(value, fma(mul(value, value), cubic, linear)));
+  });
+}
+
+inline void silu_row(const float* x, int64_t count, float* out) {
+  const F32x16 minus_log2_e = splat(static_cast<float>(-1.4426950408889634));
+  map_row(x, count, out, [&](F32x16 value) { return divide_by_one_plus_exp2(value, mul(value, minus_log2_e)); });
 }
 
 }  // namespace

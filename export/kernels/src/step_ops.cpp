@@ -74,4 +74,10 @@ void gelu_tanh(const float* x, int64_t count, float* out, const ParallelFor& par
              [&](int64_t begin, int64_t end) { isa.gelu(x + begin, end - begin, out + begin); });
 }
 
+void silu_f32(const float* x, int64_t count, float* out, const ParallelFor& parallel) {
+  const StepBackend& isa = step_backend();
+  split_rows(parallel, count, 2 * kFloat,
+             [&](int64_t begin, int64_t end) { isa.silu(x + begin, end - begin, out + begin); });
+}
+
 }  // namespace hqdit

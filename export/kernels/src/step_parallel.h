@@ -35,6 +35,19 @@ void take_units(const ParallelFor& parallel, int64_t slots, int64_t units, const
   }
 }
 
+/// Into how many ranges the `rows` of each of `units` are cut, so that all threads find work. Each range packs its unit
+/// again: short ones would not pay.
+inline int64_t ranges_per_unit(const ParallelFor& parallel, int64_t units, int64_t rows) {
+  constexpr int64_t kRowsPerRange = 64;
+  int64_t ranges = 1;
+  if (parallel.threads > 1) {
+    while (units * ranges < 4 * parallel.threads && rows / (2 * ranges) >= kRowsPerRange) ranges *= 2;
+  }
+  return ranges;
+}
+
+constexpr int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
 /// Calls work(begin, end) for parts of [0, count), about `bytes` of memory an item.
 template <typename Work>
 void split_rows(const ParallelFor& parallel, int64_t count, int64_t bytes, const Work& work) {

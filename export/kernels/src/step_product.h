@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The register-tiled float32 product of step_head.h and step_linear.h, over the F32x16 of the step_vector_*.h included before.
+// The register-tiled float32 product of step_head.h and step_linear.h, over the F32x16 of the step_vector_*.h included
+// before.
 #pragma once
 
 #include <cstdint>
@@ -76,7 +77,7 @@ void multiply(int64_t rows, int64_t panels, const Product& whole) {
       Product p = whole;
       p.depth = whole.depth - begin < most ? whole.depth - begin : most;
       p.right = whole.right + panel * whole.panel_stride + 16 * begin;
-      p.resume = begin > 0;
+      p.resume = whole.resume || begin > 0;
       for (int64_t row = 0, count; row < rows; row += count) {
         count = next_part(rows - row, kTileRows);
         p.left = whole.left + row * whole.left_stride + begin;

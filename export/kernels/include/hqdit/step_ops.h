@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The float operators around fp4_linear in a DiT block; docs/step-ops.md is their definition. Raw pointers to
+// The float operators around fp4_linear in a DiT; docs/step-ops.md is their definition. Raw pointers to
 // contiguous float32, no allocation, no exceptions, the same bits on every instruction set.
 #pragma once
 
@@ -48,5 +48,30 @@ void gated_add(const ModulatedShape& shape, const float* x, const float* modulat
 
 /// out [count] = gelu_tanh(x [count]), the tanh approximation. out may be x.
 void gelu_tanh(const float* x, int64_t count, float* out, const ParallelFor& parallel);
+
+/// out [count] = x [count] / (1 + exp(-x)). out may be x.
+void silu_f32(const float* x, int64_t count, float* out, const ParallelFor& parallel);
+
+struct LinearShape {
+  int64_t rows;
+  int64_t inputs;
+  int64_t outputs;
+};
+
+/// nullptr if the product can be computed, else a static text that says what is wrong.
+const char* linear_check(const LinearShape& shape);
+
+/// Bytes of scratch linear_f32 needs.
+size_t linear_workspace(const LinearShape& shape, const ParallelFor& parallel);
+
+/// out [rows][outputs] = x [rows][inputs] times the rows of weight [outputs][inputs], plus bias [outputs] unless it is
+/// nullptr. For weights that stay in float32 because they are small: each call packs them again. `workspace` must have
+/// 64-byte alignment. x and out must not overlap.
+void linear_f32(const LinearShape& shape, const float* x, const float* weight, const float* bias, float* out,
+                void* workspace, const ParallelFor& parallel);
+
+/// out [batch][2 * count] = the cosines, then the sines, of timesteps [batch] times frequencies [count], each angle
+/// rounded to float32; NaN if an angle exceeds 2^20.
+void timestep_embedding(const float* timesteps, int64_t batch, const float* frequencies, int64_t count, float* out);
 
 }  // namespace hqdit
