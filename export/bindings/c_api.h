@@ -32,7 +32,7 @@ HQDIT_API const char* const* hqdit_available_isas(void);
 HQDIT_API int32_t hqdit_use_isa(const char* name);
 
 /* Measures for about 0.2 s how many billion int8 operations (two per multiply-add) the instruction set in use can
- * start per second on `threads` threads, from registers alone. */
+ * start per second on `threads` threads, from registers alone; the sum of each thread's best moment. */
 HQDIT_API double hqdit_int8_peak_gops(int32_t threads);
 
 /* Threads of the runtime's pool. */
