@@ -47,7 +47,8 @@ struct OrtApi {
   void* unused_70[5];
   OrtStatus* (*AllocatorAlloc)(OrtAllocator* allocator, size_t bytes, void** out);
   OrtStatus* (*AllocatorFree)(OrtAllocator* allocator, void* memory);
-  void* unused_77[9];
+  void* unused_77[8];
+  OrtStatus* (*KernelInfoGetAttribute_float)(const OrtKernelInfo* info, const char* name, float* out);
   OrtStatus* (*KernelInfoGetAttribute_int64)(const OrtKernelInfo* info, const char* name, int64_t* out);
   void* unused_87[3];
   OrtStatus* (*KernelContext_GetInput)(const OrtKernelContext* context, size_t index, const OrtValue** out);

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ort_op.h"
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <thread>
+
+namespace hqdit::ort {
+namespace {
+
+constexpr char kRepair[] = "export the model again with the hqdit-mobile release that this library belongs to";
+constexpr size_t kAlignment = 64;
+
+std::string node_name(const OrtApi& api, const OrtKernelInfo* info) {
+  size_t size = 0;
+  // With a null pointer it only says the size, zero included.
+  check(api.KernelInfo_GetNodeName(info, nullptr, &size));
+  std::string name(size, '\0');
+  check(api.KernelInfo_GetNodeName(info, &name[0], &size));
+  name.resize(size > 0 ? size - 1 : 0);
+  return name;
+}
+
+Shape shape_of(const OrtApi& api, const OrtValue* value) {
+  OrtTensorTypeAndShapeInfo* info = nullptr;
+  check(api.GetTensorTypeAndShape(value, &info));
+  Shape shape;
+  OrtStatus* status = api.GetDimensionsCount(info, &shape.rank);
+  if (!status && shape.rank > Shape::kMaxRank) status = api.CreateStatus(ORT_FAIL, "hqdit: a tensor has over 8 sizes");
+  if (!status) status = api.GetDimensions(info, shape.dims, shape.rank);
+  api.ReleaseTensorTypeAndShapeInfo(info);
+  check(status);
+  return shape;
+}
+
+}  // namespace
+
+Shape::Shape(std::initializer_list<int64_t> sizes) : rank(sizes.size()) { std::copy(sizes.begin(), sizes.end(), dims); }
+
+int64_t Shape::count() const {
+  int64_t product = 1;
+  for (size_t i = 0; i < rank; ++i) product *= dims[i];
+  return product;
+}
+
+Node::Node(const OrtApi& api, const OrtKernelInfo* info, const char* op_name)
+    : api_(api), op_(op_name), name_(node_name(api, info)) {}
+
+void Node::fail(const std::string& what) const {
+  const std::string text = "hqdit." + op_ + " node '" + name_ + "': " + what + "; " + kRepair;
+  throw Failure{api_.CreateStatus(ORT_INVALID_ARGUMENT, text.c_str())};
+}
+
+void Node::require(const char* problem) const {
+  if (problem) fail(problem);
+}
+
+int64_t Node::integer(const OrtKernelInfo* info, const char* attribute) const {
+  int64_t value = 0;
+  if (OrtStatus* status = api_.KernelInfoGetAttribute_int64(info, attribute, &value)) {
+    api_.ReleaseStatus(status);
+    fail(std::string("attribute '") + attribute + "' is missing or no integer");
+  }
+  return value;
+}
+
+float Node::real(const OrtKernelInfo* info, const char* attribute) const {
+  float value = 0;
+  if (OrtStatus* status = api_.KernelInfoGetAttribute_float(info, attribute, &value)) {
+    api_.ReleaseStatus(status);
+    fail(std::string("attribute '") + attribute + "' is missing or no float");
+  }
+  return value;
+}
+
+Shape Node::constant_shape(const OrtKernelInfo* info, size_t index, const char* input) const {
+  int constant = 0;
+  const OrtValue* value = nullptr;
+  check(api_.KernelInfoGetConstantInput_tensor(info, index, &constant, &value));
+  if (!constant) fail(std::string("input '") + input + "' must be an initializer");
+  return shape_of(api_, value);
+}
+
+Call::~Call() {
+  if (memory_) {
+    if (OrtStatus* status = api_.AllocatorFree(allocator_, memory_)) api_.ReleaseStatus(status);
+  }
+  if (allocator_) api_.ReleaseAllocator(allocator_);
+  if (memory_info_) api_.ReleaseMemoryInfo(memory_info_);
+}
+
+Input Call::input(size_t index, size_t rank) const {
+  const OrtValue* value = nullptr;
+  void* data = nullptr;
+  check(api_.KernelContext_GetInput(context_, index, &value));
+  // There is no function for reading only.
+  check(api_.GetTensorMutableData(const_cast<OrtValue*>(value), &data));
+  const Input input{data, shape_of(api_, value)};
+  if (rank == 0 ? input.shape.rank == 0 : input.shape.rank != rank) {
+    const std::string wanted = rank == 0 ? "at least 1 size" : std::to_string(rank) + " sizes";
+    node_.fail("input " + std::to_string(index) + " must have " + wanted + ", not " + std::to_string(input.shape.rank));
+  }
+  return input;
+}
+
+float* Call::output(const Shape& shape) const {
+  OrtValue* value = nullptr;
+  void* data = nullptr;
+  check(api_.KernelContext_GetOutput(context_, 0, shape.dims, shape.rank, &value));
+  check(api_.GetTensorMutableData(value, &data));
+  return static_cast<float*>(data);
+}
+
+void Call::run_units(void* call, int64_t count, void (*fn)(void*, int64_t, int64_t), void* arg) {
+  struct Units {
+    void (*fn)(void*, int64_t, int64_t);
+    void* arg;
+  } units{fn, arg};
+  const auto one = [](void* data, size_t index) {
+    const Units& u = *static_cast<const Units*>(data);
+    u.fn(u.arg, static_cast<int64_t>(index), static_cast<int64_t>(index) + 1);
+  };
+  const Call& self = *static_cast<const Call*>(call);
+  OrtStatus* status = self.api_.KernelContext_ParallelFor(self.context_, one, static_cast<size_t>(count), 0, &units);
+  if (!status) return;
+  // It refuses only before it starts.
+  self.api_.ReleaseStatus(status);
+  fn(arg, 0, count);
+}
+
+ParallelFor Call::parallel() {
+  // The session's thread count is not to be had; units that find no thread run after the others.
+  return {run_units, this, static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()))};
+}
+
+void* Call::scratch(size_t bytes) {
+  size_t space = bytes + kAlignment;
+  check(api_.CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory_info_));
+  check(api_.KernelContext_GetAllocator(context_, memory_info_, &allocator_));
+  check(api_.AllocatorAlloc(allocator_, space, &memory_));
+  void* start = memory_;
+  return std::align(kAlignment, bytes, start, space);
+}
+
+OrtStatus* guarded_call(const OrtApi& api, void (*work)(void*), void* data) {
+  try {
+    work(data);
+    return nullptr;
+  } catch (const Failure& failure) {
+    return failure.status;
+  } catch (const std::exception& error) {
+    return api.CreateStatus(ORT_FAIL, error.what());
+  }
+}
+
+}  // namespace hqdit::ort
