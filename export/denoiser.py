@@ -24,6 +24,8 @@ class GuidedDenoiser(nn.Module):
     Both halves share the patch embedding and the timestep embedding. Guidance itself is the sampler's.
     """
 
+    null: Tensor
+
     def __init__(self, dit: DiT, fused: bool = False):
         super().__init__()
         self.dit, self.fused = dit, fused
@@ -55,6 +57,7 @@ def _embeddings(dit: DiT, latents: Tensor, timestep: Tensor, label: Tensor, fuse
 
 def _noise(dit: DiT, tokens: Tensor, condition: Tensor, fused: bool) -> Tensor:
     for block in dit.blocks:
+        assert isinstance(block, DiTBlock)
         tokens = fused_block(block, tokens, condition) if fused else block(tokens, condition)
     patches = fused_final(dit.final, tokens, condition) if fused else dit.final(tokens, condition)
     return dit.unpatchify(patches)[:, : dit.config.in_channels]

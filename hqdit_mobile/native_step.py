@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hqdit_mobile import native
@@ -36,7 +37,7 @@ def _library() -> ctypes.CDLL:
 
 
 def _call(
-    name: str, inputs: list[Tensor | None], numbers: list[int | float], out: Tensor, threads: int | None
+    name: str, inputs: Sequence[Tensor | None], numbers: Sequence[int | float], out: Tensor, threads: int | None
 ) -> Tensor:
     kept = [None if tensor is None else tensor.contiguous() for tensor in inputs]
     count = _library().hqdit_thread_count() if threads is None else threads

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
-
-from hqdit_mobile.dit import DiT
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,15 @@ class SchedulerConfig:
             raise ValueError(f"timestep_spacing {self.timestep_spacing!r} is not one of leading, trailing, linspace")
 
     def alphas_cumprod(self) -> Tensor:
-        """[num_train_timesteps] float64."""
-        if self.beta_schedule == "linear":
-            betas = torch.linspace(self.beta_start, self.beta_end, self.num_train_timesteps, dtype=torch.float64)
-        else:
-            ends = self.beta_start**0.5, self.beta_end**0.5
-            betas = torch.linspace(*ends, self.num_train_timesteps, dtype=torch.float64) ** 2
-        return torch.cumprod(1.0 - betas, dim=0)
+        """[num_train_timesteps] float64: rounded to float32 on the way as diffusers', bit for bit the engine's."""
+        n, scaled = self.num_train_timesteps, self.beta_schedule == "scaled_linear"
+        ends = torch.tensor([self.beta_start, self.beta_end], dtype=torch.float64)
+        start, end = (ends.sqrt() if scaled else ends).float()
+        step = (end - start) / max(n - 1, 1)
+        i = torch.arange(n, dtype=torch.float32)
+        betas = torch.where(i < n // 2, start + step * i, end - step * (n - 1 - i))
+        alphas = 1 - (betas * betas if scaled else betas)
+        return torch.cumprod(alphas.double(), dim=0).float().double()
 
     def timesteps(self, steps: int) -> list[int]:
         """The timesteps of a run, noisiest first (diffusers' DDIMScheduler.set_timesteps)."""
@@ -58,7 +59,18 @@ class SchedulerConfig:
         return grid.flip(0).tolist()
 
 
-def guided_noise(model: DiT, latents: Tensor, timestep: int, label: Tensor, scale: float, channels: int) -> Tensor:
+class NoiseModel(Protocol):
+    """A DiT, or what computes the same: (latents [B, C, S, S], timestep [B], label [B]) -> [B, C or more, S, S]."""
+
+    @property
+    def null_label(self) -> int: ...
+
+    def __call__(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor: ...
+
+
+def guided_noise(
+    model: NoiseModel, latents: Tensor, timestep: int, label: Tensor, scale: float, channels: int
+) -> Tensor:
     """Noise prediction [B, C, S, S] with classifier-free guidance on the first ``channels`` channels.
 
     diffusers guides all latent channels, the original DiT code the first three.
@@ -72,13 +84,17 @@ def guided_noise(model: DiT, latents: Tensor, timestep: int, label: Tensor, scal
 
 
 def ddim_step(config: SchedulerConfig, alphas: Tensor, latents: Tensor, noise: Tensor, t: int, steps: int) -> Tensor:
-    """One deterministic DDIM step (Song et al., arXiv 2010.02502, equation 12 with eta = 0)."""
+    """One deterministic DDIM step (Song et al., arXiv 2010.02502, equation 12 with eta = 0).
+
+    In float64, as in the engine: a last bit that differs would grow in the next step's quantized layers.
+    """
     previous = t - config.num_train_timesteps // steps
     alpha = alphas[t].item()
     final = 1.0 if config.set_alpha_to_one else alphas[0].item()
     alpha_previous = alphas[previous].item() if previous >= 0 else final
-    clean = (latents - (1 - alpha) ** 0.5 * noise) / alpha**0.5
-    return alpha_previous**0.5 * clean + (1 - alpha_previous) ** 0.5 * noise
+    x, noise = latents.double(), noise.double()
+    clean = (x - (1 - alpha) ** 0.5 * noise) / alpha**0.5
+    return (alpha_previous**0.5 * clean + (1 - alpha_previous) ** 0.5 * noise).to(latents.dtype)
 
 
 @dataclass(frozen=True)
@@ -89,7 +105,7 @@ class Guidance:
 
 @torch.no_grad()
 def trajectory(
-    model: DiT,
+    model: NoiseModel,
     config: SchedulerConfig,
     latents: Tensor,
     label: Tensor,
@@ -112,7 +128,7 @@ def trajectory(
 
 
 def sample_latents(
-    model: DiT, config: SchedulerConfig, latents: Tensor, label: Tensor, steps: int, guidance: Guidance
+    model: NoiseModel, config: SchedulerConfig, latents: Tensor, label: Tensor, steps: int, guidance: Guidance
 ) -> Tensor:
     """Clean latents [B, C, S, S] at the end of a DDIM trajectory."""
     *_, (_, clean, _) = trajectory(model, config, latents, label, steps, guidance)
