@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package hqdit.mobile
 
+import java.io.File
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Rule
 import org.junit.Test
 import org.junit.rules.TemporaryFolder
-import java.io.File
 
 class ErrorTest {
     @get:Rule
@@ -51,7 +51,9 @@ class ErrorTest {
     @Test
     fun aPathInAnyScript() {
         val bundle = copyOfTiny("b\u00fcndel \u6a21\u578b \uD83D\uDE42")
-        HqDit.open(bundle).use { assertArrayEquals(openTiny().use { tiny -> tiny.draw(request()) }, it.draw(request())) }
+        HqDit.open(bundle).use {
+            assertArrayEquals(openTiny().use { tiny -> tiny.draw(request()) }, it.draw(request()))
+        }
         assertThrows(IllegalArgumentException::class.java) { HqDit.open(File("a\u0000b")) }
     }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package hqdit.mobile
 
+import java.io.File
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Test
-import java.io.File
 
 class GenerateTest {
     @Test
@@ -15,7 +15,10 @@ class GenerateTest {
         val info = model.info
         assertEquals("tiny", info.name)
         assertEquals("desktop", info.target)
-        assertEquals(listOf(16, 16, 5, 1000), listOf(info.imageWidth, info.imageHeight, info.nullLabel, info.numTrainTimesteps))
+        assertEquals(
+            listOf(16, 16, 5, 1000),
+            listOf(info.imageWidth, info.imageHeight, info.nullLabel, info.numTrainTimesteps)
+        )
         assertEquals(List(5) { "class $it \uD83D\uDE42" }, info.labels)
         assertTrue(info.hasPreview)
         assertEquals(Scheduler.DDIM, info.defaultScheduler)
@@ -37,7 +40,7 @@ class GenerateTest {
             "defaults" to GenerationRequest(label = 0, seeds = listOf(5)),
             "dpm" to GenerationRequest(2, listOf(7), Scheduler.DPM_SOLVER, steps = 13, guidanceScale = 2.5f),
             "interval" to GenerationRequest(4, listOf(-1), guidanceInterval = 0.25f..0.75f, eta = 0.5f),
-            "no-class" to GenerationRequest(model.info.nullLabel, listOf(1), guidanceScale = 1f),
+            "no-class" to GenerationRequest(model.info.nullLabel, listOf(1), guidanceScale = 1f)
         )
         output.mkdirs()
         for ((name, request) in requests) File(output, "$name.rgb").writeBytes(model.draw(request))

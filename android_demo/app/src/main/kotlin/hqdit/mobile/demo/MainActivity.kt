@@ -41,7 +41,7 @@ class MainActivity : Activity() {
         studio.observer = screen::render
         screen.render(studio.state)
         if (kept == null) studio.load()
-        thermal = ThermalWatch(this, mainExecutor()) { studio.pace = it }
+        thermal = ThermalWatch(this) { studio.pace = it }
     }
 
     override fun onStart() {
@@ -86,7 +86,7 @@ class MainActivity : Activity() {
     }
 
     private fun newStudio(): Studio {
-        val manager = getSystemService(ActivityManager::class.java)
+        val manager = service<ActivityManager>()
         return Studio(
             store = BundleStore(applicationContext),
             main = mainExecutor(),

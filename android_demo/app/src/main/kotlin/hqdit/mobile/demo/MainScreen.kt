@@ -43,7 +43,7 @@ class MainScreen(
     private var picked: Picture? = null
 
     init {
-        for ((id, caption) in CAPTIONS) figure(id).findViewById<TextView>(R.id.caption).setText(caption)
+        for ((id, caption) in CAPTIONS) figure(id).child<TextView>(R.id.caption).setText(caption)
         find<View>(R.id.import_bundle).setOnClickListener { onImport() }
         find<View>(R.id.shuffle).setOnClickListener {
             choices.shuffleSeed()
@@ -73,6 +73,7 @@ class MainScreen(
         val memory = model.memory
         subtitle.text = activity.getString(R.string.subtitle, info.name, size(memory.fileBytes), size(memory.peakBytes))
         steps.max = minOf(MAX_STEPS, info.numTrainTimesteps) - 1
+        for (slider in listOf(steps, guidance)) slider.keyProgressIncrement = 1
         steps.progress = (choices.steps ?: info.defaultSteps) - 1
         guidance.progress = (((choices.guidanceScale ?: info.defaultGuidanceScale) - 1) / GUIDANCE_STEP).roundToInt()
         showSliders()
@@ -186,13 +187,13 @@ class MainScreen(
 
     private fun size(bytes: Long): String = Formatter.formatShortFileSize(activity, bytes)
 
-    private fun figure(id: Int) = find<View>(id)
+    private fun figure(id: Int): View = find(id)
 
-    private fun figureValue(id: Int) = figure(id).findViewById<TextView>(R.id.value)
+    private fun figureValue(id: Int) = figure(id).child<TextView>(R.id.value)
 
     private fun visibleIf(condition: Boolean) = if (condition) View.VISIBLE else View.GONE
 
-    private fun <T : View> find(id: Int): T = activity.findViewById(id)
+    private fun <T : View> find(id: Int): T = activity.child(id)
 
     private companion object {
         const val MAX_STEPS = 50

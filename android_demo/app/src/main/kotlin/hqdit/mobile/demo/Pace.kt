@@ -4,7 +4,6 @@ package hqdit.mobile.demo
 import android.content.Context
 import android.os.Build
 import android.os.PowerManager
-import java.util.concurrent.Executor
 
 /** How hard to work, by the temperature of the phone. */
 enum class Pace {
@@ -27,16 +26,19 @@ enum class Pace {
     }
 }
 
-/** Tells [onPace] the pace now and whenever it changes, between [start] and [stop]. Phones before Android 10 cannot. */
-class ThermalWatch(context: Context, private val executor: Executor, private val onPace: (Pace) -> Unit) {
-    private val power = context.getSystemService(PowerManager::class.java)
+/**
+ * Tells [onPace] the pace now and whenever it changes, between [start] and [stop], on the main
+ * thread. Phones before Android 10 cannot.
+ */
+class ThermalWatch(context: Context, private val onPace: (Pace) -> Unit) {
+    private val power = context.service<PowerManager>()
     private var listener: Any? = null
 
     fun start() {
         if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) return
         onPace(Pace.of(power.currentThermalStatus))
         val added = PowerManager.OnThermalStatusChangedListener { onPace(Pace.of(it)) }
-        power.addThermalStatusListener(executor, added)
+        power.addThermalStatusListener(added)
         listener = added
     }
 

@@ -23,10 +23,10 @@ class SubjectPicker(private val button: Button, private val onPick: (String) -> 
 
     private fun open(subjects: List<String>) {
         val view = LayoutInflater.from(button.context).inflate(R.layout.subjects, button.rootView as ViewGroup, false)
-        val list = view.findViewById<ListView>(R.id.list)
+        val list = view.child<ListView>(R.id.list)
         val adapter = ArrayAdapter(button.context, R.layout.subject, subjects.toMutableList())
         list.adapter = adapter
-        view.findViewById<EditText>(R.id.filter).afterTextChanged(adapter.filter::filter)
+        view.child<EditText>(R.id.filter).afterTextChanged(adapter.filter::filter)
         val dialog =
             AlertDialog
                 .Builder(button.context)

@@ -29,7 +29,7 @@ fun Picture.writePng(output: OutputStream) {
 /** "heart-noto-7.png" */
 fun Wish.fileName(): String {
     val name = listOfNotNull(subject, style, seed.toString()).joinToString("-")
-    return name.replace(Regex("[^A-Za-z0-9-]+"), "-") + ".png"
+    return name.replace(Regex("[^A-Za-z0-9]+"), "-") + ".png"
 }
 
 /** An intent that offers [finished] to other apps, through [SharedPictureProvider]. Writes a file. */

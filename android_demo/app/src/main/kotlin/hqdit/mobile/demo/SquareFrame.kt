@@ -4,8 +4,9 @@ package hqdit.mobile.demo
 import android.content.Context
 import android.util.AttributeSet
 import android.widget.FrameLayout
+import kotlin.math.min
 
-/** As high as it is wide; what it holds is cut to the shape of its background. */
+/** A square as large as there is room; what it holds is cut to the shape of its background. */
 class SquareFrame
 @JvmOverloads
 constructor(context: Context, attributes: AttributeSet? = null) :
@@ -14,6 +15,11 @@ constructor(context: Context, attributes: AttributeSet? = null) :
         clipToOutline = true
     }
 
-    override fun onMeasure(widthMeasureSpec: Int, heightMeasureSpec: Int) =
-        super.onMeasure(widthMeasureSpec, widthMeasureSpec)
+    override fun onMeasure(widthMeasureSpec: Int, heightMeasureSpec: Int) {
+        val width = MeasureSpec.getSize(widthMeasureSpec)
+        val bounded = MeasureSpec.getMode(heightMeasureSpec) != MeasureSpec.UNSPECIFIED
+        val side = if (bounded) min(width, MeasureSpec.getSize(heightMeasureSpec)) else width
+        val spec = MeasureSpec.makeMeasureSpec(side, MeasureSpec.EXACTLY)
+        super.onMeasure(spec, spec)
+    }
 }

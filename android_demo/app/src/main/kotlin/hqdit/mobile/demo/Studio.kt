@@ -36,6 +36,9 @@ class Studio(
             if (drawing && value == Pace.STOP) stop(Notice.TooHot)
         }
 
+    /** Waits so many milliseconds. */
+    var rest: (Double) -> Unit = { Thread.sleep(it.toLong()) }
+
     @Volatile
     private var engine: HqDit? = null
 
@@ -121,7 +124,7 @@ class Studio(
                 )
             }
         }
-        if (pace == Pace.SLOW) Thread.sleep(progress.stepMillis.toLong())
+        if (pace == Pace.SLOW) rest(progress.stepMillis)
         return stopReason == null
     }
 

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+package hqdit.mobile.demo
+
+import android.app.ActivityManager
+import android.content.Context
+import android.graphics.drawable.BitmapDrawable
+import android.os.Looper
+import android.view.View
+import android.widget.Button
+import android.widget.ImageView
+import android.widget.TextView
+import java.io.File
+import org.junit.Assert.assertTrue
+import org.junit.rules.ExternalResource
+import org.robolectric.Robolectric
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.android.controller.ActivityController
+
+/** The app with a bundle installed as install_bundle.sh leaves it, and what a person would do with it. */
+class AppRule(private val bundle: File? = File(System.getProperty("hqdit.tiny"))) : ExternalResource() {
+    lateinit var controller: ActivityController<MainActivity>
+    val activity: MainActivity get() = controller.get()
+    val studio: Studio get() = activity.studio
+    val context: Context get() = RuntimeEnvironment.getApplication()
+
+    override fun after() {
+        if (::controller.isInitialized) controller.pause().stop().destroy()
+    }
+
+    /** What the system says is free. */
+    fun setFreeMemory(bytes: Long) {
+        val memory = ActivityManager.MemoryInfo().apply { availMem = bytes }
+        shadowOf(context.service<ActivityManager>()).setMemoryInfo(memory)
+    }
+
+    fun start(freeMemory: Long = 1L shl 30) {
+        setFreeMemory(freeMemory)
+        bundle?.copyRecursively(File(context.filesDir, "bundles/current"))
+        controller = Robolectric.buildActivity(MainActivity::class.java).setup()
+        waitFor("loading") { studio.state.stage != Stage.LOADING }
+    }
+
+    fun waitFor(what: String, condition: () -> Boolean) {
+        val end = System.nanoTime() + 60_000_000_000
+        while (!condition()) {
+            assertTrue("$what takes too long", System.nanoTime() < end)
+            idle()
+            Thread.sleep(2)
+        }
+        idle()
+    }
+
+    fun idle() = shadowOf(Looper.getMainLooper()).idle()
+
+    fun <T : View> view(id: Int): T = activity.child(id)
+
+    fun text(id: Int): String = view<TextView>(id).text.toString()
+
+    fun tap(id: Int) = assertTrue(view<View>(id).performClick())
+
+    fun draw(): Finished {
+        tap(R.id.draw)
+        waitFor("drawing") { studio.state.stage == Stage.READY }
+        return checkNotNull(studio.state.finished) { "${studio.state.notice}" }
+    }
+
+    /** The pixels that the screen shows. */
+    fun pixels(): IntArray {
+        val bitmap = (view<ImageView>(R.id.picture).drawable as BitmapDrawable).bitmap
+        return IntArray(bitmap.width * bitmap.height).also {
+            bitmap.getPixels(it, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
+        }
+    }
+
+    val drawText: String get() = view<Button>(R.id.draw).text.toString()
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+package hqdit.mobile.demo
+
+import android.graphics.Bitmap
+import android.graphics.Color
+import android.os.Handler
+import android.os.Looper
+import android.view.PixelCopy
+import java.io.File
+import org.junit.Assert.assertTrue
+import org.junit.Rule
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.annotation.Config
+
+/** Renders the screens that the README shows, with the bundle that hqdit.bundle names, or else the tiny one. */
+@RunWith(RobolectricTestRunner::class)
+class ScreenshotTest {
+    @get:Rule
+    val app = AppRule(File(System.getProperty("hqdit.bundle").ifEmpty { System.getProperty("hqdit.tiny") }))
+
+    @Test
+    @Config(qualifiers = "w393dp-h851dp-notnight-xhdpi")
+    fun light() = shoot("light")
+
+    @Test
+    @Config(qualifiers = "w393dp-h851dp-night-xhdpi")
+    fun dark() = shoot("dark")
+
+    @Test
+    @Config(qualifiers = "w851dp-h393dp-land-notnight-xhdpi")
+    fun landscape() = shoot("landscape")
+
+    private fun shoot(name: String) {
+        app.start()
+        app.draw()
+        val root = app.activity.window.decorView
+        var copied: Int? = null
+        val screenshot = Bitmap.createBitmap(root.width, root.height, Bitmap.Config.ARGB_8888)
+        PixelCopy.request(app.activity.window, screenshot, { copied = it }, Handler(Looper.getMainLooper()))
+        app.waitFor("the screenshot") { copied == PixelCopy.SUCCESS }
+        val background = Color.luminance(screenshot.getPixel(2, root.height - 2))
+        assertTrue("$name: the background's luminance is $background", (background < 0.5) == (name == "dark"))
+        val file = File(System.getProperty("hqdit.output"), "screenshot-$name.png")
+        file.outputStream().use { assertTrue(screenshot.compress(Bitmap.CompressFormat.PNG, 100, it)) }
+    }
+}
