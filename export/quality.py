@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from hqdit_mobile.engine import Pipeline
-from hqdit_mobile.export.parity import initial_noise, to_rgb
-from hqdit_mobile.metrics import psnr_db, snr_db
 
 from hqdit_mobile.dit import DiT
+from hqdit_mobile.engine import Pipeline
+from hqdit_mobile.export.parity import initial_noise, to_rgb
+from hqdit_mobile.metrics import eps_snr_db, psnr_db
 from hqdit_mobile.models import LoadedModel
-from hqdit_mobile.sampling import Guidance, guided_noise, trajectory
+from hqdit_mobile.sampling import Guidance, trajectory
 
 NOISE_IMAGES = 4
 
 
 @dataclass(frozen=True)
 class Quality:
-    """``eps_snr_db`` maps a timestep to the SNR of the guided noise prediction at the float model's latents."""
+    """``eps_snr_db`` maps a timestep to the SNR of the noise prediction at the float model's latents (metrics.py)."""
 
     labels: list[str]
     float_images: list[np.ndarray]
@@ -56,14 +56,10 @@ def compare_with_float(
     """Draws one image per label (seed = position) with the float torch model and with the bundle's engine."""
     noise = torch.cat([initial_noise(model, seed) for seed in range(len(labels))])
     classes = torch.tensor(labels)
+    walked = list(trajectory(float_dit, model.scheduler, noise, classes, steps, guidance))
     few = slice(0, NOISE_IMAGES)
-    snr: dict[int, float] = {}
-    for t, latents, expected in trajectory(float_dit, model.scheduler, noise, classes, steps, guidance):
-        if t < 0:
-            break
-        with torch.no_grad():
-            got = guided_noise(model.dit, latents[few], t, classes[few], guidance.scale, guidance.channels)
-        snr[t] = snr_db(expected[few], got)
+    snr = eps_snr_db(float_dit, model.dit, [(t, x[few]) for t, x, _ in walked if t >= 0], classes[few])
+    latents = walked[-1][1]
     float_images = list(to_rgb(model.decode(latents)))
     with Pipeline(bundle) as pipeline:
         images = [

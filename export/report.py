@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
 from hqdit_mobile.export.parity import ParityReport
 from hqdit_mobile.export.quality import Quality
 from hqdit_mobile.quantize import QuantizationReport
-from PIL import Image
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; }

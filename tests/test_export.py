@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hqdit_mobile.export.bundle import BundleError, describe_file, read_manifest, staged_folder
-from hqdit_mobile.export.export_model import ParityError, drop_learned_sigma_, require_parity
-from hqdit_mobile.export.parity import Check, ParityReport
 from PIL import Image
 
 from hqdit_mobile.emoji_eval import load_classifier
 from hqdit_mobile.engine import Pipeline
+from hqdit_mobile.export.bundle import BundleError, describe_file, read_manifest, staged_folder
+from hqdit_mobile.export.export_model import ParityError, drop_learned_sigma_, require_parity
+from hqdit_mobile.export.parity import Check, ParityReport
 from hqdit_mobile.models import load_model
 
 BIN = Path(sys.executable).parent
