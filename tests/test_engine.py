@@ -4,6 +4,7 @@
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,6 +153,13 @@ def test_batch_equals_single_pictures(pipeline):
     assert all(u.image_count == 3 and u.step_count == 5 and u.peak_memory_bytes > 2**20 for u in updates)
     assert [u.elapsed_ms for u in updates] == sorted(u.elapsed_ms for u in updates)
     assert batch.total_ms >= batch.denoise_ms + batch.decode_ms > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the reference is Linux's /proc")
+def test_peak_memory_is_the_process_peak(pipeline):
+    reported = pipeline.generate_batch(0, [1]).peak_memory_bytes
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    assert reported == pytest.approx(int(line.split()[1]) * 1024, rel=0.01)
 
 
 def test_initial_noise_of_the_caller(pipeline):

@@ -204,6 +204,12 @@ def test_memory_limit(tiny_bundle):
     Pipeline(tiny_bundle, memory_limit_bytes=1_000_000).close()
 
 
+def test_memory_limit_counts_the_arena_at_least(tmp_path, tiny_files, manifest):
+    manifest["memory"]["peak_bytes"] = 0
+    bundle = tiny_model.write_bundle(tmp_path, tiny_files, manifest)
+    refuse(bundle, MemoryLimitError, "needs about 200000 bytes", memory_limit_bytes=199_999)
+
+
 def test_memory_limit_is_refused_before_loading(tmp_path, tiny_files, manifest):
     """The files are not even readable programs, but the limit is what is reported."""
     files = {name: b"x" * 1000 for name in tiny_files}

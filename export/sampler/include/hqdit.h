@@ -80,7 +80,8 @@ typedef enum hqdit_load_mode {
 
 typedef struct hqdit_open_options {
   size_t struct_size;
-  /// Refuse a bundle whose memory estimate (hqdit_memory.peak_bytes) is higher, before loading it. 0 = no limit.
+  /// Refuse a bundle whose memory estimate (the larger of hqdit_memory's peak_bytes and arena_bytes) is higher, before
+  /// loading it. 0 = no limit.
   uint64_t memory_limit_bytes;
   /// Compare every model file with the SHA-256 in the manifest before it is parsed; default true. The sizes are always
   /// compared. Reads each file once (a few ms per MB). Turn it off only for files that the app has verified itself: the

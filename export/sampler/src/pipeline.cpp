@@ -37,7 +37,8 @@ Status Pipeline::open(const std::filesystem::path& bundle, const hqdit_open_opti
                       std::unique_ptr<Pipeline>* pipeline) {
   Manifest manifest;
   if (Status status = load_manifest(bundle, &manifest); !status.ok()) return status;
-  const uint64_t need = manifest.memory.peak_bytes, limit = options.memory_limit_bytes;
+  const uint64_t need = std::max(manifest.memory.peak_bytes, manifest.memory.arena_bytes);
+  const uint64_t limit = options.memory_limit_bytes;
   if (limit != 0 && need > limit) {
     return {HQDIT_MEMORY_LIMIT, bundle.string() + ": needs about " + std::to_string(need) +
                                     " bytes of memory, the limit is " + std::to_string(limit)};
