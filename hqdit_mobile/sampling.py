@@ -6,6 +6,7 @@ Calibration, parity and evaluation walk the same trajectories with it; the C++ e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -86,15 +87,20 @@ def guided_noise(
 def ddim_step(config: SchedulerConfig, alphas: Tensor, latents: Tensor, noise: Tensor, t: int, steps: int) -> Tensor:
     """One deterministic DDIM step (Song et al., arXiv 2010.02502, equation 12 with eta = 0).
 
-    In float64, as in the engine: a last bit that differs would grow in the next step's quantized layers.
+    In float64 and in the engine's order: a last bit that differs would grow in the next step's quantized layers.
     """
     previous = t - config.num_train_timesteps // steps
-    alpha = alphas[t].item()
     final = 1.0 if config.set_alpha_to_one else alphas[0].item()
-    alpha_previous = alphas[previous].item() if previous >= 0 else final
-    x, noise = latents.double(), noise.double()
-    clean = (x - (1 - alpha) ** 0.5 * noise) / alpha**0.5
-    return (alpha_previous**0.5 * clean + (1 - alpha_previous) ** 0.5 * noise).to(latents.dtype)
+    alpha, sigma = _level(alphas[t].item())
+    alpha_previous, sigma_previous = _level(alphas[previous].item() if previous >= 0 else final)
+    x = latents.double()
+    clean = (x - sigma * noise.double()) / alpha
+    kept = sigma_previous / sigma  # the noise is (x - alpha clean) / sigma
+    return (kept * x + (alpha_previous - kept * alpha) * clean).to(latents.dtype)
+
+
+def _level(alpha_cumprod: float) -> tuple[float, float]:
+    return math.sqrt(alpha_cumprod), math.sqrt(1 - alpha_cumprod)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hqdit_mobile.export.lower_executorch import lower
 from kernel_cases import ISAS, assert_same_bits
 from test_kernels_native import ARM, ROOT, build, need
 from torch import Tensor, nn
 
 from hqdit_mobile import native, step_ops
+from hqdit_mobile.export.lower_executorch import lower
 
 ops = torch.ops.hqdit
 SHAPES = [(2, 3, 2, 9), (1, 17, 1, 31), (1, 33, 2, 127), (1, 77, 2, 72), (1, 130, 1, 64), (2, 1, 1, 8), (1, 70, 1, 100)]
@@ -33,6 +33,9 @@ def make_case(shape: tuple[int, int, int, int]) -> tuple[bytes, np.ndarray]:
         ops.modulated_norm(x, modulation, 3, 4, 1e-6),
         ops.gated_add(x, modulation, 2, y),
         ops.gelu_tanh(qkv),
+        ops.silu_f32(qkv),
+        ops.linear_f32(x.flatten(0, 1), y.flatten(0, 1), qkv.flatten()[: b * t]),
+        ops.timestep_embedding(qkv.flatten()[:6], y.flatten()[:dim]),
     ]
     inputs = np.array(shape, np.int64).tobytes() + b"".join(t.numpy().tobytes() for t in (qkv, modulation, x, y))
     return inputs, np.concatenate([out.numpy().ravel() for out in outputs])

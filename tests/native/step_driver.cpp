@@ -5,8 +5,9 @@
 //
 // CASES: per case 4 int64 (batch, tokens, heads, head_dim), then qkv [batch][tokens][3 dim], modulation
 // [batch][6][dim], x and y [batch][tokens][dim]. OUTPUTS: per case attention(qkv), modulated_norm(x; 3, 4),
-// gated_add(x, 2, y) and gelu_tanh(qkv). Every array has its exact size on the heap, so that a sanitizer sees each read
-// past it.
+// gated_add(x, 2, y), gelu_tanh(qkv), silu_f32(qkv), linear_f32 of the rows of x with those of y as its weight and the
+// first of qkv as its bias, timestep_embedding of six of qkv and a row of y. Every array has its exact size on the
+// heap, so that a sanitizer sees each access past it.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -43,6 +44,22 @@ struct Free {
   void operator()(void* memory) const { std::free(memory); }
 };
 
+std::unique_ptr<void, Free> allocate(size_t bytes) {
+  return std::unique_ptr<void, Free>(std::aligned_alloc(64, bytes));
+}
+
+/// The rows of x times those of y.
+void run_linear(const std::vector<float>& x, const std::vector<float>& y, const std::vector<float>& bias,
+                std::FILE* outputs, const hqdit::ParallelFor& parallel) {
+  const auto rows = static_cast<int64_t>(bias.size());
+  const hqdit::LinearShape shape{rows, static_cast<int64_t>(x.size()) / rows, rows};
+  if (const char* problem = hqdit::linear_check(shape)) fail(problem);
+  std::vector<float> out(bias.size() * bias.size());
+  const auto workspace = allocate(hqdit::linear_workspace(shape, parallel));
+  hqdit::linear_f32(shape, x.data(), y.data(), bias.data(), out.data(), workspace.get(), parallel);
+  write(outputs, out);
+}
+
 void run_case(const hqdit::AttentionShape& shape, std::FILE* cases, std::FILE* outputs,
               const hqdit::ParallelFor& parallel) {
   if (const char* problem = hqdit::attention_check(shape)) fail(problem);
@@ -55,8 +72,7 @@ void run_case(const hqdit::AttentionShape& shape, std::FILE* cases, std::FILE* o
   const std::vector<float> y = read(cases, count);
 
   std::vector<float> out(x.size());
-  const size_t bytes = hqdit::attention_workspace(shape, parallel);
-  const std::unique_ptr<void, Free> workspace(std::aligned_alloc(64, bytes));
+  const auto workspace = allocate(hqdit::attention_workspace(shape, parallel));
   hqdit::attention(shape, qkv.data(), out.data(), workspace.get(), parallel);
   write(outputs, out);
   hqdit::modulated_norm(modulated, x.data(), modulation.data(), 3, 4, 1e-6f, out.data(), parallel);
@@ -65,6 +81,13 @@ void run_case(const hqdit::AttentionShape& shape, std::FILE* cases, std::FILE* o
   write(outputs, out);
   out.resize(qkv.size());
   hqdit::gelu_tanh(qkv.data(), 3 * count, out.data(), parallel);
+  write(outputs, out);
+  hqdit::silu_f32(qkv.data(), 3 * count, out.data(), parallel);
+  write(outputs, out);
+  run_linear(x, y, {qkv.begin(), qkv.begin() + shape.batch * shape.tokens}, outputs, parallel);
+  out.resize(static_cast<size_t>(6 * 2 * dim));
+  const std::vector<float> timesteps(qkv.begin(), qkv.begin() + 6), frequencies(y.begin(), y.begin() + dim);
+  hqdit::timestep_embedding(timesteps.data(), 6, frequencies.data(), dim, out.data());
   write(outputs, out);
 }
 
