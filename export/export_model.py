@@ -11,31 +11,30 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import hqdit_mobile.export.bundle as bundles
 import torch
-from hqdit_mobile.export.card import model_card
-from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, ImageDecoder, example_inputs
-from hqdit_mobile.export.lower_executorch import Lowered, lower
-from hqdit_mobile.export.memory import measure_peak_bytes
-from hqdit_mobile.export.parity import ParityReport, check_bundle, initial_noise
-from hqdit_mobile.export.preview import fit_preview
-from hqdit_mobile.export.quality import compare_with_float
-from hqdit_mobile.export.report import write_report
 from PIL import Image
 from torch import Tensor, nn
 
+import hqdit_mobile.export.bundle as bundles
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
+from hqdit_mobile.export.card import model_card
+from hqdit_mobile.export.memory import measure_peak_bytes
+from hqdit_mobile.export.model_files import RUNTIMES, ModelFiles, write_model_files
+from hqdit_mobile.export.parity import ParityReport, check_bundle, initial_noise
+from hqdit_mobile.export.preview import fit_preview
+from hqdit_mobile.export.probe import make_probe, write_probe
+from hqdit_mobile.export.quality import compare_with_float
+from hqdit_mobile.export.report import write_report
 from hqdit_mobile.models import LoadedModel, load_model
 from hqdit_mobile.progress import Stages
 from hqdit_mobile.quantize import QuantizationReport, quantize_
 from hqdit_mobile.sampling import Guidance, sample_latents
 
 TARGETS = ("android", "ios", "desktop")
-METHODS = {"guided": "denoise_guided", "unguided": "denoise", "decode": "decode"}
 PREVIEW_IMAGES = 12
 PREVIEW_STEPS = 10
-TOOLS = ("hqdit-mobile", "torch", "executorch", "numpy")
+TOOLS = ("hqdit-mobile", "torch", "numpy")
 
 
 class ParityError(RuntimeError):
@@ -54,6 +53,7 @@ class ExportOptions:
     steps: int = 20
     guidance_scale: float = 4.0
     force: bool = False
+    runtime: str = "executorch"
 
 
 def export_bundle(options: ExportOptions, stages: Stages) -> Path:
@@ -64,6 +64,8 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
     """
     if options.target not in TARGETS:
         raise ValueError(f"target {options.target!r} is not one of {', '.join(TARGETS)}")
+    if options.runtime not in RUNTIMES:
+        raise ValueError(f"runtime {options.runtime!r} is not one of {', '.join(RUNTIMES)}")
     bundles.check_output(options.output, options.force)
     started = time.perf_counter()
     stages.begin("Load the model")
@@ -71,19 +73,17 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
     drop_learned_sigma_(model.dit)
     float_dit = copy.deepcopy(model.dit)
     quantized = quantize_(model.dit, options.config, model.scheduler, model.guidance_channels, stages)
-    stages.begin("Lower to ExecuTorch")
-    transformer, decoder = lower_model(model)
     with bundles.staged_folder(options.output, options.force) as folder:
-        (folder / "transformer.pte").write_bytes(transformer.data)
-        (folder / "vae_decoder.pte").write_bytes(decoder.data)
+        stages.begin(f"Lower to {RUNTIMES[options.runtime]}")
+        files = write_model_files(options.runtime, model, folder)
         stages.begin("Measure memory and fit the preview")
-        manifest = build_manifest(options, model, quantized, folder, transformer.arena_bytes + decoder.arena_bytes)
+        manifest = build_manifest(options, model, quantized, folder, files)
         bundles.write_json(folder / bundles.MANIFEST, manifest)
         manifest["memory"]["peak_bytes"] = measure_peak_bytes(folder)
         bundles.write_json(folder / bundles.MANIFEST, manifest)
         stages.begin("Check parity with torch")
         guidance = Guidance(options.guidance_scale, model.guidance_channels)
-        parity = check_bundle(folder, model, preview_labels(model)[0], 0, options.steps, guidance)
+        parity = check_parity(options, folder, model, guidance)
         bundles.write_json(folder / "parity.json", parity.to_json())
         require_parity(parity)
         stages.begin("Compare with the float model")
@@ -111,30 +111,29 @@ def drop_learned_sigma_(dit: DiT) -> None:
     dit.final.linear = noise.requires_grad_(False)
 
 
-def lower_model(model: LoadedModel) -> tuple[Lowered, Lowered]:
-    """The transformer program (both denoising methods, one copy of the weights) and the decoder program."""
-    inputs = example_inputs(model.dit)
-    transformer = lower(
-        {
-            METHODS["guided"]: (GuidedDenoiser(model.dit, fused=True), inputs),
-            METHODS["unguided"]: (Denoiser(model.dit, fused=True), inputs),
-        }
-    )
-    decoder = lower({METHODS["decode"]: (ImageDecoder(model.vae), (torch.zeros_like(inputs[0]),))})
-    return transformer, decoder
+def check_parity(options: ExportOptions, folder: Path, model: LoadedModel, guidance: Guidance) -> ParityReport:
+    """Compares the bundle with the quantized torch model, and leaves in it what ``hqdit parity`` compares later."""
+    label, seed = preview_labels(model)[0], 0
+    probe = make_probe(model, label, seed, options.steps, guidance)
+    write_probe(folder, model.dit.config, probe)
+    if options.runtime == "onnxruntime":
+        from hqdit_mobile.export.parity_onnx import check_onnx_bundle
+
+        return check_onnx_bundle(folder, probe)
+    return check_bundle(folder, model, label, seed, options.steps, guidance)
 
 
 def build_manifest(
-    options: ExportOptions, model: LoadedModel, quantized: QuantizationReport, folder: Path, arena_bytes: int
+    options: ExportOptions, model: LoadedModel, quantized: QuantizationReport, folder: Path, files: ModelFiles
 ) -> dict[str, Any]:
     size = model.image_size
-    described = {name: bundles.describe_file(folder, f"{name}.pte") for name in ("transformer", "vae_decoder")}
+    described = {name: bundles.describe_file(folder, file) for name, file in files.names.items()}
     float_bytes = quantized.float_bytes + sum(p.numel() * 4 for p in model.vae.parameters())
     return {
         "schema_version": bundles.SCHEMA_VERSION,
         "name": model.name,
         "target": options.target,
-        "runtime": "executorch",
+        "runtime": options.runtime,
         "source": {"model": model.source, "licence": model.licence},
         "model": {
             "latent_shape": list(model.latent_shape),
@@ -149,7 +148,7 @@ def build_manifest(
             "float32_bytes": float_bytes,
         },
         "files": described,
-        "methods": METHODS,
+        **files.manifest,
         "scheduler": asdict(model.scheduler),
         "defaults": {
             "scheduler": "ddim",
@@ -161,11 +160,11 @@ def build_manifest(
         "preview": fit_preview(model, clean_latents(model, options)),
         "memory": {
             "weights_bytes": sum(entry["bytes"] for entry in described.values()),
-            "arena_bytes": arena_bytes,
+            "arena_bytes": files.arena_bytes,
             "peak_bytes": 0,
         },
         "labels": model.labels,
-        "tools": {tool: version(tool) for tool in TOOLS} | {"python": platform.python_version()},
+        "tools": {tool: version(tool) for tool in TOOLS + files.tools} | {"python": platform.python_version()},
     }
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import onnx
 import torch
-from hqdit_mobile.export.denoiser import fused_block, fused_condition, fused_final, fused_tokens
-from hqdit_mobile.export.onnx_function import OPSET
-from hqdit_mobile.export.onnx_operators import DOMAIN, functions, known_operators, translation_table
 from onnx.external_data_helper import convert_model_to_external_data
 from torch import Tensor, nn
 
 from hqdit_mobile.dit import DiT
+from hqdit_mobile.export.denoiser import fused_block, fused_condition, fused_final, fused_tokens
+from hqdit_mobile.export.onnx_function import OPSET
+from hqdit_mobile.export.onnx_operators import DOMAIN, functions, known_operators, translation_table
 from hqdit_mobile.vae import VAEDecoder
 
 IR_VERSION = 9  # the newest that ONNX Runtime 1.17 reads

@@ -31,10 +31,10 @@ def _peak_resident() -> int:
 
 
 def main() -> None:
-    from hqdit_mobile.engine import Pipeline
+    from hqdit_mobile.open_bundle import open_bundle
 
     before = _peak_resident()
-    with Pipeline(Path(sys.argv[1])) as pipeline:
+    with open_bundle(Path(sys.argv[1])) as pipeline:
         pipeline.generate(0, seed=0, steps=2)
     print(_peak_resident() - before)
 

@@ -10,10 +10,10 @@ A registered kernel (export/bindings/onnxruntime_ops.cpp) goes before the body.
 from __future__ import annotations
 
 import numpy as np
-from hqdit_mobile.export.onnx_body import Body
 from onnx import FunctionProto, TensorProto
 from onnx.helper import make_opsetid
 
+from hqdit_mobile.export.onnx_body import Body
 from hqdit_mobile.formats import E1M2, E2M1, Format, lookup_tables
 from hqdit_mobile.fp4_linear import SMALLEST_AMAX
 from hqdit_mobile.rotation import PALEY_PRIMES, hadamard

@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 import torch
+
 from hqdit_mobile.export.onnx_function import ACTIVATION_IDS, ATTRIBUTES, INPUTS, fp4_linear_function
 from hqdit_mobile.export.onnx_step_functions import step_functions
 

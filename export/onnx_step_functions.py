@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import numpy as np
-from hqdit_mobile.export.onnx_body import Body
 from onnx import AttributeProto, FunctionProto, TensorProto
 from onnx.helper import make_node, make_opsetid
+
+from hqdit_mobile.export.onnx_body import Body
 
 DOMAIN = "hqdit"
 OPSET = 20

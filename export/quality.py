@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from hqdit_mobile.dit import DiT
-from hqdit_mobile.engine import Pipeline
 from hqdit_mobile.export.parity import initial_noise, to_rgb
 from hqdit_mobile.metrics import eps_snr_db, psnr_db
 from hqdit_mobile.models import LoadedModel
+from hqdit_mobile.open_bundle import open_bundle
 from hqdit_mobile.sampling import Guidance, trajectory
 
 NOISE_IMAGES = 4
@@ -61,7 +61,7 @@ def compare_with_float(
     snr = eps_snr_db(float_dit, model.dit, [(t, x[few]) for t, x, _ in walked if t >= 0], classes[few])
     latents = walked[-1][1]
     float_images = list(to_rgb(model.decode(latents)))
-    with Pipeline(bundle) as pipeline:
+    with open_bundle(bundle) as pipeline:
         images = [
             pipeline.generate(label, seed=seed, steps=steps, guidance_scale=guidance.scale)
             for seed, label in enumerate(labels)

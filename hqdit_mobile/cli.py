@@ -17,6 +17,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
               help="builtin:emoji-dit, a DiTPipeline folder, a Hugging Face id or a DiT-*.pt file.")  # fmt: skip
 @click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")
 @click.option("--target", type=click.Choice(["android", "ios", "desktop"]), default="android")
+@click.option("--runtime", type=click.Choice(["executorch", "onnxruntime"]), default="executorch")
 @click.option("-o", "--output-dir", type=click.Path(path_type=Path), help="Default: MODEL-TARGET in this folder.")
 @click.option("--precision", type=click.Choice(["w4a8", "w4a4"]), default="w4a8",
               help="FP4 weights with INT8 or FP4 activations.")  # fmt: skip
@@ -37,7 +38,7 @@ def export(model: str, vae: str | None, target: str, output_dir: Path | None, fo
 @click.group(context_settings=CONTEXT)
 @click.version_option(package_name="hqdit-mobile")
 def main() -> None:
-    """Draw with exported bundles and look into them."""
+    """Draw with exported bundles, look into them and time them."""
 
 
 @main.command()
@@ -48,9 +49,10 @@ def main() -> None:
 @click.option("--guidance-scale", type=click.FloatRange(0.0), help="Default: the bundle's.")
 @click.option("--scheduler", type=click.Choice(["ddim", "dpm-solver++"]), help="Default: the bundle's.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="0: one per core.")
+@click.option("--portable", is_flag=True, help="An ONNX bundle on a stock ONNX Runtime, without our kernels.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="sample.png")
 def sample(bundle: Path, label: str, seed: int, output: Path, **settings: Any) -> None:
-    """Draw one image with the engine that runs on the phone."""
+    """Draw one image with the engine that runs on the phone, or with ONNX Runtime."""
     from hqdit_mobile.commands.sample import run_sample
 
     sys.exit(run_sample(bundle, label, seed, output, **settings))
@@ -64,3 +66,33 @@ def info(bundle: Path, labels: bool) -> None:
     from hqdit_mobile.commands.info import run_info
 
     sys.exit(run_info(bundle, labels))
+
+
+@main.command()
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.option("--quick/--full", default=True, help="A selection of shapes in minutes, or all of them.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="0: one per core.")
+@click.option("--steps", type=click.IntRange(1, 1000), default=10, help="Of the whole image.")
+@click.option("-m", "--model", help="The bundle's float model, if it is not where the bundle says.")
+@click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Write a picture (PNG) here.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write the tables here.")
+def bench(bundle: Path | None, quick: bool, **settings: Any) -> None:
+    """Time BUNDLE, and linear layers, against other runtimes on this machine. Without BUNDLE: the layers alone."""
+    from hqdit_mobile.commands.bench import run_bench_command
+
+    sys.exit(run_bench_command(bundle, full=not quick, **settings))
+
+
+@main.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--runtime", type=click.Choice(["executorch", "onnxruntime", "onnxruntime-portable"]),
+              help="Default: the bundle's.")  # fmt: skip
+@click.option("--against", type=click.Choice(["torch", "executorch", "onnxruntime"]), default="torch")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here.")
+def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | None) -> None:
+    """Compare a bundle with another runtime, stage by stage. Exits with 1 if they do not agree."""
+    from hqdit_mobile.commands.parity import run_parity
+
+    sys.exit(run_parity(bundle, runtime, against, json_file))

@@ -17,6 +17,7 @@ def run_export(
     model: str,
     vae: str | None,
     target: str,
+    runtime: str,
     output: Path,
     precision: str,
     num_calibration_samples: int | None,
@@ -34,7 +35,7 @@ def run_export(
         config = HQDiTConfig(precision=precision, seed=seed)
         if num_calibration_samples is not None:
             config = replace(config, calibration_samples=num_calibration_samples)
-        options = ExportOptions(model, output, target, vae, config, steps, guidance_scale, force)
+        options = ExportOptions(model, output, target, vae, config, steps, guidance_scale, force, runtime)
         console.print(_plan(options))
         with Stages(console) as stages:
             export_bundle(options, stages)
@@ -52,11 +53,13 @@ def run_export(
 
 
 def _plan(options) -> Table:
+    from hqdit_mobile.export.model_files import RUNTIMES
+
     config = options.config
     table = Table(show_header=False, box=None, title="Plan", title_justify="left")
     for name, value in (
         ("model", options.model),
-        ("target", f"{options.target}, ExecuTorch"),
+        ("target", f"{options.target}, {RUNTIMES[options.runtime]}"),
         ("precision", f"{config.precision}: FP4 weights, group {config.group}, Hadamard {config.rotation}"),
         (
             "calibration",
@@ -72,8 +75,8 @@ def _files(output: Path, manifest: dict) -> Table:
     table = Table(title=str(output), title_justify="left")
     table.add_column("file")
     table.add_column("bytes", justify="right")
-    for path in sorted(output.iterdir()):
-        table.add_row(path.name, f"{path.stat().st_size:,}")
+    for path in sorted(path for path in output.rglob("*") if path.is_file()):
+        table.add_row(str(path.relative_to(output)), f"{path.stat().st_size:,}")
     original = manifest["quantization"]["float32_bytes"]
     weights = manifest["memory"]["weights_bytes"]
     table.caption = f"model files: {weights / original:.3f} of the float32 weights they replace"

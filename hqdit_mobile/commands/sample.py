@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``hqdit sample``: one image by the C++ engine."""
+"""``hqdit sample``: one image by the C++ engine, or by ONNX Runtime for an ONNX bundle."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hqdit_mobile.engine import EngineError, Pipeline
+from hqdit_mobile.engine import EngineError
+from hqdit_mobile.open_bundle import open_bundle
 
 
-def run_sample(bundle: Path, label: str, seed: int, output: Path, threads: int, **settings) -> int:
+def run_sample(
+    bundle: Path, label: str, seed: int, output: Path, threads: int, portable: bool = False, **settings
+) -> int:
     """Returns the exit code. ``settings`` that are None take the bundle's defaults."""
     console = Console(stderr=True)
     from PIL import Image
 
     chosen = {name: value for name, value in settings.items() if value is not None}
     try:
-        with Pipeline(bundle, threads=threads) as pipeline:
+        with open_bundle(bundle, threads=threads, portable=portable) as pipeline:
             started = time.perf_counter()
             columns = (
                 TextColumn("drawing"),

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the networks of a bundle for the runtime that it is made for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, ImageDecoder, example_inputs
+from hqdit_mobile.export.lower_executorch import lower
+from hqdit_mobile.models import LoadedModel
+
+RUNTIMES = {"executorch": "ExecuTorch", "onnxruntime": "ONNX Runtime"}
+METHODS = {"guided": "denoise_guided", "unguided": "denoise", "decode": "decode"}
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """``names`` maps the manifest's keys to file names; ``manifest`` is what the manifest says of this runtime."""
+
+    names: dict[str, str]
+    arena_bytes: int
+    manifest: dict[str, Any]
+    tools: tuple[str, ...]
+
+
+def write_model_files(runtime: str, model: LoadedModel, folder: Path) -> ModelFiles:
+    return _write_onnx(model, folder) if runtime == "onnxruntime" else _write_executorch(model, folder)
+
+
+def _write_executorch(model: LoadedModel, folder: Path) -> ModelFiles:
+    """The transformer program (both denoising methods, one copy of the weights) and the decoder program."""
+    inputs = example_inputs(model.dit)
+    transformer = lower(
+        {
+            METHODS["guided"]: (GuidedDenoiser(model.dit, fused=True), inputs),
+            METHODS["unguided"]: (Denoiser(model.dit, fused=True), inputs),
+        }
+    )
+    decoder = lower({METHODS["decode"]: (ImageDecoder(model.vae), (torch.zeros_like(inputs[0]),))})
+    names = {"transformer": "transformer.pte", "vae_decoder": "vae_decoder.pte"}
+    (folder / names["transformer"]).write_bytes(transformer.data)
+    (folder / names["vae_decoder"]).write_bytes(decoder.data)
+    return ModelFiles(names, transformer.arena_bytes + decoder.arena_bytes, {"methods": METHODS}, ("executorch",))
+
+
+def _write_onnx(model: LoadedModel, folder: Path) -> ModelFiles:
+    """The transformer, whose batch is 2 with guidance and 1 without, and the decoder."""
+    from hqdit_mobile.export import lower_onnx
+    from hqdit_mobile.export.onnx_operators import DOMAIN, VERSION
+
+    graphs = {
+        "transformer": lower_onnx.transformer_to_onnx(model.dit),
+        "vae_decoder": lower_onnx.decoder_to_onnx(model.vae, model.dit),
+    }
+    names: dict[str, str] = {}
+    for name, graph in graphs.items():
+        file, *external = lower_onnx.save_onnx(graph, folder / f"{name}.onnx")
+        names[name] = file.name
+        names |= {f"{name}_data": path.name for path in external}
+    about = {
+        "opset": lower_onnx.OPSET,
+        "ir_version": lower_onnx.IR_VERSION,
+        "operator_domain": DOMAIN,
+        "operator_version": VERSION,
+        "oldest_runtime": "1.17",
+        "native_library": "libhqdit_ort",
+        "portable": True,
+    }
+    # ONNX Runtime plans its memory when it runs. The engine's schema asks every bundle for methods.
+    return ModelFiles(names, 0, {"methods": METHODS, "onnx": about}, ("onnx", "onnxruntime", "onnxscript"))

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bundle's own evidence for ``hqdit parity``: real inputs and what the quantized torch model made of them.
+
+``parity/probe.safetensors`` holds one whole block (its 4-bit weights, tokens and condition from the middle of a
+trajectory), latents and noise of three steps, and one picture. It weighs about as much as that block, and with it every
+runtime can be compared on a machine that has neither the float model nor the calibration.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hqdit_mobile.dit import DiT, DiTBlock, DiTConfig
+from hqdit_mobile.export.bundle import BundleError
+from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, fused_block, fused_condition, fused_tokens
+from hqdit_mobile.fp4_linear import FP4Linear
+from hqdit_mobile.models import LoadedModel
+from hqdit_mobile.onnx_pipeline import to_rgb
+from hqdit_mobile.rng import normal
+from hqdit_mobile.sampling import Guidance, trajectory
+
+PROBE = Path("parity") / "probe.safetensors"
+_SETTINGS = ("in_features", "out_features", "group", "rotation", "activation", "activation_group")
+
+
+@dataclass(frozen=True)
+class Step:
+    """noise [2, C, S, S]: for the label, then for the null label."""
+
+    timestep: int
+    latents: Tensor
+    noise: Tensor
+
+
+@dataclass(frozen=True)
+class Probe:
+    block: DiTBlock
+    tokens: Tensor  # [2, T, D]
+    condition: Tensor  # [2, D]
+    steps: list[Step]
+    label: int
+    seed: int
+    sampling_steps: int
+    guidance_scale: float
+    image: Tensor  # uint8 [H, W, 3]
+
+
+class FusedBlock(nn.Module):
+    """A block in the operators that bundles are made of: tokens [B, T, D], condition [B, D] -> tokens."""
+
+    def __init__(self, block: DiTBlock):
+        super().__init__()
+        self.block = block
+
+    def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
+        return fused_block(self.block, tokens, condition)
+
+
+class AttentionOp(nn.Module):
+    def __init__(self, heads: int):
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, qkv: Tensor) -> Tensor:
+        return torch.ops.hqdit.attention(qkv, self.heads)
+
+
+def make_probe(model: LoadedModel, label: int, seed: int, sampling_steps: int, guidance: Guidance) -> Probe:
+    """Draws one picture with the quantized torch model and keeps what the stages need, at its first, middle and last
+    step; the block is the middle one, at the middle step."""
+    dit, labels = model.dit, torch.tensor([label])
+    noise = torch.from_numpy(normal(seed, 0, math.prod(model.latent_shape))).reshape(1, *model.latent_shape)
+    visited = list(trajectory(Denoiser(dit, fused=True), model.scheduler, noise, labels, sampling_steps, guidance))
+    *walk, (_, clean, _) = visited
+    kept = {t: latents for t, latents, _ in (walk[0], walk[len(walk) // 2], walk[-1])}
+    guided = GuidedDenoiser(dit, fused=True)
+    with torch.no_grad():
+        steps = [Step(t, x, guided(x, torch.tensor([float(t)]), labels)) for t, x in kept.items()]
+        middle = steps[len(steps) // 2]
+        index = len(dit.blocks) // 2
+        tokens, condition = _block_inputs(dit, label, middle, index)
+    image = torch.from_numpy(to_rgb(model.decode(clean)[0].numpy()))
+    return Probe(dit.blocks[index], tokens, condition, steps, label, seed, sampling_steps, guidance.scale, image)
+
+
+def _block_inputs(dit: DiT, label: int, step: Step, index: int) -> tuple[Tensor, Tensor]:
+    tokens = fused_tokens(dit, step.latents)
+    timestep, labels = torch.tensor([float(step.timestep)]), torch.tensor([label, dit.null_label])
+    tokens, condition = torch.cat([tokens, tokens]), fused_condition(dit, timestep, labels)
+    for block in dit.blocks[:index]:
+        tokens = fused_block(block, tokens, condition)
+    return tokens, condition
+
+
+def write_probe(folder: Path, config: DiTConfig, probe: Probe) -> None:
+    """Writes ``probe`` into the bundle ``folder``."""
+    layers = {name: m for name, m in probe.block.named_modules() if isinstance(m, FP4Linear)}
+    described = {
+        "dit": asdict(config),
+        "layers": {
+            name: {key: getattr(layer, key) for key in _SETTINGS} | {"bias": layer.bias is not None,
+                                                                    "pre": layer.pre is not None}
+            for name, layer in layers.items()
+        },
+        "timesteps": [step.timestep for step in probe.steps],
+        "label": probe.label,
+        "seed": probe.seed,
+        "sampling_steps": probe.sampling_steps,
+        "guidance_scale": probe.guidance_scale,
+    }  # fmt: skip
+    tensors = {f"block.{name}": tensor for name, tensor in probe.block.state_dict().items()}
+    tensors |= {"tokens": probe.tokens, "condition": probe.condition, "image": probe.image}
+    for i, step in enumerate(probe.steps):
+        tensors |= {f"step.{i}.latents": step.latents, f"step.{i}.noise": step.noise}
+    path = folder / PROBE
+    path.parent.mkdir()
+    save_file({k: v.contiguous() for k, v in tensors.items()}, path, metadata={"probe": json.dumps(described)})
+
+
+def read_probe(folder: Path) -> Probe:
+    """Reads the probe of a bundle; raises BundleError if it is missing or damaged."""
+    path = folder / PROBE
+    if not path.is_file():
+        raise BundleError(f"{path} is missing: the bundle was copied without its parity folder, or made by a release "
+                          "that wrote none; export it again")  # fmt: skip
+    try:
+        with safe_open(path, "pt") as file:
+            described = json.loads(file.metadata()["probe"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        return _probe(described, tensors)
+    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise BundleError(f"{path} is damaged ({error}); copy the bundle again or export it again") from error
+
+
+def _probe(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Probe:
+    block = DiTBlock(DiTConfig(**described["dit"])).eval().requires_grad_(False)
+    for name, settings in described["layers"].items():
+        sizes = settings["in_features"], settings["out_features"]
+        options = {key: value for key, value in settings.items() if key not in ("in_features", "out_features")}
+        block.set_submodule(name, FP4Linear(*sizes, **options))
+    block.load_state_dict({k.removeprefix("block."): v for k, v in tensors.items() if k.startswith("block.")})
+    steps = [
+        Step(t, tensors[f"step.{i}.latents"], tensors[f"step.{i}.noise"]) for i, t in enumerate(described["timesteps"])
+    ]
+    values = {name: described[name] for name in ("label", "seed", "sampling_steps", "guidance_scale")}
+    return Probe(block, tensors["tokens"], tensors["condition"], steps, image=tensors["image"], **values)

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws with an ONNX bundle: ONNX Runtime for the networks, the engine's scheduler and random numbers around them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hqdit_mobile.engine import (
+    CancelledError,
+    EngineError,
+    InvalidArgumentError,
+    InvalidBundleError,
+    NotFoundError,
+    Pictures,
+    Progress,
+    ProgressCallback,
+)
+from hqdit_mobile.engine_scheduler import Scheduler
+from hqdit_mobile.export.bundle import describe_file, read_manifest
+from hqdit_mobile.native import library_path
+from hqdit_mobile.progress import peak_rss_bytes
+from hqdit_mobile.rng import normal
+
+OLDEST_RUNTIME = (1, 17)
+OPERATOR_VERSION = 1
+
+
+def open_session(model: Path | bytes, *, portable: bool = False, threads: int = 0) -> Any:
+    """An ONNX Runtime session on ``model``: with our kernels, or by the function bodies in the file if ``portable``.
+
+    Raises FileNotFoundError if the kernels' library is not built, InvalidBundleError if the file cannot be loaded.
+    """
+    name = model.name if isinstance(model, Path) else "the model"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InvalidBundleError(
+            f"{name} needs ONNX Runtime: install it with 'pip install hqdit-mobile[onnx]'"
+        ) from error
+    version = onnxruntime.__version__
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_RUNTIME:
+        raise InvalidBundleError(
+            f"{name} needs ONNX Runtime {OLDEST_RUNTIME[0]}.{OLDEST_RUNTIME[1]}, this is {version}"
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    if not portable:
+        options.register_custom_ops_library(str(_kernels()))
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise InvalidBundleError(
+            f"ONNX Runtime {version} cannot load {name}: {error}; copy the whole bundle again, export it again or "
+            "update onnxruntime"
+        ) from error
+
+
+def _kernels() -> Path:
+    try:
+        return library_path("hqdit_ort")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error} Or run the portable way, without our kernels (--portable).") from error
+
+
+class OnnxPipeline:
+    """An open ONNX bundle with the interface of hqdit_mobile.engine.Pipeline; it has no previews.
+
+    ``portable``: run the function bodies in the file instead of our kernels. ``threads``: 0 for one per core.
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str],
+        *,
+        portable: bool = False,
+        threads: int = 0,
+        verify_sha256: bool = True,
+    ):
+        folder = Path(bundle)
+        manifest = read_manifest(folder)
+        _check_manifest(folder, manifest, verify_sha256)
+        self._manifest = manifest
+        paths = {name: folder / entry["path"] for name, entry in manifest["files"].items()}
+        self._transformer = open_session(paths["transformer"], portable=portable, threads=threads)
+        self._decoder = open_session(paths["vae_decoder"], portable=portable, threads=threads)
+        model, defaults = manifest["model"], manifest["defaults"]
+        channels, height, width = model["image_shape"]
+        self.name: str = manifest["name"]
+        self.target: str = manifest["target"]
+        self.image_shape = (height, width, channels)
+        self.latent_shape: tuple[int, int, int] = tuple(model["latent_shape"])
+        self.null_label: int = model["null_label"]
+        self.num_train_timesteps: int = manifest["scheduler"]["num_train_timesteps"]
+        self.has_preview = False
+        self.labels: list[str] = manifest["labels"]
+        self.defaults = {
+            "scheduler": defaults["scheduler"],
+            "spacing": manifest["scheduler"]["timestep_spacing"],
+            "steps": defaults["steps"],
+            "guidance_scale": defaults["guidance_scale"],
+            "guidance_interval": tuple(defaults["guidance_interval"]),
+        }
+
+    def __enter__(self) -> OnnxPipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        del self._transformer, self._decoder
+
+    def find_label(self, name: str) -> int:
+        """The class with exactly this name; NotFoundError if there is none."""
+        if name not in self.labels:
+            raise NotFoundError(f"there is no label {name!r}; 'hqdit info --labels' lists them")
+        return self.labels.index(name)
+
+    def denoise(self, latents: np.ndarray, timestep: float, label: int, *, guided: bool) -> np.ndarray:
+        """One run of the transformer on latents [C, h, w]: noise float32 [2, C, h, w] for the label and the null label
+        if ``guided``, else [1, C, h, w] for the label."""
+        if not (0 <= label < len(self.labels) or label == self.null_label):
+            raise InvalidArgumentError(f"label must be in 0 .. {len(self.labels) - 1}, not {label}")
+        labels = np.array([label, self.null_label] if guided else [label], dtype=np.int64)
+        inputs = {"latents": self._latents(latents), "timestep": np.float32([timestep]), "labels": labels}
+        return _finite(self._transformer.run(["noise"], inputs)[0], "the transformer")
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """Clean latents [C, h, w], not yet divided by the scaling factor -> float32 [3, H, W] in about -1..1."""
+        scaled = self._latents(latents) / np.float32(self._manifest["model"]["vae_scaling_factor"])
+        return _finite(self._decoder.run(["image"], {"latents": scaled})[0][0], "the image decoder")
+
+    def generate(self, label: int | str, seed: int = 0, **settings: Any) -> np.ndarray:
+        """One picture, uint8 [H, W, 3]. ``settings`` are those of ``generate_batch``."""
+        return self.generate_batch(label, [seed], **settings).images[0]
+
+    def generate_batch(
+        self,
+        label: int | str,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        guidance_interval: tuple[float, float] | None = None,
+        scheduler: str | None = None,
+        spacing: str | None = None,
+        eta: float = 0.0,
+        initial_noise: np.ndarray | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Pictures:
+        """One picture per seed; the arguments of engine.Pipeline.generate_batch. What is None takes the default."""
+        given = {"steps": steps, "guidance_scale": guidance_scale, "guidance_interval": guidance_interval}
+        given |= {"scheduler": scheduler, "spacing": spacing}
+        chosen = self.defaults | {name: value for name, value in given.items() if value is not None}
+        number = self.find_label(label) if isinstance(label, str) else label
+        run = _Run(self, chosen, eta, number, len(seeds), progress)
+        for index, seed in enumerate(seeds):
+            count = int(np.prod(self.latent_shape))
+            start = normal(seed, 0, count) if initial_noise is None else initial_noise[index]
+            run.draw(index, seed, np.array(start, dtype=np.float32).reshape(self.latent_shape))
+        return run.result()
+
+    def _latents(self, latents: np.ndarray) -> np.ndarray:
+        if latents.shape != self.latent_shape:
+            raise InvalidArgumentError(f"latents must have the shape {self.latent_shape}, not {latents.shape}")
+        return np.ascontiguousarray(latents, dtype=np.float32)[None]
+
+
+class _Run:
+    """The pictures of one generate_batch call."""
+
+    def __init__(
+        self,
+        pipeline: OnnxPipeline,
+        settings: Mapping[str, Any],
+        eta: float,
+        label: int,
+        count: int,
+        progress: ProgressCallback | None,
+    ):
+        self.pipeline, self.settings, self.eta, self.label = pipeline, settings, eta, label
+        self.count, self.progress = count, progress
+        self.images: list[np.ndarray] = []
+        self.latents: list[np.ndarray] = []
+        self.evaluations, self.denoise_ms, self.decode_ms = 0, 0.0, 0.0
+        self.started = time.perf_counter()
+
+    def draw(self, image: int, seed: int, latents: np.ndarray) -> None:
+        pipeline, s = self.pipeline, self.settings
+        schedule = pipeline._manifest["scheduler"]
+        scheduler = Scheduler(s["scheduler"], s["spacing"], s["steps"], self.eta, schedule, latents.size)
+        for index, timestep in enumerate(scheduler.timesteps):
+            began = time.perf_counter()
+            guided = self._is_guided(timestep)
+            noise = self._noise(latents, timestep, guided)
+            random = normal(seed, 1 + index, latents.size) if self.eta > 0 else None
+            scheduler.step(index, noise, latents, random)
+            step_ms = 1e3 * (time.perf_counter() - began)
+            self.denoise_ms += step_ms
+            self.evaluations += 2 if guided else 1
+            self._report("step", image, index + 1, len(scheduler.timesteps), timestep, guided, step_ms)
+        began = time.perf_counter()
+        self.images.append(to_rgb(pipeline.decode(latents)))
+        self.latents.append(latents)
+        self.decode_ms += 1e3 * (time.perf_counter() - began)
+
+    def result(self) -> Pictures:
+        times = (self.denoise_ms, self.decode_ms, 1e3 * (time.perf_counter() - self.started))
+        return Pictures(np.stack(self.images), np.stack(self.latents), self.evaluations, *times, peak_rss_bytes())
+
+    def _is_guided(self, timestep: int) -> bool:
+        low, high = (np.float32(bound) for bound in self.settings["guidance_interval"])
+        level = np.float32(timestep) / np.float32(self.pipeline.num_train_timesteps)
+        return self.settings["guidance_scale"] != 1 and bool(low <= level <= high)
+
+    def _noise(self, latents: np.ndarray, timestep: int, guided: bool) -> np.ndarray:
+        halves = self.pipeline.denoise(latents, timestep, self.label, guided=guided)
+        noise = halves[0].copy()
+        if guided:
+            channels = self.pipeline._manifest["guidance"]["channels"]
+            unconditional = halves[1, :channels]
+            noise[:channels] = unconditional + np.float32(self.settings["guidance_scale"]) * (
+                halves[0, :channels] - unconditional
+            )
+        return noise
+
+    def _report(
+        self, phase: str, image: int, step: int, steps: int, timestep: int, guided: bool, step_ms: float
+    ) -> None:
+        if self.progress is None:
+            return
+        elapsed = 1e3 * (time.perf_counter() - self.started)
+        update = Progress(
+            phase, image, self.count, step, steps, timestep, guided, step_ms, elapsed, peak_rss_bytes(), None
+        )
+        if self.progress(update) is False:
+            raise CancelledError("cancelled by the progress callback")
+
+
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """float32 [3, H, W] in about -1..1 -> uint8 [H, W, 3], halves rounded to even as in the engine."""
+    scaled = np.clip(image / 2 + np.float32(0.5), 0, 1) * np.float32(255)
+    return np.ascontiguousarray(np.rint(scaled).astype(np.uint8).transpose(1, 2, 0))
+
+
+def _check_manifest(folder: Path, manifest: Mapping[str, Any], verify_sha256: bool) -> None:
+    if manifest["runtime"] != "onnxruntime":
+        raise InvalidBundleError(f"{folder} is made for {manifest['runtime']}, not for ONNX Runtime")
+    version = manifest["onnx"]["operator_version"]
+    if version != OPERATOR_VERSION:
+        raise InvalidBundleError(
+            f"{folder / 'manifest.json'}: transformer.onnx uses version {version} of the hqdit operators, this release "
+            f"has version {OPERATOR_VERSION}: update hqdit-mobile or export the bundle again"
+        )
+    for entry in manifest["files"].values() if verify_sha256 else ():
+        if describe_file(folder, entry["path"])["sha256"] != entry["sha256"]:
+            raise InvalidBundleError(
+                f"{folder / entry['path']} has another sha256 than manifest.json says: it was changed or damaged; copy "
+                "the bundle again or export it again"
+            )
+
+
+def _finite(values: np.ndarray, network: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise EngineError(f"{network} returned a value that is not finite")
+    return values

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens a bundle with the runtime that it was made for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hqdit_mobile.engine import InvalidArgumentError, Pipeline
+from hqdit_mobile.export.bundle import read_manifest
+from hqdit_mobile.onnx_pipeline import OnnxPipeline
+
+
+def open_bundle(bundle: Path, *, threads: int = 0, portable: bool = False) -> Pipeline | OnnxPipeline:
+    """``portable``: an ONNX bundle without our kernels. Raises BundleError or EngineError with the file at fault."""
+    if read_manifest(bundle).get("runtime") == "onnxruntime":
+        return OnnxPipeline(bundle, threads=threads, portable=portable)
+    if portable:
+        raise InvalidArgumentError(f"{bundle} is no ONNX bundle: only those have a portable way to run")
+    return Pipeline(bundle, threads=threads)
