@@ -20,6 +20,8 @@ class HQDiTConfig:
     rotation: size of the block Hadamard; a layer whose inputs it does not divide gets the largest power of two that
         does; "full" rotates all inputs together (HQ-DiT); 1 turns it off.
     weight_formats: what each weight group may choose from.
+    int8_share: in w4a4, the fraction of the multiply-adds that may take INT8 activations, spent on the layers that the
+        noise prediction is most sensitive to; 0 is strict w4a4.
     damping: GPTQ's, as a fraction of the mean diagonal of the Hessian.
     calibration_samples, calibration_steps, guidance_scale: the DDIM runs whose activations are used; classes and noise
         are drawn from all labels by `seed`, which also draws the signs of the rotation.
@@ -27,10 +29,11 @@ class HQDiTConfig:
 
     precision: str = "w4a8"
     group: int = 16
-    rotation: int | str = 32
+    rotation: int | str = 128
     weight_formats: tuple[str, ...] = ("e2m1", "e1m2")
+    int8_share: float = 0.1
     damping: float = 0.01
-    calibration_samples: int = 16
+    calibration_samples: int = 8
     calibration_steps: int = 20
     guidance_scale: float = 2.5
     seed: int = 0
@@ -49,6 +52,7 @@ class HQDiTConfig:
         formats = self.weight_formats
         known = bool(formats) and set(formats) <= set(WEIGHT_FORMATS) and len(set(formats)) == len(formats)
         require(known, "weight_formats", f"different names out of {', '.join(WEIGHT_FORMATS)}")
+        require(0 <= self.int8_share <= 1, "int8_share", "between 0 and 1")
         require(0 < self.damping <= 1, "damping", "above 0 and at most 1")
         for field in ("calibration_samples", "calibration_steps"):
             require(_is_int(getattr(self, field)) and getattr(self, field) > 0, field, "a positive integer")

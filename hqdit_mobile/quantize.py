@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from hqdit_mobile.calibration import (
     CalibrationSet,
-    InputStatistics,
     Moments,
     Observer,
     check_finite,
@@ -31,7 +30,9 @@ from hqdit_mobile.packing import unpack_tables
 from hqdit_mobile.progress import Stages
 from hqdit_mobile.rotation import random_signs, rotate, usable_rotation
 from hqdit_mobile.sampling import SchedulerConfig
+from hqdit_mobile.sensitivity import noise_shares, spend_budget
 
+SHRINKAGE = 0.5  # how far a weight goes towards its least-squares target
 BATCH = 16  # model inputs at a time
 
 
@@ -104,15 +105,17 @@ def transformed_weight(linear: nn.Linear, layer: FP4Linear) -> Tensor:
 def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments, config: HQDiTConfig) -> LayerReport:
     """Quantizes `linear` into `layer` from the moments of its inputs.
 
-    The target is the best affine map from quantized inputs to float outputs: it trusts directions less whose noise is
-    large, and what the codes do to the mean goes into the bias.
+    The best linear map from quantized inputs to float outputs trusts directions less whose noise is large. All the way
+    there, every layer shrinks the same fine detail and the losses add up near t = 0; half of the way keeps the gain.
+    What the codes do to the mean goes into the bias.
     """
     weight = transformed_weight(linear, layer)
     mean, quantized_mean = moments.total / moments.tokens, moments.quantized_total / moments.tokens
     gram = moments.gram / moments.tokens - torch.outer(quantized_mean, quantized_mean)
     cross = moments.cross / moments.tokens - torch.outer(mean, quantized_mean)
     hessian = damped(gram, config.damping)
-    target = torch.linalg.solve(hessian, (weight @ (cross + hessian - gram)).t()).t()
+    least_squares = torch.linalg.solve(hessian, (weight @ (cross + hessian - gram)).t()).t()
+    target = weight + SHRINKAGE * (least_squares - weight)
     quantized = gptq(target, hessian, [FORMATS[f] for f in config.weight_formats], config.group)
     layer.set_weight(quantized.codes, quantized.tables, quantized.scale)
     lattice = layer.lattice().double() * layer.scale.double()[:, None]
@@ -133,21 +136,38 @@ def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments,
 
 
 class _Quantizer:
-    def __init__(self, model: DiT, config: HQDiTConfig, inputs: dict[str, InputStatistics]) -> None:
-        self.model, self.config, self.inputs = model, config, inputs
+    def __init__(self, model: DiT, config: HQDiTConfig, data: CalibrationSet) -> None:
+        self.model, self.config, self.inputs = model, config, data.inputs
         self.centered = set(centered_layers(len(model.blocks)))
         self.report = QuantizationReport(sum(p.numel() * 4 for p in model.parameters()))
         self.timesteps = torch.empty(0)
+        self.fp4_layers: set[str] = set()
 
-    def quantize(self, names: Iterable[str], activation: str, run: Callable[[], None]) -> None:
+    def linear(self, name: str) -> nn.Linear:
+        linear = self.model.get_submodule(name)
+        assert isinstance(linear, nn.Linear)
+        return linear
+
+    def new_layer(self, name: str, activation: str) -> FP4Linear:
+        inputs = self.inputs[name]
+        power = inputs.variance if name in self.centered else inputs.mean_square
+        return new_layer(self.linear(name), self.config, activation, power)
+
+    def spend_int8(self, data: CalibrationSet) -> None:
+        """Decides which token layers of a w4a4 model get INT8 activations."""
+        names = [name for index in range(len(self.model.blocks)) for name in token_layers(index)]
+        targets = {name: self.new_layer(name, "fp4") for name in names}
+        weights = {name: transformed_weight(self.linear(name), target) for name, target in targets.items()}
+        shares = noise_shares(self.model, targets, weights, data, self.config.seed)
+        costs = {name: self.linear(name).weight.numel() for name in names}
+        self.fp4_layers = set(names) - set(spend_budget(shares, costs, self.config.int8_share))
+
+    def quantize(self, names: Iterable[str], run: Callable[[], object]) -> None:
         """Replaces the named layers by what `run`, which calls them on calibration data, tells about their inputs."""
         observers = {}
         for name in names:
-            linear = self.model.get_submodule(name)
-            assert isinstance(linear, nn.Linear)
-            inputs = self.inputs[name]
-            power = inputs.variance if name in self.centered else inputs.mean_square
-            observers[name] = Observer(name, linear, new_layer(linear, self.config, activation, power))
+            target = self.new_layer(name, "fp4" if name in self.fp4_layers else "int8")
+            observers[name] = Observer(name, self.linear(name), target)
         with observing(observers, self.config.seed, lambda: self.timesteps):
             run()
         for name, observer in observers.items():
@@ -170,14 +190,11 @@ class _Quantizer:
             for name in adaln:
                 model.get_submodule(name)(condition)
 
-        def run_embedder() -> None:
-            model.t_embedder(timestep)
-
-        self.quantize(adaln, "int8", run_adaln)
-        self.quantize(["t_embedder.fc1", "t_embedder.fc2"], "int8", run_embedder)
+        self.quantize(adaln, run_adaln)
+        self.quantize(["t_embedder.fc1", "t_embedder.fc2"], lambda: model.t_embedder(timestep))
 
     @torch.no_grad()
-    def block(self, index: int, hidden: Tensor, condition: Tensor, timestep: Tensor, activation: str) -> None:
+    def block(self, index: int, hidden: Tensor, condition: Tensor, timestep: Tensor) -> None:
         """Quantizes the four token layers of a block; hidden [S, T, D] is moved on to the next block, in place."""
         block = self.model.blocks[index]
 
@@ -187,8 +204,12 @@ class _Quantizer:
                 self.timesteps = timestep[rows]
                 hidden[rows] = block(hidden[rows], condition[rows])
 
-        names = [f"blocks.{index}.{part}" for part in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")]
-        self.quantize(names, activation, run)
+        self.quantize(token_layers(index), run)
+
+
+def token_layers(index: int) -> list[str]:
+    """The layers of a block that run once per token."""
+    return [f"blocks.{index}.{part}" for part in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")]
 
 
 def quantize_(
@@ -217,15 +238,17 @@ def _quantize_on(
     model: DiT, config: HQDiTConfig, scheduler: SchedulerConfig, data: CalibrationSet, stages: Stages
 ) -> QuantizationReport:
     fold_means_(model, {name: data.inputs[name].mean for name in centered_layers(len(model.blocks))})
-    quantizer = _Quantizer(model, config, data.inputs)
+    quantizer = _Quantizer(model, config, data)
+    if config.precision == "w4a4":
+        stages.begin("Measure sensitivity")
+        quantizer.spend_int8(data)
     stages.begin("Quantize", len(model.blocks) + 1)
     with torch.no_grad():
         hidden = torch.cat([model.embed(part) for part in data.latents.split(BATCH)])
         condition = model.condition(data.timestep, data.label)
     check_finite("x_embedder", hidden, data.timestep)
-    activation = "int8" if config.precision == "w4a8" else "fp4"
     for index in range(len(model.blocks)):
-        quantizer.block(index, hidden, condition, data.timestep, activation)
+        quantizer.block(index, hidden, condition, data.timestep)
         stages.advance()
     quantizer.condition_layers(scheduler.num_train_timesteps)
     stages.advance()

@@ -13,7 +13,7 @@ from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT, DiTConfig
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.metrics import eps_snr_db, psnr_db, snr_db
-from hqdit_mobile.quantize import quantize_
+from hqdit_mobile.quantize import quantize_, token_layers
 from hqdit_mobile.sampling import SchedulerConfig
 
 TINY = DiTConfig(hidden_size=64, depth=2, num_heads=2, sample_size=8, num_classes=7)
@@ -44,8 +44,7 @@ def test_every_linear_but_the_last_is_replaced(precision, least_snr):
     assert replaced == linears - {"final.linear"} == {layer.name for layer in report.layers}
     for layer in report.layers:
         module = model.get_submodule(layer.name)
-        tokens = any(part in layer.name for part in (".qkv", ".proj", ".mlp"))
-        assert module.activation == ("fp4" if tokens and precision == "w4a4" else "int8") == layer.activation
+        assert module.activation == layer.activation
         assert sum(layer.formats.values()) == module.out_features * -(-module.in_features // 16)
         assert set(layer.formats) == {"e2m1", "e1m2", "e3m0"} and layer.formats["e3m0"] == 0
         stored = sum(b.numel() * b.element_size() * 8 for b in (module.codes, module.tables, module.scale))
@@ -53,13 +52,26 @@ def test_every_linear_but_the_last_is_replaced(precision, least_snr):
     assert report.float_bytes == sum(p.numel() * 4 for p in original.parameters())
     inputs = tiny_inputs(model)
     assert snr_db(original(*inputs), model(*inputs)) > least_snr
+    weights = {name: original.get_submodule(name).weight.numel() for i in range(2) for name in token_layers(i)}
+    eight_bits = sum(count for name, count in weights.items() if model.get_submodule(name).activation == "int8")
+    # Per block qkv has 3/12 of the multiply-adds, proj 1/12, fc1 and fc2 4/12 each: 10 % of 2 blocks holds two proj.
+    assert eight_bits == sum(weights.values()) * (1 if precision == "w4a8" else 2 / 24)
+    for name in {layer.name for layer in report.layers} - set(weights):
+        assert model.get_submodule(name).activation == "int8"
+
+
+def test_strict_w4a4_has_no_exception():
+    model = tiny_model()
+    report = quantize_(model, tiny_config(precision="w4a4", int8_share=0.0), SchedulerConfig(), 4)
+    layers = {layer.name: layer.activation for layer in report.layers}
+    assert {layers[name] for i in range(2) for name in token_layers(i)} == {"fp4"}
 
 
 @pytest.mark.parametrize("name", ["blocks.0.attn.qkv", "blocks.1.mlp.fc2"])
 def test_reported_snr_is_that_of_the_layer_on_its_inputs(name):
     """Against the outputs themselves, on all tokens (8 x 8 latents have 16)."""
     model, folded = tiny_model(), tiny_model()
-    config = tiny_config(precision="w4a4")
+    config = tiny_config(precision="w4a4", int8_share=0.0)
     report = quantize_(model, config, SchedulerConfig(), 4)
     data = draw_calibration_set(folded, config, SchedulerConfig(), 4)
     fold_means_(folded, {layer: data.inputs[layer].mean for layer in centered_layers(2)})
@@ -139,6 +151,7 @@ def test_config_round_trip_and_errors():
         ({"rotation": "half"}, "rotation must be"),
         ({"weight_formats": ("e5m2",)}, "weight_formats"),
         ({"weight_formats": ()}, "weight_formats"),
+        ({"int8_share": 1.5}, "int8_share"),
         ({"damping": 0.0}, "damping"),
         ({"calibration_samples": 0}, "calibration_samples"),
         ({"calibration_steps": 1.5}, "calibration_steps"),
