@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One linear layer of a DiT in every runtime, against each other and against the processor's int8 peak."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import nn
+
+from hqdit_mobile.bench import peers_executorch, peers_onnxruntime
+from hqdit_mobile.bench.round_to_nearest import round_layer
+from hqdit_mobile.bench.timing import Effort, Runner, measure
+from hqdit_mobile.config import HQDiTConfig
+from hqdit_mobile.native import library
+
+WIDTHS = {"DiT-S": 384, "DiT-B": 768, "DiT-L": 1024, "DiT-XL": 1152}
+# layer: (inputs, outputs) in widths
+LAYERS = {"qkv": (1, 3), "proj": (1, 1), "fc1": (1, 4), "fc2": (4, 1)}
+OURS = "hqdit w4a8"
+OUR_ACTIVATIONS = {OURS: "int8", "hqdit w4a4": "fp4"}
+FOUR_BIT_PEERS = ("XNNPACK 8da4w per channel", "XNNPACK 8da4w g128", "ONNX Runtime MatMulNBits")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """``layer`` of ``model`` on each of ``tokens`` rows."""
+
+    model: str
+    layer: str
+    in_features: int
+    out_features: int
+    tokens: tuple[int, ...]
+
+
+def shapes(models: Sequence[str], layers: Sequence[str], tokens: tuple[int, ...]) -> list[Shape]:
+    return [
+        Shape(model, layer, WIDTHS[model] * LAYERS[layer][0], WIDTHS[model] * LAYERS[layer][1], tokens)
+        for model in models
+        for layer in layers
+    ]
+
+
+QUICK = [*shapes(["DiT-S"], ["qkv", "fc2"], (1, 64, 256)), *shapes(["DiT-XL"], ["qkv", "fc1", "fc2"], (1, 64, 256))]
+FULL = shapes(list(WIDTHS), list(LAYERS), (1, 2, 64, 256, 512, 1024))
+
+
+def bench_linear(
+    chosen: Sequence[Shape], threads: int, effort: Effort, advance: Callable[[], None] = lambda: None
+) -> list[dict[str, Any]]:
+    """One entry for each shape and number of tokens; ``advance`` is called after each. Weights are random."""
+    return [
+        _entry(shape, tokens, runners, threads, effort, advance)
+        for shape in chosen
+        for tokens, runners in _runners(shape, threads).items()
+    ]
+
+
+def _entry(
+    shape: Shape, tokens: int, runners: dict[str, Runner], threads: int, effort: Effort, advance: Callable[[], None]
+) -> dict[str, Any]:
+    # Around the measurement, because clocks move.
+    peaks = [library().hqdit_int8_peak_gops(threads)]
+    seconds = measure(runners, effort)
+    peaks.append(library().hqdit_int8_peak_gops(threads))
+    advance()
+    operations = 2 * tokens * shape.in_features * shape.out_features
+    gops = {name: 1e-9 * operations / value for name, value in seconds.items()}
+    peers = [name for name in gops if name not in OUR_ACTIVATIONS]
+    fastest = max(peers, key=lambda name: gops[name])
+    four_bit = max(FOUR_BIT_PEERS, key=lambda name: gops[name])
+    peak = sum(peaks) / len(peaks)
+    return {
+        "model": shape.model,
+        "layer": shape.layer,
+        "tokens": tokens,
+        "in_features": shape.in_features,
+        "out_features": shape.out_features,
+        "microseconds": {name: 1e6 * value for name, value in seconds.items()},
+        "gops": gops,
+        "peak_gops": peak,
+        "fraction_of_peak": gops[OURS] / peak,
+        "fastest_peer": fastest,
+        "speedup_vs_fastest_peer": gops[OURS] / gops[fastest],
+        "fastest_4bit_peer": four_bit,
+        "speedup_vs_fastest_4bit_peer": gops[OURS] / gops[four_bit],
+    }
+
+
+def _runners(shape: Shape, threads: int) -> dict[int, dict[str, Runner]]:
+    """For each number of tokens, the layer in each runtime on the same weights and inputs."""
+    torch.manual_seed(0)
+    linear = nn.Linear(shape.in_features, shape.out_features).requires_grad_(False)
+    inputs = {tokens: torch.randn(tokens, shape.in_features) for tokens in shape.tokens}
+    modules: dict[str, nn.Module] = {
+        name: round_layer(linear, HQDiTConfig(), activation) for name, activation in OUR_ACTIVATIONS.items()
+    }
+    # torchao quantizes the children of a module, not the module.
+    modules["XNNPACK float32"] = alone = nn.Sequential(linear)
+    modules |= {name: peers_executorch.quantized(alone, name) for name in peers_executorch.XNNPACK_QUANTIZED}
+    result: dict[int, dict[str, Runner]] = {tokens: {} for tokens in shape.tokens}
+    for name, module in modules.items():
+        methods = {f"tokens_{tokens}": (x,) for tokens, x in inputs.items()}
+        by_method = peers_executorch.runners(module, methods)
+        for tokens in shape.tokens:
+            result[tokens][name] = by_method[f"tokens_{tokens}"]
+    for name, session in _sessions(linear, threads).items():
+        for tokens, x in inputs.items():
+            result[tokens][name] = peers_onnxruntime.runner(session, {"x": x.numpy()})
+    return result
+
+
+def _sessions(linear: nn.Linear, threads: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="hqdit-bench-") as name:
+        folder = Path(name)
+        float32 = folder / "float32.onnx"
+        onnx.save_model(peers_onnxruntime.linear_model(linear), float32)
+        files = peers_onnxruntime.variants(float32)
+        # A session has read its file when it is made.
+        return {name: peers_onnxruntime.session(path, threads) for name, path in files.items()}

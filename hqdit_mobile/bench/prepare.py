@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a model in every form that is compared: bundles for the engine, files for ONNX Runtime."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hqdit_mobile.bench import peers_onnxruntime
+from hqdit_mobile.bench.peers_executorch import XNNPACK_QUANTIZED, quantized
+from hqdit_mobile.bench.round_to_nearest import round_model_
+from hqdit_mobile.config import HQDiTConfig
+from hqdit_mobile.dit import DiT
+from hqdit_mobile.export.bundle import MANIFEST, describe_file, read_manifest, write_json
+from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, example_inputs
+from hqdit_mobile.export.export_model import drop_learned_sigma_
+from hqdit_mobile.export.lower_executorch import lower
+from hqdit_mobile.export.lower_onnx import save_onnx, to_onnx, transformer_to_onnx
+from hqdit_mobile.export.model_files import METHODS
+from hqdit_mobile.models import LoadedModel, load_model
+
+OUR_PTE, OUR_ONNX = "hqdit .pte", "hqdit .onnx"
+OURS = (OUR_PTE, OUR_ONNX)
+TORCH = "torch float32"
+XNNPACK_FLOAT = "XNNPACK float32"
+STEPS = ("guided", "unguided")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One model in all its forms. ``onnx``: for each name the file of a guided and of an unguided step."""
+
+    manifest: dict[str, Any]
+    source: str
+    vae: str | None
+    model: LoadedModel
+    bundles: dict[str, Path]
+    onnx: dict[str, dict[str, Path]]
+
+
+def prepare(
+    bundle: Path,
+    source: str | None,
+    vae: str | None,
+    folder: Path,
+    peers: Sequence[str],
+    begin: Callable[[str], None],
+) -> Prepared:
+    """Writes the forms of the float model of ``bundle`` into ``folder``.
+
+    ``source``: where the float model is, if not where the manifest says. ``peers``: which quantized XNNPACK models.
+    ``begin`` is told each stage. Raises ValueError if the bundle and the model do not fit.
+    """
+    manifest = read_manifest(bundle)
+    if manifest["runtime"] != "executorch":
+        raise ValueError(f"{bundle} is for {manifest['runtime']}; bench takes one exported with --runtime executorch")
+    source = source or manifest["source"]["model"]
+    begin("Load the float model")
+    model = load_model(source, vae)
+    if list(model.latent_shape) != manifest["model"]["latent_shape"] or model.dit.null_label != _null_label(manifest):
+        raise ValueError(f"{source} is not the model of {bundle}: their latents or classes differ; give --model")
+    drop_learned_sigma_(model.dit)
+    bundles = {OUR_PTE: bundle}
+    for name in (XNNPACK_FLOAT, *peers):
+        begin(f"Lower {name}")
+        dit = quantized(model.dit, name) if name in XNNPACK_QUANTIZED else model.dit
+        bundles[name] = _peer_bundle(name, dit, bundle, manifest, folder / name.replace(" ", "-"))
+    begin("Write ONNX files")
+    files = _float_onnx(model.dit, folder)
+    files[OUR_ONNX] = _our_onnx(model.dit, manifest, folder)
+    return Prepared(manifest, source, vae, model, bundles, files)
+
+
+def _null_label(manifest: dict[str, Any]) -> int:
+    return manifest["model"]["null_label"]
+
+
+def _peer_bundle(name: str, dit: DiT, ours: Path, manifest: dict[str, Any], folder: Path) -> Path:
+    """A bundle with ``dit`` in the runtime's own operators and our decoder: the engine runs both alike."""
+    folder.mkdir()
+    inputs = example_inputs(dit)
+    methods = {METHODS["guided"]: (GuidedDenoiser(dit), inputs), METHODS["unguided"]: (Denoiser(dit), inputs)}
+    (folder / "transformer.pte").write_bytes(lower(methods).data)
+    shutil.copyfile(ours / manifest["files"]["vae_decoder"]["path"], folder / "vae_decoder.pte")
+    files = {part: describe_file(folder, f"{part}.pte") for part in ("transformer", "vae_decoder")}
+    write_json(folder / MANIFEST, {**manifest, "name": name, "methods": METHODS, "files": files})
+    return folder
+
+
+def _float_onnx(dit: DiT, folder: Path) -> dict[str, dict[str, Path]]:
+    names = ("latents", "timestep", "label")
+    inputs = dict(zip(names, example_inputs(dit), strict=True))
+    result: dict[str, dict[str, Path]] = {}
+    for step, module in (("guided", GuidedDenoiser(dit)), ("unguided", Denoiser(dit))):
+        float32 = folder / f"{step}.onnx"
+        save_onnx(to_onnx(module, inputs, ["noise"]), float32)
+        for name, path in peers_onnxruntime.variants(float32).items():
+            result.setdefault(name, {})[step] = path
+    return result
+
+
+def _our_onnx(dit: DiT, manifest: dict[str, Any], folder: Path) -> dict[str, Path]:
+    """Layers as in the bundle, but rounded to nearest: a .pte does not give its weights back, and time does not depend
+    on them."""
+    known = {field.name for field in fields(HQDiTConfig)}
+    config = HQDiTConfig(**{k: v for k, v in manifest["quantization"].items() if k in known})
+    with torch.no_grad():
+        model = transformer_to_onnx(round_model_(copy.deepcopy(dit), config))
+    path = folder / "hqdit.onnx"
+    save_onnx(model, path)
+    return dict.fromkeys(STEPS, path)
