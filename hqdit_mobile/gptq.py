@@ -18,7 +18,7 @@ from hqdit_mobile.formats import FORMATS, Format, nearest_codes, round_to_grid, 
 
 OFFSETS = (0, -1, -2, 1)  # multipliers that a group tries, from the smallest that does not clip
 CLIP_FACTORS = tuple(0.60 + 0.05 * i for i in range(9))
-LATTICE_MAX = 120.0  # the largest point of the strongest E2M1 table: what a channel's largest weight maps to
+LATTICE_MAX = 120.0  # the largest E2M1 point, r = 10: what a channel's largest weight maps to, unless E3M0 stands alone
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,10 @@ def search_scale(weight: Tensor, importance: Tensor, formats: Sequence[Format], 
     rows, k = weight.shape
     amax = weight.abs().amax(dim=1).clamp_(min=torch.finfo(weight.dtype).tiny * 2**20)
     per_group = importance.view(-1, group)
-    best_scale, best_error = amax / LATTICE_MAX, torch.full_like(amax, float("inf"))
+    largest_point = min(LATTICE_MAX, max(format.max * format.multipliers for format in formats))
+    best_scale, best_error = amax / largest_point, torch.full_like(amax, float("inf"))
     for factor in CLIP_FACTORS:
-        scale = amax * (factor / LATTICE_MAX)
+        scale = amax * (factor / largest_point)
         error = _group_error((weight / scale[:, None]).view(rows, k // group, group), per_group, formats)
         error = error * scale.square()
         better = error < best_error
