@@ -14,7 +14,8 @@ from pathlib import Path
 
 def measure_peak_bytes(bundle: Path) -> int:
     """Growth of peak resident memory while a fresh process opens ``bundle`` and draws one image in two steps."""
-    command = [sys.executable, "-m", "hqdit_mobile.export.memory", str(bundle)]
+    # -I: with a clone as working directory, -m would import the sources, which have no engine, before the package.
+    command = [sys.executable, "-I", "-m", "hqdit_mobile.export.memory", str(bundle)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(f"the engine could not draw from {bundle}:\n{result.stderr.strip()}")

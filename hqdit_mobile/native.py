@@ -31,7 +31,8 @@ def library_path(name: str) -> Path:
     looked = ", ".join(str(folder) for folder in folders)
     raise FileNotFoundError(
         f"{file} is not in {looked}: the native part was not built. Install the package with 'pip install .' "
-        "(or 'pip install -e .'); it needs a C++ compiler."
+        "(or 'pip install -e .'), which needs a C++ compiler; if that is done, Python imported the sources because it "
+        "runs in their folder: change to another one."
     )
 
 

@@ -293,4 +293,4 @@ def test_import_needs_no_torch(tiny_bundle):
         "import sys, hqdit_mobile.engine as e; e.Pipeline(sys.argv[1]).generate(0, steps=1); "
         "sys.exit('torch' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code, str(tiny_bundle)], check=True)
+    subprocess.run([sys.executable, "-I", "-c", code, str(tiny_bundle)], check=True)

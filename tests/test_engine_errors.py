@@ -308,7 +308,7 @@ path.write_bytes(good)
 """
     bundle = tiny_model.write_bundle(tmp_path, tiny_files)
     for seed in range(3):
-        command = [sys.executable, "-c", script, str(bundle), str(seed)]
+        command = [sys.executable, "-I", "-c", script, str(bundle), str(seed)]
         result = subprocess.run(command, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr[-2000:]
 

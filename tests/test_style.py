@@ -35,4 +35,4 @@ def test_clang_format():
 def test_light_imports(module):
     """A phone engineer who asks for --help or draws a picture does not wait for torch."""
     heavy = "{'torch', 'onnx', 'diffusers', 'matplotlib'} & set(sys.modules)"
-    tool("python", "-c", f"import sys, {module}; sys.exit(str({heavy}) if {heavy} else 0)")
+    tool("python", "-I", "-c", f"import sys, {module}; sys.exit(str({heavy}) if {heavy} else 0)")

@@ -67,7 +67,7 @@ def _median(probes: list[dict[str, Any]], field: str) -> float:
 
 
 def _probe(kind: str, path: Path, threads: int, steps: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "hqdit_mobile.bench.probe", kind, str(path), str(threads), str(steps)]
+    command = [sys.executable, "-I", "-m", "hqdit_mobile.bench.probe", kind, str(path), str(threads), str(steps)]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     elapsed = time.perf_counter() - started
