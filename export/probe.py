@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -90,7 +90,8 @@ def make_probe(model: LoadedModel, label: int, seed: int, sampling_steps: int, g
         index = len(dit.blocks) // 2
         tokens, condition = _block_inputs(dit, label, middle, index)
     image = torch.from_numpy(to_rgb(model.decode(clean)[0].numpy()))
-    return Probe(dit.blocks[index], tokens, condition, steps, label, seed, sampling_steps, guidance.scale, image)
+    block = cast(DiTBlock, dit.blocks[index])
+    return Probe(block, tokens, condition, steps, label, seed, sampling_steps, guidance.scale, image)
 
 
 def _block_inputs(dit: DiT, label: int, step: Step, index: int) -> tuple[Tensor, Tensor]:

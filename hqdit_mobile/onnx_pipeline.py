@@ -130,7 +130,7 @@ class OnnxPipeline:
         if not (0 <= label < len(self.labels) or label == self.null_label):
             raise InvalidArgumentError(f"label must be in 0 .. {len(self.labels) - 1}, not {label}")
         labels = np.array([label, self.null_label] if guided else [label], dtype=np.int64)
-        inputs = {"latents": self._latents(latents), "timestep": np.float32([timestep]), "labels": labels}
+        inputs = {"latents": self._latents(latents), "timestep": np.array([timestep], np.float32), "labels": labels}
         return _finite(self._transformer.run(["noise"], inputs)[0], "the transformer")
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
@@ -157,7 +157,8 @@ class OnnxPipeline:
         progress: ProgressCallback | None = None,
     ) -> Pictures:
         """One picture per seed; the arguments of engine.Pipeline.generate_batch. What is None takes the default."""
-        given = {"steps": steps, "guidance_scale": guidance_scale, "guidance_interval": guidance_interval}
+        given: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale}
+        given |= {"guidance_interval": guidance_interval}
         given |= {"scheduler": scheduler, "spacing": spacing}
         chosen = self.defaults | {name: value for name, value in given.items() if value is not None}
         number = self.find_label(label) if isinstance(label, str) else label
