@@ -188,6 +188,14 @@ class Observer:
         return self.moments
 
 
+def linear_at(model: nn.Module, name: str) -> nn.Linear:
+    """The linear layer of that name. Raises TypeError if it is something else, for example quantized already."""
+    module = model.get_submodule(name)
+    if not isinstance(module, nn.Linear):
+        raise TypeError(f"{name} is a {type(module).__name__}, not a Linear: quantize a float model, once")
+    return module
+
+
 def input_quantizer(layer: FP4Linear) -> FP4Linear:
     """A layer that returns what `layer`'s integer product sees of its inputs: the same transform, identity weights."""
     k = layer.in_features

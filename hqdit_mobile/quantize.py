@@ -18,6 +18,7 @@ from hqdit_mobile.calibration import (
     check_finite,
     draw_calibration_set,
     draw_conditions,
+    linear_at,
     observing,
 )
 from hqdit_mobile.centering import centered_layers, fold_means_
@@ -143,23 +144,17 @@ class _Quantizer:
         self.timesteps = torch.empty(0)
         self.fp4_layers: set[str] = set()
 
-    def linear(self, name: str) -> nn.Linear:
-        linear = self.model.get_submodule(name)
-        assert isinstance(linear, nn.Linear)
-        return linear
-
     def new_layer(self, name: str, activation: str) -> FP4Linear:
         inputs = self.inputs[name]
         power = inputs.variance if name in self.centered else inputs.mean_square
-        return new_layer(self.linear(name), self.config, activation, power)
+        return new_layer(linear_at(self.model, name), self.config, activation, power)
 
     def spend_int8(self, data: CalibrationSet) -> None:
         """Decides which token layers of a w4a4 model get INT8 activations."""
         names = [name for index in range(len(self.model.blocks)) for name in token_layers(index)]
         targets = {name: self.new_layer(name, "fp4") for name in names}
-        weights = {name: transformed_weight(self.linear(name), target) for name, target in targets.items()}
-        shares = noise_shares(self.model, targets, weights, data, self.config.seed)
-        costs = {name: self.linear(name).weight.numel() for name in names}
+        shares = noise_shares(self.model, targets, data, self.config.seed)
+        costs = {name: linear_at(self.model, name).weight.numel() for name in names}
         self.fp4_layers = set(names) - set(spend_budget(shares, costs, self.config.int8_share))
 
     def quantize(self, names: Iterable[str], run: Callable[[], object]) -> None:
@@ -167,7 +162,7 @@ class _Quantizer:
         observers = {}
         for name in names:
             target = self.new_layer(name, "fp4" if name in self.fp4_layers else "int8")
-            observers[name] = Observer(name, self.linear(name), target)
+            observers[name] = Observer(name, linear_at(self.model, name), target)
         with observing(observers, self.config.seed, lambda: self.timesteps):
             run()
         for name, observer in observers.items():
@@ -223,8 +218,11 @@ def quantize_(
 
     Runs the float model on guided DDIM trajectories, then goes through the blocks once. The same model, config and
     scheduler give the same bits. Raises CalibrationError naming layer and timestep when an activation is NaN or
-    infinite, ValueError when a weight is.
+    infinite, ValueError when a weight is, TypeError when the model is quantized already.
     """
+    for index in range(len(model.blocks)):
+        for name in token_layers(index):
+            linear_at(model, name)
     for name, parameter in model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise ValueError(f"{name} holds NaN or infinite values")

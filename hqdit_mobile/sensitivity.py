@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from hqdit_mobile.calibration import CalibrationSet, input_quantizer
+from hqdit_mobile.calibration import CalibrationSet, input_quantizer, linear_at
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.rotation import rotate
@@ -22,8 +22,8 @@ BATCH = 4  # the backward pass keeps every activation of a batch
 class _Probe:
     """One linear layer: the noise that quantizing its inputs puts on its output."""
 
+    linear: nn.Linear
     target: FP4Linear
-    weight: Tensor
     quantizer: FP4Linear = field(init=False)
     output: Tensor = field(init=False)
     noise: Tensor = field(init=False)
@@ -33,25 +33,24 @@ class _Probe:
 
     def __call__(self, _module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
         with torch.no_grad():
-            x = arguments[0]
+            x, order = arguments[0], self.target.rotation
             assert self.target.pre is not None
-            self.noise = (self.quantizer(x) - rotate(x * self.target.pre, self.target.rotation)) @ self.weight.t()
+            restored = rotate(self.quantizer(x), order) / (self.target.pre * order)
+            self.noise = (restored - x) @ self.linear.weight.t()
         self.output = output
 
 
-def noise_shares(
-    model: DiT, targets: Mapping[str, FP4Linear], weights: Mapping[str, Tensor], data: CalibrationSet, seed: int
-) -> dict[str, float]:
+def noise_shares(model: DiT, targets: Mapping[str, FP4Linear], data: CalibrationSet, seed: int) -> dict[str, float]:
     """The part of the squared error of the noise prediction that each layer's activation noise is responsible for.
 
-    targets: the quantized successor of each layer; weights: its weight in the basis of its rotated inputs [N, K]. To
-    first order the error is J n with n the noise at a layer's output; v^T J n for a random sign vector v has the mean
-    square |J n|^2, and one backward pass gives v^T J for all layers. Shares are taken per timestep, each timestep with
-    the sum one, and averaged: what lowers the error in dB wherever it arises.
+    targets: the quantized successor of each layer. To first order the error is J n with n the noise at a layer's
+    output; v^T J n for a random sign vector v has the mean square |J n|^2, and one backward pass gives v^T J for all
+    layers. Shares are taken per timestep, each timestep with the sum one, and averaged: what lowers the error in dB
+    wherever it arises.
     """
     generator = torch.Generator().manual_seed(seed)
-    probes = {name: _Probe(target, weights[name].float()) for name, target in targets.items()}
-    handles = [model.get_submodule(name).register_forward_hook(probe) for name, probe in probes.items()]
+    probes = {name: _Probe(linear_at(model, name), target) for name, target in targets.items()}
+    handles = [probe.linear.register_forward_hook(probe) for probe in probes.values()]
     timesteps = data.timestep.unique()
     shares = torch.zeros(len(probes), dtype=torch.float64)
     try:

@@ -113,6 +113,13 @@ def test_models_that_cannot_be_calibrated_are_refused(name, value, error, messag
         quantize_(model, tiny_config(), SchedulerConfig(), 4)
 
 
+def test_a_quantized_model_is_not_quantized_again():
+    model = tiny_model()
+    quantize_(model, tiny_config(), SchedulerConfig(), 4)
+    with pytest.raises(TypeError, match=r"blocks\.0\.attn\.qkv is a FP4Linear"):
+        quantize_(model, tiny_config(), SchedulerConfig(), 4)
+
+
 def test_an_input_channel_that_is_always_zero_is_harmless():
     model = tiny_model()
     adaln = model.blocks[0].adaLN
