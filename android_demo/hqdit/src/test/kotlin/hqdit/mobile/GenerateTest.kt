@@ -47,6 +47,12 @@ class GenerateTest {
     }
 
     @Test
+    fun realPictureForPythonToCompare() = HqDit.open(File(System.getProperty("hqdit.bundle"))).use { model ->
+        output.mkdirs()
+        File(output, "real.rgb").writeBytes(model.draw(GenerationRequest(label = 3, seeds = listOf(11), steps = 4)))
+    }
+
+    @Test
     fun eachSeedHasItsPicture() = openTiny().use { model ->
         val result = model.generate(request().copy(seeds = listOf(7, 8)))
         assertArrayEquals(model.draw(request(seed = 7)), result.pictures[0].rgb)

@@ -6,16 +6,20 @@ import android.content.Context
 import android.graphics.drawable.BitmapDrawable
 import android.os.Looper
 import android.view.View
+import android.widget.AdapterView
 import android.widget.Button
 import android.widget.ImageView
+import android.widget.ListView
 import android.widget.TextView
 import java.io.File
+import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
 import org.junit.rules.ExternalResource
 import org.robolectric.Robolectric
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.android.controller.ActivityController
+import org.robolectric.shadows.ShadowDialog
 
 /** The app with a bundle installed as install_bundle.sh leaves it, and what a person would do with it. */
 class AppRule(private val bundle: File? = File(System.getProperty("hqdit.tiny"))) : ExternalResource() {
@@ -74,4 +78,20 @@ class AppRule(private val bundle: File? = File(System.getProperty("hqdit.tiny"))
     }
 
     val drawText: String get() = view<Button>(R.id.draw).text.toString()
+
+    fun dialogList(): ListView =
+        checkNotNull(checkNotNull(ShadowDialog.getLatestDialog().window).decorView).child(R.id.list)
+
+    fun pick(subject: String) {
+        tap(R.id.subject)
+        val list = dialogList()
+        val position = (0 until list.adapter.count).first { list.adapter.getItem(it) == subject }
+        (list.onItemClickListener as AdapterView.OnItemClickListener).onItemClick(
+            list,
+            View(context),
+            position,
+            position.toLong()
+        )
+        assertEquals(subject, text(R.id.subject))
+    }
 }

@@ -6,6 +6,10 @@ import android.graphics.Color
 import android.os.Handler
 import android.os.Looper
 import android.view.PixelCopy
+import android.view.View
+import android.view.ViewGroup
+import android.widget.RadioButton
+import android.widget.RadioGroup
 import java.io.File
 import org.junit.Assert.assertTrue
 import org.junit.Rule
@@ -32,8 +36,14 @@ class ScreenshotTest {
     @Config(qualifiers = "w851dp-h393dp-land-notnight-xhdpi")
     fun landscape() = shoot("landscape")
 
+    private val ViewGroup.children: List<View> get() = List(childCount, ::getChildAt)
+
     private fun shoot(name: String) {
         app.start()
+        val catalog = checkNotNull(app.studio.state.model).catalog
+        catalog.subjects.find { it == "heart" }?.let(app::pick)
+        val chips = app.view<RadioGroup>(R.id.styles)
+        chips.children.find { (it as RadioButton).text == "fluent-emoji" }?.performClick()
         app.draw()
         val root = app.activity.window.decorView
         var copied: Int? = null

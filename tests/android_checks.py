@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the Android tests share: the JNI library for this machine, and one run of the Maven checks."""
+
+import os
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from hqdit_mobile.native import library_path
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "android_demo"
+FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
+PACKAGES = {"java": "openjdk-17-jdk", "mvn": "maven", "aapt2": "aapt", "cmake": "cmake", "ninja": "ninja-build"}
+# Maven's words when the registry, and not the code, is at fault.
+UNRESOLVED = re.compile(r"(Could not (?:resolve dependencies|find artifact|transfer artifact)[^\n]{0,200})")
+
+
+def need_tools() -> None:
+    missing = [f"{tool} (Debian: {package})" for tool, package in PACKAGES.items() if shutil.which(tool) is None]
+    if not FRAMEWORK.is_file():
+        missing.append(f"{FRAMEWORK} (Debian: android-framework-res)")
+    if missing:
+        pytest.skip(f"not found: {', '.join(missing)}")
+
+
+def java_home() -> Path:
+    return Path(os.environ.get("JAVA_HOME") or Path(shutil.which("javac") or "").resolve().parents[1])
+
+
+def build_jni(folder: Path) -> Path:
+    """hqdit_jni over the installed libhqdit.so."""
+    source = DEMO / "hqdit" / "src" / "main" / "cpp"
+    settings = [f"-DHQDIT_ENGINE={library_path('hqdit')}", "-DCMAKE_BUILD_TYPE=Release"]
+    environment = os.environ | {"JAVA_HOME": str(java_home())}
+    configure = ["cmake", "-S", source, "-B", folder, "-G", "Ninja", *settings]
+    for command in (configure, ["cmake", "--build", folder]):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "libhqdit_jni.so"
+
+
+def run_maven(output: Path, jni: Path, tiny: Path, bundle: Path) -> str:
+    """Compiles, tests and lints both modules; returns Maven's log. Skips if the registry lacks something."""
+    values = {"output": output, "hqdit.library": jni, "hqdit.tiny": tiny, "hqdit.bundle": bundle}
+    settings = [f"-D{name}={value}" for name, value in values.items()]
+    command = ["mvn", "-B", "--no-transfer-progress", "-f", DEMO / "checks" / "pom.xml", *settings, "verify"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0 and (unresolved := UNRESOLVED.search(done.stdout)):
+        pytest.skip(f"Maven: {unresolved.group(1)}")
+    assert done.returncode == 0, "\n".join(line for line in done.stdout.splitlines() if "ERROR" in line)
+    return done.stdout
+
+
+def results(output: Path) -> dict[str, int]:
+    """Tests run by each class; every one has passed, since Maven ended well, unless it was skipped."""
+    counts = {}
+    for report in output.glob("*/surefire-reports/TEST-*.xml"):
+        suite = ElementTree.parse(report).getroot()
+        assert suite.get("skipped") == "0", f"{report.name} skips tests"
+        counts[suite.get("name", "").rpartition(".")[2]] = int(suite.get("tests", "0"))
+    return counts

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Android library and the demo app on a desktop JVM: docs/android.md says what that covers and what it does not.
+
+Set HQDIT_TEST_BUNDLE to a bundle to save the time of exporting the reference model.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from android_checks import DEMO, build_jni, need_tools, results, run_maven
+
+from hqdit_mobile.engine import Pipeline
+
+pytest.importorskip("PIL")
+SETTINGS = {
+    "defaults": (0, {"seed": 5}),
+    "dpm": (2, {"seed": 7, "scheduler": "dpm-solver++", "steps": 13, "guidance_scale": 2.5}),
+    "interval": (4, {"seed": 2**64 - 1, "guidance_interval": (0.25, 0.75), "eta": 0.5}),
+    "no-class": (5, {"seed": 1, "guidance_scale": 1.0}),
+}
+
+
+@pytest.fixture(scope="module")
+def bundle(request) -> Path:
+    given = os.environ.get("HQDIT_TEST_BUNDLE")
+    return Path(given) if given else request.getfixturevalue("emoji_bundle")
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory, tiny_bundle, request) -> tuple[Path, str]:
+    """The output folder and the log of the Maven checks."""
+    need_tools()
+    output = tmp_path_factory.mktemp("android")
+    jni = build_jni(output / "jni")
+    return output, run_maven(output, jni, tiny_bundle, request.getfixturevalue("bundle"))
+
+
+def test_every_class_ran(checked):
+    output, _ = checked
+    sources = [*DEMO.glob("*/src/test/**/*Test.kt")]
+    expected = {source.stem: source.read_text().count("@Test\n") for source in sources}
+    assert len(sources) >= 10
+    assert results(output) == expected
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_kotlin_draws_the_bytes_that_python_draws(checked, tiny_bundle, name):
+    label, settings = SETTINGS[name]
+    with Pipeline(tiny_bundle, threads=1) as pipeline:
+        expected = pipeline.generate(label, **settings)
+    actual = np.frombuffer((checked[0] / f"{name}.rgb").read_bytes(), np.uint8)
+    np.testing.assert_array_equal(actual.reshape(expected.shape), expected)
+
+
+def test_the_real_model_draws_the_bytes_that_python_draws(checked, bundle):
+    with Pipeline(bundle) as pipeline:
+        expected = pipeline.generate(3, seed=11, steps=4)
+    actual = np.frombuffer((checked[0] / "real.rgb").read_bytes(), np.uint8)
+    np.testing.assert_array_equal(actual.reshape(expected.shape), expected)
+
+
+def test_jni_is_used_as_its_rules_say(checked):
+    """-Xcheck:jni writes its complaints into the log or, from a forked JVM, into surefire's dump."""
+    output, log = checked
+    dumps = "".join(dump.read_text() for dump in output.glob("*/surefire-reports/*.dumpstream"))
+    assert not re.findall(r".*(?:JNI local refs|in native method|FATAL ERROR).*", log + dumps)
+
+
+def test_screenshots_show_the_picture(checked):
+    from PIL import Image
+
+    for name in ("light", "dark", "landscape"):
+        pixels = np.asarray(Image.open(checked[0] / f"screenshot-{name}.png").convert("RGB"))
+        assert pixels.shape[0] * pixels.shape[1] == 786 * 1702
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000, "a screen without a picture has few colours"
+
+
+def test_install_script_packs_the_bundle(tmp_path, tiny_bundle):
+    demo = tmp_path / "demo"
+    demo.mkdir()
+    shutil.copy(DEMO / "install_bundle.sh", demo)
+    run = subprocess.run(["sh", demo / "install_bundle.sh", "--assets", tiny_bundle], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    packed = demo / "app" / "src" / "main" / "assets" / "bundle"
+    for file in tiny_bundle.iterdir():
+        assert (packed / file.name).read_bytes() == file.read_bytes()
+    wrong = subprocess.run(["sh", demo / "install_bundle.sh", tmp_path], capture_output=True, text=True)
+    assert wrong.returncode == 2 and "manifest.json" in wrong.stderr
+
+
+def test_install_script_installs_with_adb(tmp_path, tiny_bundle):
+    """A stand-in for adb writes down what it is asked to do."""
+    adb = tmp_path / "adb"
+    adb.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    adb.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", DEMO / "install_bundle.sh", tiny_bundle], check=True, env=environment, capture_output=True)
+    calls = (tmp_path / "calls").read_text()
+    for name in ("manifest.json", "transformer.pte", "vae_decoder.pte"):
+        assert f"push {tiny_bundle}/{name} /data/local/tmp/hqdit-bundle/{name}" in calls
+    assert re.search(r"run-as hqdit\.mobile\.demo .*cp -r /data/local/tmp/hqdit-bundle files/bundles/current", calls)
+
+
+def test_versions_agree():
+    """The Maven checks compile with what the Gradle build compiles with."""
+    catalog = dict(re.findall(r'^(\w+) = "([^"]+)"', (DEMO / "gradle" / "libs.versions.toml").read_text(), re.M))
+    pom = dict(re.findall(r"<(\w+)\.version>([^<]+)</", (DEMO / "checks" / "pom.xml").read_text()))
+    for name in ("kotlin", "coroutines", "robolectric"):
+        assert catalog[name] == pom[name]
