@@ -10,7 +10,7 @@ foreach(part EXECUTOR_RUNNER EXTENSION_MODULE EXTENSION_RUNNER_UTIL TESTS DEVTOO
   set(EXECUTORCH_BUILD_${part} OFF)
 endforeach()
 set(EXECUTORCH_ENABLE_LOGGING ON)  # the engine's messages quote it
-set(EXECUTORCH_OPTIMIZE_SIZE OFF)
+set(EXECUTORCH_PAL_DEFAULT android)  # its log goes to logcat
 
 set(submodules third-party/flatbuffers third-party/flatcc third-party/gflags third-party/json third-party/pocketfft)
 list(APPEND submodules kernels/optimized/third-party/eigen)
