@@ -39,6 +39,7 @@ def _linear_table(entries: list[Record]) -> Table:
         "ours GOPS",
         "peak",
         "of peak",
+        "in best turn",
         "fastest peer",
         "speedup",
         "fastest 4-bit peer",
@@ -54,6 +55,7 @@ def _linear_table(entries: list[Record]) -> Table:
                 f"{e['gops'][OUR_LINEAR]:.0f}",
                 f"{e['peak_gops']:.0f}",
                 f"{100 * e['fraction_of_peak']:.0f} %",
+                f"{100 * e['fraction_of_peak_in_best_turn']:.0f} %",
                 f"{peer}, {e['gops'][peer]:.0f}",
                 f"{e['speedup_vs_fastest_peer']:.2f}",
                 f"{four_bit}, {e['gops'][four_bit]:.0f}",
@@ -185,6 +187,7 @@ def _plot_step(axes: Any, record: Record) -> None:
     colors = ["tab:orange" if name.startswith("hqdit") else "tab:gray" for name in names]
     bars = axes.barh(names, [times[name] for name in names], color=colors)
     axes.bar_label(bars, fmt="%.0f", padding=3)
+    axes.margins(x=0.08)
     axes.set_xlabel("milliseconds")
     axes.set_title(f"One guided step of {record['model']['name']}")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hqdit_mobile.bench import peers_onnxruntime
 from hqdit_mobile.bench.prepare import OUR_ONNX, OUR_PTE, OURS, STEPS, TORCH, Prepared
-from hqdit_mobile.bench.timing import Effort, Runner, measure
+from hqdit_mobile.bench.timing import Effort, Runner, measure, medians
 from hqdit_mobile.engine import Pipeline
 from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser
 from hqdit_mobile.export.parity import initial_noise, torch_image
@@ -54,7 +54,7 @@ def _one_kind(
         feeds = {i.name: feeds[i.name] for i in session.get_inputs()}
         runners[name] = peers_onnxruntime.runner(session, feeds)
         snr[name] = snr_db(float_noise, torch.from_numpy(session.run(None, feeds)[0]))
-    seconds = measure(runners, effort)
+    seconds = medians(measure(runners, effort))
     return {**compared(seconds), "snr_db_vs_torch_float32": snr}
 
 
@@ -108,7 +108,7 @@ def bench_image(prepared: Prepared, threads: int, steps: int, effort: Effort) ->
         runners: dict[str, Runner] = {TORCH: lambda: torch_image(model, noise, LABEL, steps, guidance)}
         for name, pipeline in pipelines.items():
             runners[name] = _engine_image(pipeline, settings)
-        seconds = measure(runners, effort)
+        seconds = medians(measure(runners, effort))
         last = pipelines[OUR_PTE].generate_batch(LABEL, [SEED], **settings)
     parts = {"denoise": last.denoise_ms, "decode": last.decode_ms}
     return {**settings, **compared(seconds), "milliseconds_of_ours": parts}

@@ -21,8 +21,8 @@ class Effort:
     turn_seconds: float
 
 
-def measure(runners: Mapping[str, Runner], effort: Effort) -> dict[str, float]:
-    """Seconds per call of each runner: the median over rounds of the mean inside a turn.
+def measure(runners: Mapping[str, Runner], effort: Effort) -> dict[str, list[float]]:
+    """Seconds per call of each runner in each of its turns: the mean inside a turn.
 
     A turn of short calls starts with one that is not counted: it wakes the threads and fills the caches.
     """
@@ -38,7 +38,11 @@ def measure(runners: Mapping[str, Runner], effort: Effort) -> dict[str, float]:
         # Nobody always follows the same neighbour.
         order.append(order.pop(0))
         order.reverse()
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return seconds
+
+
+def medians(turns: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: statistics.median(values) for name, values in turns.items()}
 
 
 def _once(run: Runner) -> float:
