@@ -35,13 +35,13 @@ def tiny_inputs(model: DiT) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("precision", "least_snr"), [("w4a8", 22), ("w4a4", 16)])
-def test_every_linear_but_the_last_is_replaced(precision, least_snr):
+def test_every_linear_but_the_first_and_the_last_is_replaced(precision, least_snr):
     model = tiny_model()
     original = copy.deepcopy(model)
     report = quantize_(model, tiny_config(precision=precision), SchedulerConfig(), 4)
     linears = {name for name, module in original.named_modules() if isinstance(module, nn.Linear)}
     replaced = {name for name, module in model.named_modules() if isinstance(module, FP4Linear)}
-    assert replaced == linears - {"final.linear"} == {layer.name for layer in report.layers}
+    assert replaced == linears - {"t_embedder.fc1", "final.linear"} == {layer.name for layer in report.layers}
     for layer in report.layers:
         module = model.get_submodule(layer.name)
         assert module.activation == layer.activation
