@@ -35,7 +35,7 @@ LINEAR_PEERS = {
     "XNNPACK float32", "XNNPACK 8da4w per channel", "XNNPACK 8da4w g128", "XNNPACK 8da8w",
     "ONNX Runtime float32", "ONNX Runtime dynamic int8", "ONNX Runtime MatMulNBits",
 }  # fmt: skip
-MODEL_FORMS = {"hqdit .pte", "hqdit .onnx", "XNNPACK float32", "XNNPACK 8da4w g128"} | {
+MODEL_FORMS = {"hqdit .pte", "hqdit .onnx", "hqdit .onnx, stock runtime", "XNNPACK float32", "XNNPACK 8da4w g128"} | {
     name for name in LINEAR_PEERS if name.startswith("ONNX")
 }
 

@@ -26,7 +26,8 @@ from hqdit_mobile.export.model_files import METHODS
 from hqdit_mobile.models import LoadedModel, load_model
 
 OUR_PTE, OUR_ONNX = "hqdit .pte", "hqdit .onnx"
-OURS = (OUR_PTE, OUR_ONNX)
+OUR_PORTABLE = "hqdit .onnx, stock runtime"  # the same file by its function bodies
+OURS = (OUR_PTE, OUR_ONNX, OUR_PORTABLE)
 TORCH = "torch float32"
 XNNPACK_FLOAT = "XNNPACK float32"
 STEPS = ("guided", "unguided")
@@ -73,7 +74,7 @@ def prepare(
         bundles[name] = _peer_bundle(name, dit, bundle, manifest, folder / name.replace(" ", "-"))
     begin("Write ONNX files")
     files = _float_onnx(model.dit, folder)
-    files[OUR_ONNX] = _our_onnx(model.dit, manifest, folder)
+    files[OUR_ONNX] = files[OUR_PORTABLE] = _our_onnx(model.dit, manifest, folder)
     return Prepared(manifest, source, vae, model, bundles, files)
 
 
