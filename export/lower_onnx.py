@@ -7,8 +7,10 @@ registered. The transformer's batch (1 without guidance, 2 with it) is the only 
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +72,13 @@ def to_onnx(
 
     Raises onnx.checker.ValidationError or onnx.shape_inference.InferenceError for a graph that breaks the standard.
     """
-    with torch.no_grad(), known_operators(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    shapes = tuple(dynamic.get(name, {}) for name in inputs) if dynamic else None
+    with torch.no_grad(), known_operators(), _quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),
             dynamo=True,
-            dynamic_shapes=tuple((dynamic or {}).get(name, {}) for name in inputs),
+            dynamic_shapes=shapes,
             input_names=list(inputs),
             output_names=list(outputs),
             opset_version=OPSET,
@@ -92,6 +93,21 @@ def to_onnx(
     model.functions.extend(function for function in functions() if function.name in used)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """It warns of packages that we do not need and of its own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _forget_python(model: onnx.ModelProto) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import onnx
@@ -46,15 +45,12 @@ def functions() -> list[onnx.FunctionProto]:
     return [fp4_linear_function(), *step_functions()]
 
 
-def translation_table() -> dict[Callable, Callable]:
+def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
     """For torch.onnx.export(custom_translation_table=...), inside of known_operators()."""
     import hqdit_mobile.step_ops  # noqa: F401  (registers the operators)
 
-    special = {"fp4_linear": _fp4_linear, "gated_add": _gated_add, "linear_f32": _linear}
-    return {
-        getattr(torch.ops.hqdit, name).default: special.get(name, partial(_plain, OPERATORS[name]))
-        for name in OPERATORS
-    }
+    special: dict[str, Callable[..., Any]] = {"fp4_linear": _fp4_linear, "gated_add": _gated_add, "linear_f32": _linear}
+    return {getattr(torch.ops.hqdit, name).default: special.get(name) or _plain(name) for name in OPERATORS}
 
 
 def _node(name: str, *inputs: Any, **attributes: Any) -> Any:
@@ -63,13 +59,15 @@ def _node(name: str, *inputs: Any, **attributes: Any) -> Any:
     return getattr(Opset(DOMAIN, VERSION), OPERATORS[name].name)(*inputs, **attributes)
 
 
-def _plain(operator: Operator, *arguments: Any) -> Any:
-    from onnxscript.values import Opset
+def _plain(name: str) -> Callable:
+    """For an operator whose arguments are its inputs and then its attributes."""
+    operator = OPERATORS[name]
+    count, names = len(operator.inputs), operator.attributes + operator.float_attributes
 
-    count = len(operator.inputs)
-    names = operator.attributes + operator.float_attributes
-    attributes = dict(zip(names, arguments[count:], strict=True))
-    return getattr(Opset(DOMAIN, VERSION), operator.name)(*arguments[:count], **attributes)
+    def translate(*arguments: Any) -> Any:
+        return _node(name, *arguments[:count], **dict(zip(names, arguments[count:], strict=True)))
+
+    return translate
 
 
 def _filled(value: float, count: int) -> Any:
