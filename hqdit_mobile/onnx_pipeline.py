@@ -187,7 +187,8 @@ class _Run:
         count: int,
         progress: ProgressCallback | None,
     ):
-        self.pipeline, self.settings, self.eta, self.label = pipeline, settings, eta, label
+        # The engine's request holds eta in single precision.
+        self.pipeline, self.settings, self.eta, self.label = pipeline, settings, float(np.float32(eta)), label
         self.count, self.progress = count, progress
         self.images: list[np.ndarray] = []
         self.latents: list[np.ndarray] = []
