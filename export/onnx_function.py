@@ -47,27 +47,23 @@ def fp4_linear_function() -> FunctionProto:
 
 
 def _weight(b: Body, n: str, k: str) -> str:
-    """The int8 lattice points [K, N]."""
+    """The int8 lattice points [K, N]. The runtime keeps every step until the whole file is folded, so they are few, and
+    small but for the indices, which must be int32: 11 bytes a weight in all."""
     low = b.op("BitwiseAnd", "codes", b.constant(np.uint8(15)))
     high = b.op("BitShift", "codes", b.constant(np.uint8(4)), direction="RIGHT")
-    halves = b.op("Concat", b.op("Unsqueeze", low, b.i64([3])), b.op("Unsqueeze", high, b.i64([3])), axis=3)
-    # [nb, kb, i, half, j] -> [16 nb + i, 32 kb + 16 half + j]
-    blocks = b.op("Transpose", halves, perm=[0, 2, 1, 3, 4])
-    columns = b.op("Mul", b.op("Shape", "codes", start=1, end=2), b.i64([32]))
-    codes = b.op("Reshape", blocks, b.op("Concat", b.i64([-1]), columns, axis=0))
-    # [nb, group, i] -> [16 nb + i, input]
-    by_row = b.op("Transpose", "tables", perm=[0, 2, 1])
-    groups = b.op("Shape", "tables", start=1, end=2)
-    ids = b.op("Reshape", by_row, b.op("Concat", b.i64([-1]), groups, b.i64([1]), axis=0))
-    size = b.op("Min", b.op("Unsqueeze", b.attribute("group"), b.i64([0])), k)
-    ids = b.op("Expand", ids, b.op("Concat", b.i64([1, 1]), size, axis=0))
-    ids = b.op("Flatten", ids, axis=1)
-    ends, starts = b.op("Concat", n, k, axis=0), b.i64([0, 0])
-    ids = b.op("Cast", b.op("Slice", ids, starts, ends), to=TensorProto.INT32)
-    codes = b.op("Cast", b.op("Slice", codes, starts, ends), to=TensorProto.INT32)
-    index = b.op("Add", b.op("Mul", ids, b.constant(np.int32(16))), codes)
-    lattice = b.op("Gather", b.constant(lookup_tables().numpy().reshape(-1)), index)
-    return b.op("Transpose", lattice, perm=[1, 0])
+    blocks = b.op("Shape", "codes", start=1, end=2)
+    width = b.op("Mul", blocks, b.i64([32]))
+    first_inputs = b.op("Range", b.i64(0), b.op("Squeeze", width), b.i64(32))
+    last_group = b.op("Sub", b.op("Shape", "tables", start=1, end=2), b.i64([1]))
+    halves = []
+    for codes, offset in ((low, 0), (high, 16)):
+        group = b.op("Div", b.op("Add", first_inputs, b.i64(offset)), b.attribute("group"))
+        ids = b.op("Gather", "tables", b.op("Min", group, last_group), axis=1)  # [nb, kb, i]
+        rows = b.op("Gather", b.constant(lookup_tables().numpy()), b.op("Cast", ids, to=TensorProto.INT32))
+        halves.append(b.op("GatherElements", rows, b.op("Cast", codes, to=TensorProto.INT32), axis=3))
+    lattice = b.op("Transpose", b.op("Concat", *halves, axis=3), perm=[1, 3, 0, 2])  # [kb, input, nb, i]
+    padded = b.op("Reshape", lattice, b.op("Concat", width, b.i64([-1]), axis=0))
+    return b.op("Slice", padded, b.i64([0, 0]), b.op("Concat", k, n, axis=0))
 
 
 def _rotate(b: Body, x: str, k: str) -> str:
