@@ -44,8 +44,8 @@ def build_jni(folder: Path) -> Path:
     return folder / "libhqdit_jni.so"
 
 
-def run_maven(output: Path, jni: Path, tiny: Path, bundle: Path) -> str:
-    """Compiles, tests and lints both modules; returns Maven's log. Skips if the registry lacks something."""
+def run_maven(output: Path, jni: Path, tiny: Path, bundle: Path) -> None:
+    """Compiles, tests and lints both modules. Skips if the registry lacks something."""
     values = {"output": output, "hqdit.library": jni, "hqdit.tiny": tiny, "hqdit.bundle": bundle}
     settings = [f"-D{name}={value}" for name, value in values.items()]
     command = ["mvn", "-B", "--no-transfer-progress", "-f", DEMO / "checks" / "pom.xml", *settings, "verify"]
@@ -53,7 +53,6 @@ def run_maven(output: Path, jni: Path, tiny: Path, bundle: Path) -> str:
     if done.returncode != 0 and (unresolved := UNRESOLVED.search(done.stdout)):
         pytest.skip(f"Maven: {unresolved.group(1)}")
     assert done.returncode == 0, "\n".join(line for line in done.stdout.splitlines() if "ERROR" in line)
-    return done.stdout
 
 
 def results(output: Path) -> dict[str, int]:

@@ -32,20 +32,20 @@ def bundle(request) -> Path:
 
 
 @pytest.fixture(scope="module")
-def checked(tmp_path_factory, tiny_bundle, request) -> tuple[Path, str]:
-    """The output folder and the log of the Maven checks."""
+def checked(tmp_path_factory, tiny_bundle, request) -> Path:
+    """The output folder of the Maven checks."""
     need_tools()
     output = tmp_path_factory.mktemp("android")
     jni = build_jni(output / "jni")
-    return output, run_maven(output, jni, tiny_bundle, request.getfixturevalue("bundle"))
+    run_maven(output, jni, tiny_bundle, request.getfixturevalue("bundle"))
+    return output
 
 
 def test_every_class_ran(checked):
-    output, _ = checked
     sources = [*DEMO.glob("*/src/test/**/*Test.kt")]
     expected = {source.stem: source.read_text().count("@Test\n") for source in sources}
     assert len(sources) >= 10
-    assert results(output) == expected
+    assert results(checked) == expected
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -53,23 +53,22 @@ def test_kotlin_draws_the_bytes_that_python_draws(checked, tiny_bundle, name):
     label, settings = SETTINGS[name]
     with Pipeline(tiny_bundle, threads=1) as pipeline:
         expected = pipeline.generate(label, **settings)
-    actual = np.frombuffer((checked[0] / f"{name}.rgb").read_bytes(), np.uint8)
+    actual = np.frombuffer((checked / f"{name}.rgb").read_bytes(), np.uint8)
     np.testing.assert_array_equal(actual.reshape(expected.shape), expected)
 
 
 def test_the_real_model_draws_the_bytes_that_python_draws(checked, bundle):
     with Pipeline(bundle) as pipeline:
         expected = pipeline.generate(3, seed=11, steps=4)
-    actual = np.frombuffer((checked[0] / "real.rgb").read_bytes(), np.uint8)
+    actual = np.frombuffer((checked / "real.rgb").read_bytes(), np.uint8)
     np.testing.assert_array_equal(actual.reshape(expected.shape), expected)
 
 
 def test_jni_is_used_as_its_rules_say(checked):
     """-Xcheck:jni writes its complaints into surefire's dump. The library's JVM alone: the app's also loads
     Robolectric's own native code, which draws complaints of its own."""
-    output, _ = checked
-    dumps = "".join(dump.read_text() for dump in output.glob("hqdit/surefire-reports/*.dumpstream"))
-    assert (output / "hqdit" / "surefire-reports").is_dir()
+    dumps = "".join(dump.read_text() for dump in checked.glob("hqdit/surefire-reports/*.dumpstream"))
+    assert (checked / "hqdit" / "surefire-reports").is_dir()
     assert not re.findall(r".*(?:JNI local refs|in native method|FATAL ERROR).*", dumps)
 
 
@@ -77,7 +76,7 @@ def test_screenshots_show_the_picture(checked):
     from PIL import Image
 
     for name in ("light", "dark", "landscape"):
-        pixels = np.asarray(Image.open(checked[0] / f"screenshot-{name}.png").convert("RGB"))
+        pixels = np.asarray(Image.open(checked / f"screenshot-{name}.png").convert("RGB"))
         assert pixels.shape[0] * pixels.shape[1] == 786 * 1702
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000, "a screen without a picture has few colours"
 
