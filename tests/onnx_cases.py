@@ -89,12 +89,18 @@ def rounded(linear: nn.Linear, activation: str) -> FP4Linear:
 
 
 @torch.no_grad()
-def small_dit(activation: str = "int8") -> DiT:
-    """A quantized DiT of two blocks with weights of a trained one's size."""
+def float_dit() -> DiT:
+    """A DiT of two blocks with weights of a trained one's size."""
     torch.manual_seed(0)
     dit = DiT(DiTConfig(64, 2, 4, sample_size=8, out_channels=4, num_classes=CLASSES)).eval().requires_grad_(False)
     for parameter in dit.parameters():
         nn.init.normal_(parameter, std=0.05)
+    return dit
+
+
+@torch.no_grad()
+def round_(dit: DiT, activation: str = "int8") -> DiT:
+    """Quantizes every linear layer in place."""
     for module in list(dit.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Linear):
@@ -102,14 +108,18 @@ def small_dit(activation: str = "int8") -> DiT:
     return dit
 
 
-def small_model() -> LoadedModel:
+def small_dit(activation: str = "int8") -> DiT:
+    return round_(float_dit(), activation)
+
+
+def small_model(dit: DiT | None = None) -> LoadedModel:
     torch.manual_seed(0)
     blocks = {"up_block_types": ["UpDecoderBlock2D"] * 2, "down_block_types": ["DownEncoderBlock2D"] * 2}
     sizes = {"block_out_channels": [8, 8], "norm_num_groups": 4, "layers_per_block": 1, "latent_channels": 4}
     vae = VAEDecoder(blocks | sizes)
     labels = [f"class {i}" for i in range(CLASSES)]
     decoder = vae.eval().requires_grad_(False)
-    return LoadedModel("small", "a test", "none", small_dit(), decoder, SchedulerConfig(), labels, 4)
+    return LoadedModel("small", "a test", "none", dit or small_dit(), decoder, SchedulerConfig(), labels, 4)
 
 
 def session(model, native: bool, threads: int = 1, optimized: str = "") -> onnxruntime.InferenceSession:

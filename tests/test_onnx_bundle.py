@@ -10,13 +10,14 @@ import onnx
 import pytest
 import torch
 from click.testing import CliRunner
-from onnx_cases import small_model
+from onnx_cases import float_dit, round_, small_model
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from hqdit_mobile import cli, onnx_pipeline
 from hqdit_mobile.engine import EngineError, Pipeline
-from hqdit_mobile.export.bundle import MANIFEST, BundleError, describe_file, write_json
+from hqdit_mobile.export import export_model
+from hqdit_mobile.export.bundle import MANIFEST, BundleError, describe_file, read_manifest, write_json
 from hqdit_mobile.export.denoiser import Denoiser
 from hqdit_mobile.export.export_model import ExportOptions, build_manifest
 from hqdit_mobile.export.model_files import write_model_files
@@ -64,6 +65,29 @@ def edit_manifest(bundle, change):
     manifest = json.loads((bundle / MANIFEST).read_text())
     change(manifest)
     write_json(bundle / MANIFEST, manifest)
+
+
+def test_export(tmp_path, monkeypatch):
+    """hqdit-export --runtime onnxruntime, with a small model and rounding to nearest for the long stages."""
+
+    def quantize(dit, config, *_):
+        size = 4 * sum(p.numel() for p in dit.parameters())
+        round_(dit)
+        return SimpleNamespace(float_bytes=size, bits_per_weight=4.5, layers=[])
+
+    monkeypatch.setattr(export_model, "load_model", lambda *_: small_model(float_dit()))
+    monkeypatch.setattr(export_model, "quantize_", quantize)
+    output = tmp_path / "bundle"
+    arguments = ["--target", "ios", "--runtime", "onnxruntime", "--steps", "3", "-o", str(output)]
+    done = CliRunner().invoke(cli.export, arguments)
+    assert done.exit_code == 0, done.output
+    manifest = read_manifest(output)
+    assert manifest["runtime"] == "onnxruntime" and manifest["target"] == "ios" and manifest["memory"]["peak_bytes"] > 0
+    assert set(manifest["files"]) == {"transformer", "vae_decoder"} and manifest["onnx"]["opset"] == 20
+    parity = json.loads((output / "parity.json").read_text())
+    assert parity["passed"] and any(c["name"].startswith("portable") for c in parity["checks"])
+    assert {"README.md", "report.html", "preview.png"} <= {p.name for p in output.iterdir()}
+    assert hqdit("parity", output).exit_code == 0
 
 
 @pytest.mark.parametrize("scheduler", ["ddim", "dpm-solver++"])
