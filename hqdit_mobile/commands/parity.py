@@ -7,6 +7,7 @@ import math
 import os
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -62,21 +63,17 @@ def _compare(bundle: Path, made_for: str, runtime: str, against: str, stages) ->
 
 
 def _table(rows: list, runtime: str, against: str) -> Table:
-    table = Table(title=f"{runtime} against {against} (steps and picture: against torch)", title_justify="left")
-    for name in ("stage", "what", "SNR, dB", "needed", "max error", "mean error", "cosine"):
-        table.add_column(name, justify="left" if name in ("stage", "what") else "right")
+    title = f"{runtime} against {against} (steps and picture: against torch)"
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for name in ("stage", "what", "dB", "needed", "max error", "mean error", "cosine"):
+        table.add_column(name, justify="left" if name in ("stage", "what") else "right", no_wrap=True)
     for row in rows:
         style = None if row.passed else "red"
-        numbers = (
-            _db(row.db),
-            _db(row.needed_db),
-            f"{row.max_error:.1e}",
-            f"{row.mean_error:.1e}",
-            f"{row.cosine:.7f}",
-        )
-        table.add_row(row.stage, row.name, *numbers, style=style)
+        errors = f"{row.max_error:.1e}", f"{row.mean_error:.1e}", f"{row.cosine:.6f}"
+        table.add_row(row.stage, row.name, _db(row.db), _db(row.needed_db), *errors, style=style)
+    table.caption = "dB: SNR, for the image PSNR; equal: the same bits"
     return table
 
 
 def _db(value: float) -> str:
-    return "equal bits" if value == math.inf else f"{value:.1f}"
+    return "equal" if value == math.inf else f"{value:.1f}"
