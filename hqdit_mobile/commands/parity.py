@@ -7,7 +7,6 @@ import math
 import os
 from pathlib import Path
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -64,7 +63,7 @@ def _compare(bundle: Path, made_for: str, runtime: str, against: str, stages) ->
 
 def _table(rows: list, runtime: str, against: str) -> Table:
     title = f"{runtime} against {against} (steps and picture: against torch)"
-    table = Table(title=title, title_justify="left", box=SIMPLE)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "what", "dB", "needed", "max error", "mean error", "cosine"):
         table.add_column(name, justify="left" if name in ("stage", "what") else "right", no_wrap=True)
     for row in rows:
