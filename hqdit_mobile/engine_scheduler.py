@@ -14,7 +14,9 @@ from hqdit_mobile import engine_abi
 from hqdit_mobile.engine import SCHEDULERS, SPACINGS, InvalidArgumentError
 
 
-class _Options(Structure):
+class SchedulerOptions(Structure):
+    """hqdit_scheduler_options of export/sampler/include/hqdit_parts.h."""
+
     _fields_ = [
         ("struct_size", c_size_t),
         ("kind", c_int32),
@@ -32,9 +34,9 @@ class _Options(Structure):
 
 def _library() -> ctypes.CDLL:
     handle = engine_abi.library()
-    handle.hqdit_scheduler_options_init.argtypes = [POINTER(_Options), c_size_t]
+    handle.hqdit_scheduler_options_init.argtypes = [POINTER(SchedulerOptions), c_size_t]
     handle.hqdit_scheduler_options_init.restype = None
-    handle.hqdit_scheduler_create.argtypes = [POINTER(_Options), c_size_t, POINTER(c_void_p)]
+    handle.hqdit_scheduler_create.argtypes = [POINTER(SchedulerOptions), c_size_t, POINTER(c_void_p)]
     handle.hqdit_scheduler_destroy.argtypes = [c_void_p]
     handle.hqdit_scheduler_destroy.restype = None
     handle.hqdit_scheduler_timesteps.argtypes = [c_void_p, POINTER(c_int64), c_size_t]
@@ -51,28 +53,28 @@ class Scheduler:
     """
 
     def __init__(self, kind: str, spacing: str, steps: int, eta: float, schedule: Mapping[str, Any], count: int):
-        self._handle = c_void_p()
-        self._library = _library()
+        self.handle = c_void_p()
+        self.library = _library()
         for value, names in ((kind, SCHEDULERS), (spacing, SPACINGS)):
             if value not in names:
                 raise InvalidArgumentError(f"{value!r} is not one of {', '.join(names)}")
-        options = _Options()
-        self._library.hqdit_scheduler_options_init(options, ctypes.sizeof(options))
+        options = SchedulerOptions()
+        self.library.hqdit_scheduler_options_init(options, ctypes.sizeof(options))
         options.kind, options.spacing = SCHEDULERS.index(kind), SPACINGS.index(spacing)
         options.steps, options.eta = steps, eta
         options.scaled_linear = schedule["beta_schedule"] == "scaled_linear"
         for name in ("num_train_timesteps", "beta_start", "beta_end", "steps_offset", "set_alpha_to_one"):
             setattr(options, name, schedule[name])
-        self._check(self._library.hqdit_scheduler_create(options, count, ctypes.byref(self._handle)))
-        size = self._library.hqdit_scheduler_timesteps(self._handle, None, 0)
+        self._check(self.library.hqdit_scheduler_create(options, count, ctypes.byref(self.handle)))
+        size = self.library.hqdit_scheduler_timesteps(self.handle, None, 0)
         visited = (c_int64 * size)()
-        self._library.hqdit_scheduler_timesteps(self._handle, visited, size)
+        self.library.hqdit_scheduler_timesteps(self.handle, visited, size)
         self.timesteps = list(visited)
         self._count = count
 
     def __del__(self) -> None:
-        if self._handle:
-            self._library.hqdit_scheduler_destroy(self._handle)
+        if self.handle:
+            self.library.hqdit_scheduler_destroy(self.handle)
 
     def step(self, index: int, noise: np.ndarray, sample: np.ndarray, random: np.ndarray | None) -> None:
         """Step ``index`` (0, 1, 2, ... in turn): ``sample`` becomes the less noisy one. All contiguous float32;
@@ -81,9 +83,9 @@ class Scheduler:
             assert array.dtype == np.float32 and array.flags.c_contiguous and array.size == self._count
         drawn = None if random is None else random.ctypes.data
         self._check(
-            self._library.hqdit_scheduler_step(self._handle, index, noise.ctypes.data, drawn, sample.ctypes.data)
+            self.library.hqdit_scheduler_step(self.handle, index, noise.ctypes.data, drawn, sample.ctypes.data)
         )
 
     def _check(self, status: int) -> None:
         if status:
-            raise InvalidArgumentError(self._library.hqdit_last_error().decode(errors="replace"))
+            raise InvalidArgumentError(self.library.hqdit_last_error().decode(errors="replace"))

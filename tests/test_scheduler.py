@@ -6,7 +6,11 @@ from ctypes import byref, c_size_t, c_void_p, sizeof
 
 import numpy as np
 import pytest
-from engine_scheduler import KINDS, SPACINGS, EngineScheduler, Options, diffusers_scheduler, reference_step
+from engine_scheduler import EngineScheduler, diffusers_scheduler, reference_step
+
+from hqdit_mobile.engine import SCHEDULERS as KINDS
+from hqdit_mobile.engine import SPACINGS
+from hqdit_mobile.engine_scheduler import SchedulerOptions as Options
 
 COUNT = 4 * 32 * 32
 STEPS = [*range(4, 26), 28, 30, 33, 36, 40, 45, 49, 50]
@@ -126,10 +130,10 @@ def test_bad_options(change, message):
 def test_steps_that_do_not_exist():
     scheduler = EngineScheduler("ddim", "leading", 4, 1.0, count=4)
     x = np.zeros(4, dtype=np.float32)
-    step = scheduler.lib.hqdit_scheduler_step
+    step = scheduler.library.hqdit_scheduler_step
     assert step(scheduler.handle, 4, x.ctypes.data, x.ctypes.data, x.ctypes.data) == 3
     assert step(scheduler.handle, 0, x.ctypes.data, None, x.ctypes.data) == 3
-    assert b"random numbers" in scheduler.lib.hqdit_last_error()
+    assert b"random numbers" in scheduler.library.hqdit_last_error()
     assert step(None, 0, x.ctypes.data, None, x.ctypes.data) == 3
 
 
@@ -138,18 +142,18 @@ def test_option_struct_of_another_size():
     scheduler = EngineScheduler("ddim", "leading", 4, count=1)
     buffer = (ctypes.c_uint8 * (sizeof(Options) + 8))()
     options = Options.from_buffer(buffer)
-    scheduler.lib.hqdit_scheduler_options_init(byref(options), c_size_t(sizeof(Options) + 8))
+    scheduler.library.hqdit_scheduler_options_init(byref(options), c_size_t(sizeof(Options) + 8))
     handle = c_void_p()
-    create = scheduler.lib.hqdit_scheduler_create
+    create = scheduler.library.hqdit_scheduler_create
     assert create(options, 1, byref(handle)) == 0
-    scheduler.lib.hqdit_scheduler_destroy(handle)
+    scheduler.library.hqdit_scheduler_destroy(handle)
     buffer[sizeof(Options) + 3] = 1
     assert create(options, 1, byref(handle)) == 3
-    assert b"does not have" in scheduler.lib.hqdit_last_error()
+    assert b"does not have" in scheduler.library.hqdit_last_error()
     options.struct_size = Options.eta.offset
     options.steps = 5
     assert create(options, 1, byref(handle)) == 0
-    assert scheduler.lib.hqdit_scheduler_timesteps(handle, None, 0) == 5
-    scheduler.lib.hqdit_scheduler_destroy(handle)
+    assert scheduler.library.hqdit_scheduler_timesteps(handle, None, 0) == 5
+    scheduler.library.hqdit_scheduler_destroy(handle)
     options.struct_size = 0
     assert create(options, 1, byref(handle)) == 3
