@@ -10,7 +10,8 @@ from torch import nn
 from hqdit_mobile.calibration import draw_calibration_set, input_quantizer
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT, DiTConfig
-from hqdit_mobile.quantize import new_layer, token_layers, transformed_weight
+from hqdit_mobile.quantize import token_layers
+from hqdit_mobile.quantize_layer import new_layer, transformed_weight
 from hqdit_mobile.sampling import SchedulerConfig
 from hqdit_mobile.sensitivity import noise_shares, spend_budget
 

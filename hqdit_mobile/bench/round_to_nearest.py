@@ -11,7 +11,7 @@ from hqdit_mobile.dit import DiT
 from hqdit_mobile.formats import FORMATS, nearest_codes, round_to_grid, table_ids
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.gptq import LATTICE_MAX, candidate_multipliers
-from hqdit_mobile.quantize import new_layer, transformed_weight
+from hqdit_mobile.quantize_layer import new_layer, transformed_weight
 
 
 def round_layer(linear: nn.Linear, config: HQDiTConfig, activation: str) -> FP4Linear:
