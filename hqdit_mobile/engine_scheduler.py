@@ -82,9 +82,7 @@ class Scheduler:
         for array in (noise, sample, *([] if random is None else [random])):
             assert array.dtype == np.float32 and array.flags.c_contiguous and array.size == self._count
         drawn = None if random is None else random.ctypes.data
-        self._check(
-            self.library.hqdit_scheduler_step(self.handle, index, noise.ctypes.data, drawn, sample.ctypes.data)
-        )
+        self._check(self.library.hqdit_scheduler_step(self.handle, index, noise.ctypes.data, drawn, sample.ctypes.data))
 
     def _check(self, status: int) -> None:
         if status:

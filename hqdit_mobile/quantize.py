@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from hqdit_mobile.calibration import (
     CalibrationSet,
-    Moments,
     Observer,
     check_finite,
     draw_calibration_set,
@@ -24,13 +22,9 @@ from hqdit_mobile.calibration import (
 from hqdit_mobile.centering import centered_layers, fold_means_
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
-from hqdit_mobile.formats import FORMATS, count_formats
 from hqdit_mobile.fp4_linear import FP4Linear
-from hqdit_mobile.gptq import damped, gptq
-from hqdit_mobile.packing import unpack_tables
 from hqdit_mobile.progress import Stages
 from hqdit_mobile.quantize_layer import LayerReport, fill_layer, new_layer
-from hqdit_mobile.rotation import random_signs, rotate, usable_rotation
 from hqdit_mobile.sampling import SchedulerConfig
 from hqdit_mobile.sensitivity import noise_shares, spend_budget
 
