@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hqdit_mobile.formats import FORMATS, Format, nearest_codes, round_to_grid, table_ids
+from hqdit_mobile.formats import FORMATS, Format, lookup_tables, nearest_codes, round_to_grid, table_ids
 
 OFFSETS = (0, -1, -2, 1)  # multipliers that a group tries, from the smallest that does not clip
 CLIP_FACTORS = tuple(0.60 + 0.05 * i for i in range(9))
@@ -28,6 +28,11 @@ class QuantizedWeight:
     codes: Tensor
     tables: Tensor
     scale: Tensor
+
+    def lattice(self, group: int) -> Tensor:
+        """int8 [N, K]: the weights in units of `scale`."""
+        per_input = self.tables.long().repeat_interleave(group, dim=1)[:, : self.codes.shape[1]]
+        return lookup_tables().flatten()[per_input * 16 + self.codes.long()]
 
 
 def candidate_multipliers(largest: Tensor, format: Format, offsets: Sequence[int]) -> Tensor:

@@ -49,7 +49,7 @@ class QuantizationReport:
 class _Quantizer:
     def __init__(self, model: DiT, config: HQDiTConfig, data: CalibrationSet) -> None:
         self.model, self.config, self.inputs = model, config, data.inputs
-        self.centered = set(centered_layers(len(model.blocks)))
+        self.centered = set(centered_layers(len(model.blocks))) if config.centering else set()
         self.report = QuantizationReport(sum(p.numel() * 4 for p in model.parameters()))
         self.timesteps = torch.empty(0)
         self.fp4_layers: set[str] = set()
@@ -62,7 +62,7 @@ class _Quantizer:
     def spend_int8(self, data: CalibrationSet) -> None:
         """Decides which token layers of a w4a4 model get INT8 activations."""
         names = [name for index in range(len(self.model.blocks)) for name in token_layers(index)]
-        targets = {name: self.new_layer(name, "fp4") for name in names}
+        targets = {name: self.new_layer(name, self.config.fp4_activation) for name in names}
         shares = noise_shares(self.model, targets, data, self.config.seed)
         costs = {name: linear_at(self.model, name).weight.numel() for name in names}
         self.fp4_layers = set(names) - set(spend_budget(shares, costs, self.config.int8_share))
@@ -71,7 +71,7 @@ class _Quantizer:
         """Replaces the named layers by what `run`, which calls them on calibration data, tells about their inputs."""
         observers = {}
         for name in names:
-            target = self.new_layer(name, "fp4" if name in self.fp4_layers else "int8")
+            target = self.new_layer(name, self.config.fp4_activation if name in self.fp4_layers else "int8")
             observers[name] = Observer(name, linear_at(self.model, name), target)
         with observing(observers, self.config.seed, lambda: self.timesteps):
             run()
@@ -146,8 +146,9 @@ def quantize_(
 def _quantize_on(
     model: DiT, config: HQDiTConfig, scheduler: SchedulerConfig, data: CalibrationSet, stages: Stages
 ) -> QuantizationReport:
-    fold_means_(model, {name: data.inputs[name].mean for name in centered_layers(len(model.blocks))})
     quantizer = _Quantizer(model, config, data)
+    if config.centering:
+        fold_means_(model, {name: data.inputs[name].mean for name in quantizer.centered})
     if config.precision == "w4a4":
         stages.begin("Measure sensitivity")
         quantizer.spend_int8(data)

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from hqdit_mobile.calibration import Moments
-from hqdit_mobile.config import HQDiTConfig
+from hqdit_mobile.channel_formats import gptq_by_channel
+from hqdit_mobile.config import CHANNEL, HQDiTConfig
 from hqdit_mobile.formats import FORMATS, count_formats
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.gptq import damped, gptq
 from hqdit_mobile.packing import unpack_tables
 from hqdit_mobile.rotation import random_signs, rotate, usable_rotation
-
-SHRINKAGE = 0.5  # how far a weight goes towards its least-squares target
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,14 @@ def new_layer(linear: nn.Linear, config: HQDiTConfig, activation: str, input_pow
     """
     k = linear.in_features
     rotation = usable_rotation(k, config.rotation)
+    group = config.group_size(k)
     layer = FP4Linear(
-        k, linear.out_features, pre=True, group=config.group, rotation=rotation,
-        activation=activation, activation_group=config.group,
+        k, linear.out_features, pre=True, group=group, rotation=rotation,
+        activation=activation, activation_group=group,
     )  # fmt: skip
-    layer.pre = random_signs(k, config.seed) / math.sqrt(rotation) / smoothing(linear.weight, input_power)
+    layer.pre = random_signs(k, config.seed) / math.sqrt(rotation)
+    if config.smoothing:
+        layer.pre /= smoothing(linear.weight, input_power)
     return layer
 
 
@@ -74,8 +76,6 @@ def transformed_weight(linear: nn.Linear, layer: FP4Linear) -> Tensor:
 def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments, config: HQDiTConfig) -> LayerReport:
     """Quantizes `linear` into `layer` from the moments of its inputs.
 
-    The best linear map from quantized inputs to float outputs trusts directions less whose noise is large. All the way
-    there, every layer shrinks the same fine detail and the losses add up near t = 0; half of the way keeps the gain.
     What the codes do to the mean goes into the bias.
     """
     weight = transformed_weight(linear, layer)
@@ -84,8 +84,14 @@ def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments,
     cross = moments.cross / moments.tokens - torch.outer(mean, quantized_mean)
     hessian = damped(gram, config.damping)
     least_squares = torch.linalg.solve(hessian, (weight @ (cross + hessian - gram)).t()).t()
-    target = weight + SHRINKAGE * (least_squares - weight)
-    quantized = gptq(target, hessian, [FORMATS[f] for f in config.weight_formats], config.group)
+    target = weight + config.shrinkage * (least_squares - weight)
+    if config.rounding == "nearest":
+        hessian = torch.eye(layer.in_features, dtype=hessian.dtype)
+    formats = [FORMATS[name] for name in config.weight_formats]
+    if config.group == CHANNEL:
+        quantized = gptq_by_channel(target, hessian, formats, config.format_rule)
+    else:
+        quantized = gptq(target, hessian, formats, layer.group)
     layer.set_weight(quantized.codes, quantized.tables, quantized.scale)
     lattice = layer.lattice().double() * layer.scale.double()[:, None]
     layer.bias = linear.bias.detach() + (weight @ mean - lattice @ quantized_mean).float()

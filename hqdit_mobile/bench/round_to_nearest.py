@@ -27,7 +27,7 @@ def round_layer(linear: nn.Linear, config: HQDiTConfig, activation: str) -> FP4L
 def _nearest(weight: Tensor, config: HQDiTConfig) -> tuple[Tensor, Tensor]:
     """weight [N, K] in lattice steps -> codes uint8 [N, K] and table ids uint8 [N, groups]."""
     rows, k = weight.shape
-    size = min(config.group, k)
+    size = min(config.group_size(k), k)
     padded = nn.functional.pad(weight, (0, -k % size)).view(rows, -1, size)
     largest = padded.abs().amax(dim=2)
     least = torch.full_like(largest, float("inf"))
@@ -46,7 +46,7 @@ def _nearest(weight: Tensor, config: HQDiTConfig) -> tuple[Tensor, Tensor]:
 
 def round_model_(dit: DiT, config: HQDiTConfig) -> DiT:
     """Does to ``dit``, in place, what quantize_ does, without its calibration. Returns it."""
-    tokens = "int8" if config.precision == "w4a8" else "fp4"
+    tokens = "int8" if config.precision == "w4a8" else config.fp4_activation
     for name, module in list(dit.named_modules()):
         if isinstance(module, nn.Linear) and name != "final.linear":
             parent, _, child = name.rpartition(".")
