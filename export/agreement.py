@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from hqdit_mobile.export.probe import AttentionOp, FusedBlock, Probe
-from hqdit_mobile.export.runners import Modules, run_modules
-from hqdit_mobile.fp4_linear import FP4Linear
+from hqdit_mobile.export.parity_parts import Part
+from hqdit_mobile.export.probe import Probe
+from hqdit_mobile.export.runners import run_parts
 from hqdit_mobile.metrics import psnr_db, snr_db
 
 STAGES = ("linear", "attention", "block", "step", "image")
@@ -39,9 +39,21 @@ class Agreement:
     def passed(self) -> bool:
         return self.db >= self.needed_db
 
+    @property
+    def margin_db(self) -> float:
+        return 0.0 if self.db == self.needed_db else self.db - self.needed_db
+
+    @property
+    def unit(self) -> str:
+        return "dB PSNR" if self.stage == "image" else "dB SNR"
+
     def to_json(self) -> dict[str, Any]:
         numbers = {k: "equal bits" if v == math.inf else v for k, v in asdict(self).items()}
         return numbers | {"passed": self.passed}
+
+
+def decibels(value: float) -> str:
+    return "equal bits" if value == math.inf else f"{value:.1f}"
 
 
 def needed(stage: str, *runtimes: str) -> float:
@@ -60,39 +72,12 @@ def agreement(stage: str, name: str, expected: Values, got: Values, needed_db: f
     return Agreement(stage, name, db, needed_db, float(error.max()), float(error.mean()), cosine)
 
 
-def probe_modules(probe: Probe) -> tuple[dict[str, str], Modules]:
-    """({name: stage}, {name: (module, inputs)}) of the block, its attention and its layers, on real inputs."""
-    seen: dict[str, Tensor] = {}
-    layers = {name: m for name, m in probe.block.named_modules() if isinstance(m, FP4Linear)}
-    handles = [
-        layer.register_forward_pre_hook(lambda _, args, name=name: seen.__setitem__(name, args[0].contiguous()))
-        for name, layer in layers.items()
-    ]
-    block = FusedBlock(probe.block)
-    with torch.no_grad():
-        block(probe.tokens, probe.condition)
-    for handle in handles:
-        handle.remove()
-    modules: dict[str, tuple[torch.nn.Module, tuple[Tensor, ...]]] = {
-        name: (layer, (seen[name],)) for name, layer in layers.items()
-    }
-    stages = dict.fromkeys(modules, "linear")
-    if isinstance(probe.block.attn.qkv, FP4Linear):
-        with torch.no_grad():
-            qkv = probe.block.attn.qkv(seen["attn.qkv"])
-        modules["attn"] = AttentionOp(probe.block.attn.num_heads), (qkv,)
-        stages["attn"] = "attention"
-    modules["block"] = block, (probe.tokens, probe.condition)
-    stages["block"] = "block"
-    return stages, modules
-
-
-def compare_modules(probe: Probe, runtime: str, against: str) -> list[Agreement]:
-    stages, modules = probe_modules(probe)
-    got, expected = run_modules(runtime, modules), run_modules(against, modules)
+def compare_parts(parts: Sequence[Part], runtime: str, against: str) -> list[Agreement]:
+    """The linear, attention and block stages."""
+    got, expected = run_parts(runtime, parts), run_parts(against, parts)
     return [
-        agreement(stage, name, expected[name], got[name], needed(stage, runtime, against))
-        for name, stage in stages.items()
+        agreement(part.stage, part.name, a, b, needed(part.stage, runtime, against))
+        for part, a, b in zip(parts, expected, got, strict=True)
     ]
 
 

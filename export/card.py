@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hqdit_mobile.export.agreement import STAGES, decibels
 from hqdit_mobile.export.parity import ParityReport
 from hqdit_mobile.export.quality import Quality
 
@@ -29,9 +30,10 @@ def model_card(manifest: dict[str, Any], parity: ParityReport, quality: Quality,
         ("images", f"{quality.mean_psnr_db:.1f} dB PSNR to the float model, same seed, {len(quality.images)} images"),
     ]
     stages = [
-        f"| {stage} | {sum(c.stage == stage for c in parity.checks)} | {parity.worst(stage).name} | "
-        f"{parity.worst(stage).value:.1f} {parity.worst(stage).unit} | {parity.worst(stage).threshold:g} |"
-        for stage in ("linear", "block", "step", "image")
+        f"| {stage} | {sum(c.stage == stage for c in parity.checks)} | {worst.name} | "
+        f"{decibels(worst.db)} | {decibels(worst.needed_db)} | {worst.unit} |"
+        for stage in STAGES
+        if any(c.stage == stage for c in parity.checks) and (worst := parity.worst(stage))
     ]
     sample = f'On a desktop: `hqdit sample FOLDER --label "{quality.labels[0]}" --seed 7 -o picture.png`.'
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
@@ -41,7 +43,7 @@ def model_card(manifest: dict[str, Any], parity: ParityReport, quality: Quality,
         f"![float model above, this bundle below](preview.png)\n\n"
         f"| | |\n|---|---|\n{table}\n\n"
         f"## Parity with the quantized torch model ({parity.runtime})\n\n"
-        f"| stage | checks | worst | value | needed |\n|---|---|---|---|---|\n" + "\n".join(stages) + "\n\n"
+        f"| stage | checks | worst | value | needed | unit |\n|---|---|---|---|---|---|\n" + "\n".join(stages) + "\n\n"
         "parity.json has every check, report.html the pictures and plots.\n\n"
         f"## The source model\n\n{_nested(source_card) or 'See the source.'}\n"
     )

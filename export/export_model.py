@@ -21,7 +21,7 @@ from hqdit_mobile.dit import DiT
 from hqdit_mobile.export.card import model_card
 from hqdit_mobile.export.memory import measure_peak_bytes
 from hqdit_mobile.export.model_files import RUNTIMES, ModelFiles, write_model_files
-from hqdit_mobile.export.parity import ParityReport, check_bundle, initial_noise
+from hqdit_mobile.export.parity import ParityReport, check_bundle
 from hqdit_mobile.export.preview import fit_preview
 from hqdit_mobile.export.probe import make_probe, write_probe
 from hqdit_mobile.export.quality import compare_with_float
@@ -29,7 +29,7 @@ from hqdit_mobile.export.report import write_report
 from hqdit_mobile.models import LoadedModel, load_model
 from hqdit_mobile.progress import Stages
 from hqdit_mobile.quantize import QuantizationReport, quantize_
-from hqdit_mobile.sampling import Guidance, sample_latents
+from hqdit_mobile.sampling import Guidance, initial_noise, sample_latents
 
 TARGETS = ("android", "ios", "desktop")
 PREVIEW_IMAGES = 12
@@ -113,14 +113,9 @@ def drop_learned_sigma_(dit: DiT) -> None:
 
 def check_parity(options: ExportOptions, folder: Path, model: LoadedModel, guidance: Guidance) -> ParityReport:
     """Compares the bundle with the quantized torch model, and leaves in it what ``hqdit parity`` compares later."""
-    label, seed = preview_labels(model)[0], 0
-    probe = make_probe(model, label, seed, options.steps, guidance)
+    probe = make_probe(model, preview_labels(model)[0], 0, options.steps, guidance)
     write_probe(folder, model.dit.config, probe)
-    if options.runtime == "onnxruntime":
-        from hqdit_mobile.export.parity_onnx import check_onnx_bundle
-
-        return check_onnx_bundle(folder, probe)
-    return check_bundle(folder, model, label, seed, options.steps, guidance)
+    return check_bundle(folder, model.dit, probe)
 
 
 def build_manifest(
@@ -179,13 +174,12 @@ def preview_labels(model: LoadedModel) -> list[int]:
 def clean_latents(model: LoadedModel, options: ExportOptions) -> Tensor:
     """Latents [B, C, S, S] of finished images, drawn by the quantized torch model."""
     labels = preview_labels(model)
-    noise = torch.cat([initial_noise(model, seed) for seed in range(len(labels))])
+    noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
     guidance = Guidance(options.guidance_scale, model.guidance_channels)
     return sample_latents(model.dit, model.scheduler, noise, torch.tensor(labels), PREVIEW_STEPS, guidance)
 
 
 def require_parity(parity: ParityReport) -> None:
-    failed = [check for check in parity.checks if not check.passed]
-    if failed:
-        lines = [f"  {c.stage} {c.name}: {c.value:.1f} {c.unit}, at least {c.threshold:g} needed" for c in failed]
+    if not parity.passed:
+        lines = [f"  {failure}" for failure in parity.failures]
         raise ParityError("the exported programs do not match the quantized model:\n" + "\n".join(lines))

@@ -8,8 +8,8 @@ runtime can be compared on a machine that has neither the float model nor the ca
 
 from __future__ import annotations
 
+import itertools
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,16 +18,16 @@ from typing import Any, cast
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from hqdit_mobile.dit import DiT, DiTBlock, DiTConfig
+from hqdit_mobile.dit import DiTBlock, DiTConfig
 from hqdit_mobile.export.bundle import BundleError
-from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, fused_block, fused_condition, fused_tokens
+from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser
+from hqdit_mobile.export.parity_parts import block_inputs, quantized_layers
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.models import LoadedModel
-from hqdit_mobile.onnx_pipeline import to_rgb
-from hqdit_mobile.rng import normal
-from hqdit_mobile.sampling import Guidance, trajectory
+from hqdit_mobile.pictures import to_rgb
+from hqdit_mobile.sampling import Guidance, initial_noise, trajectory
 
 PROBE = Path("parity") / "probe.safetensors"
 _SETTINGS = ("in_features", "out_features", "group", "rotation", "activation", "activation_group")
@@ -55,63 +55,32 @@ class Probe:
     image: Tensor  # uint8 [H, W, 3]
 
 
-class FusedBlock(nn.Module):
-    """A block in the operators that bundles are made of: tokens [B, T, D], condition [B, D] -> tokens."""
-
-    def __init__(self, block: DiTBlock):
-        super().__init__()
-        self.block = block
-
-    def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
-        return fused_block(self.block, tokens, condition)
-
-
-class AttentionOp(nn.Module):
-    def __init__(self, heads: int):
-        super().__init__()
-        self.heads = heads
-
-    def forward(self, qkv: Tensor) -> Tensor:
-        return torch.ops.hqdit.attention(qkv, self.heads)
-
-
 def make_probe(model: LoadedModel, label: int, seed: int, sampling_steps: int, guidance: Guidance) -> Probe:
     """Draws one picture with the quantized torch model and keeps what the stages need, at its first, middle and last
     step; the block is the middle one, at the middle step."""
-    dit, labels = model.dit, torch.tensor([label])
-    noise = torch.from_numpy(normal(seed, 0, math.prod(model.latent_shape))).reshape(1, *model.latent_shape)
+    dit, labels, noise = model.dit, torch.tensor([label]), initial_noise(model.latent_shape, seed)
     visited = list(trajectory(Denoiser(dit, fused=True), model.scheduler, noise, labels, sampling_steps, guidance))
     *walk, (_, clean, _) = visited
     kept = {t: latents for t, latents, _ in (walk[0], walk[len(walk) // 2], walk[-1])}
     guided = GuidedDenoiser(dit, fused=True)
     with torch.no_grad():
         steps = [Step(t, x, guided(x, torch.tensor([float(t)]), labels)) for t, x in kept.items()]
-        middle = steps[len(steps) // 2]
-        index = len(dit.blocks) // 2
-        tokens, condition = _block_inputs(dit, label, middle, index)
-    image = torch.from_numpy(to_rgb(model.decode(clean)[0].numpy()))
+    middle, index = steps[len(steps) // 2], len(dit.blocks) // 2
+    walk = block_inputs(dit, middle.latents, middle.timestep, label)
+    tokens, condition = next(itertools.islice(walk, index, None))
+    image = torch.from_numpy(to_rgb(model.decode(clean)[0]))
     block = cast(DiTBlock, dit.blocks[index])
     return Probe(block, tokens, condition, steps, label, seed, sampling_steps, guidance.scale, image)
 
 
-def _block_inputs(dit: DiT, label: int, step: Step, index: int) -> tuple[Tensor, Tensor]:
-    tokens = fused_tokens(dit, step.latents)
-    timestep, labels = torch.tensor([float(step.timestep)]), torch.tensor([label, dit.null_label])
-    tokens, condition = torch.cat([tokens, tokens]), fused_condition(dit, timestep, labels)
-    for block in dit.blocks[:index]:
-        tokens = fused_block(block, tokens, condition)
-    return tokens, condition
-
-
 def write_probe(folder: Path, config: DiTConfig, probe: Probe) -> None:
     """Writes ``probe`` into the bundle ``folder``."""
-    layers = {name: m for name, m in probe.block.named_modules() if isinstance(m, FP4Linear)}
     described = {
         "dit": asdict(config),
         "layers": {
             name: {key: getattr(layer, key) for key in _SETTINGS} | {"bias": layer.bias is not None,
                                                                     "pre": layer.pre is not None}
-            for name, layer in layers.items()
+            for name, layer in quantized_layers(probe.block).items()
         },
         "timesteps": [step.timestep for step in probe.steps],
         "label": probe.label,

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from hqdit_mobile.dit import DiT
-from hqdit_mobile.export.parity import initial_noise, to_rgb
 from hqdit_mobile.metrics import eps_snr_db, psnr_db
 from hqdit_mobile.models import LoadedModel
 from hqdit_mobile.open_bundle import open_bundle
-from hqdit_mobile.sampling import Guidance, trajectory
+from hqdit_mobile.pictures import to_rgb
+from hqdit_mobile.sampling import Guidance, initial_noise, trajectory
 
 NOISE_IMAGES = 4
 
@@ -54,7 +54,7 @@ def compare_with_float(
     bundle: Path, model: LoadedModel, float_dit: DiT, labels: list[int], steps: int, guidance: Guidance
 ) -> Quality:
     """Draws one image per label (seed = position) with the float torch model and with the bundle's engine."""
-    noise = torch.cat([initial_noise(model, seed) for seed in range(len(labels))])
+    noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
     classes = torch.tensor(labels)
     walked = list(trajectory(float_dit, model.scheduler, noise, classes, steps, guidance))
     few = slice(0, NOISE_IMAGES)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hqdit_mobile.export.agreement import decibels
 from hqdit_mobile.export.parity import ParityReport
 from hqdit_mobile.export.quality import Quality
 from hqdit_mobile.quantize import QuantizationReport
@@ -87,8 +88,8 @@ def _plot_layers(quantized: QuantizationReport) -> bytes:
 
 def _parity_table(parity: ParityReport) -> str:
     rows = "".join(
-        f"<tr{'' if c.passed else ' class=fail'}><td>{c.stage}<td>{html.escape(c.name)}<td>{c.value:.1f} {c.unit}"
-        f"<td>{c.threshold:g}<td>{c.max_error:.2e}<td>{c.mean_error:.2e}"
+        f"<tr{'' if c.passed else ' class=fail'}><td>{c.stage}<td>{html.escape(c.name)}<td>{decibels(c.db)}"
+        f"<td>{decibels(c.needed_db)}<td>{c.unit}<td>{c.max_error:.2e}<td>{c.mean_error:.2e}<td>{c.cosine:.6f}"
         for c in parity.checks
     )
-    return f"<table><tr><th>stage<th>what<th>value<th>needed<th>max error<th>mean error{rows}</table>"
+    return f"<table><tr><th>stage<th>what<th>value<th>needed<th>unit<th>max error<th>mean error<th>cosine{rows}</table>"

@@ -1,58 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs one module on its own in each runtime, to compare them layer by layer."""
+"""Runs parts of a model on their own in each runtime, to compare them one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.export.parity_parts import Part
 from hqdit_mobile.fp4_linear import FP4Linear, fp4_linear_reference
 from hqdit_mobile.native import library_path
 
 RUNTIMES = ("torch", "executorch", "onnxruntime", "onnxruntime-portable")
 
-Modules = Mapping[str, tuple[nn.Module, tuple[Tensor, ...]]]
 
-
-def run_modules(runtime: str, modules: Modules) -> dict[str, Tensor]:
-    """The output of each module (``{name: (module, inputs)}``) as ``runtime`` computes it."""
+def run_parts(runtime: str, parts: Sequence[Part]) -> list[Tensor]:
+    """The output of each part as ``runtime`` computes it."""
     if runtime == "torch":
         with torch.no_grad():
-            return {name: _torch(module, inputs) for name, (module, inputs) in modules.items()}
+            return [_torch(part) for part in parts]
     if runtime == "executorch":
-        return _executorch(modules)
+        return _executorch(parts)
     if runtime in ("onnxruntime", "onnxruntime-portable"):
-        return {name: _onnxruntime(*entry, portable=runtime.endswith("portable")) for name, entry in modules.items()}
+        return _onnxruntime(parts, portable=runtime.endswith("portable"))
     raise ValueError(f"runtime {runtime!r} is not one of {', '.join(RUNTIMES)}")
 
 
-def _torch(module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+def _torch(part: Part) -> Tensor:
     """A single layer by the operator's definition; what is larger by the operators themselves."""
-    if not isinstance(module, FP4Linear):
-        return module(*inputs)
-    return fp4_linear_reference(*module.operands(*inputs))
+    if not isinstance(part.module, FP4Linear):
+        return part.module(*part.inputs)
+    return fp4_linear_reference(*part.module.operands(*part.inputs))
 
 
-def _executorch(modules: Modules) -> dict[str, Tensor]:
+def _executorch(parts: Sequence[Part]) -> list[Tensor]:
     from executorch.runtime import Runtime
 
     from hqdit_mobile.export.lower_executorch import lower
 
     torch.ops.load_library(str(library_path("hqdit_ops")))
-    methods = {name: f"m{i}" for i, name in enumerate(modules)}
-    program = Runtime.get().load_program(lower({methods[name]: entry for name, entry in modules.items()}).data)
-    return {name: program.load_method(methods[name]).execute(list(inputs))[0] for name, (_, inputs) in modules.items()}
+    methods = {f"part{i}": (part.module, part.inputs) for i, part in enumerate(parts)}
+    program = Runtime.get().load_program(lower(methods).data)
+    return [program.load_method(name).execute(list(inputs))[0] for name, (_, inputs) in methods.items()]
 
 
-def _onnxruntime(module: nn.Module, inputs: tuple[Tensor, ...], *, portable: bool) -> Tensor:
+class _SideBySide(nn.Module):
+    """All parts in one graph: the exporter's own time, a second or two a call, is spent once."""
+
+    def __init__(self, parts: Sequence[Part]):
+        super().__init__()
+        self.parts = nn.ModuleList([part.module for part in parts])
+        self.counts = [len(part.inputs) for part in parts]
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        left = iter(inputs)
+        return tuple(
+            part(*(next(left) for _ in range(count))) for part, count in zip(self.parts, self.counts, strict=True)
+        )
+
+
+def _onnxruntime(parts: Sequence[Part], *, portable: bool) -> list[Tensor]:
     from hqdit_mobile.export.lower_onnx import to_onnx
     from hqdit_mobile.onnx_pipeline import open_session
 
-    names = [f"input{i}" for i in range(len(inputs))]
-    model = to_onnx(module, dict(zip(names, inputs, strict=True)), ["output"])
+    inputs = {f"input{i}": x for i, x in enumerate(x for part in parts for x in part.inputs)}
+    outputs = [f"output{i}" for i in range(len(parts))]
+    model = to_onnx(_SideBySide(parts), inputs, outputs)
     session = open_session(model.SerializeToString(), portable=portable)
-    values: dict[str, np.ndarray] = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
-    return torch.from_numpy(session.run(["output"], values)[0])
+    return [torch.from_numpy(y) for y in session.run(outputs, {name: x.numpy() for name, x in inputs.items()})]

@@ -24,6 +24,7 @@ from hqdit_mobile.engine import (
 from hqdit_mobile.engine_scheduler import Scheduler
 from hqdit_mobile.export.bundle import describe_file, read_manifest
 from hqdit_mobile.native import library_path
+from hqdit_mobile.pictures import to_rgb
 from hqdit_mobile.progress import peak_rss_bytes
 from hqdit_mobile.rng import normal
 
@@ -245,12 +246,6 @@ class _Run:
         )
         if self.progress(update) is False:
             raise CancelledError("cancelled by the progress callback")
-
-
-def to_rgb(image: np.ndarray) -> np.ndarray:
-    """float32 [3, H, W] in about -1..1 -> uint8 [H, W, 3], halves rounded to even as in the engine."""
-    scaled = np.clip(image / 2 + np.float32(0.5), 0, 1) * np.float32(255)
-    return np.ascontiguousarray(np.rint(scaled).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _check_manifest(folder: Path, manifest: Mapping[str, Any], verify_sha256: bool) -> None:

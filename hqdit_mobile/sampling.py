@@ -7,12 +7,14 @@ Calibration, parity and evaluation walk the same trajectories with it; the C++ e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from hqdit_mobile.rng import normal
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,11 @@ def trajectory(
         if on_step:
             on_step(index + 1, steps)
     yield -1, latents, torch.zeros_like(latents)
+
+
+def initial_noise(latent_shape: Sequence[int], seed: int) -> Tensor:
+    """The engine's starting noise for ``seed``: float32 [1, C, S, S] for a latent_shape [C, S, S]."""
+    return torch.from_numpy(normal(seed, 0, math.prod(latent_shape))).reshape(1, *latent_shape)
 
 
 def sample_latents(

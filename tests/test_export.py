@@ -2,6 +2,7 @@
 """The main job on the real reference model: hqdit-export, then hqdit sample, as a user runs them."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from PIL import Image
 
 from hqdit_mobile.emoji_eval import load_classifier
 from hqdit_mobile.engine import Pipeline
+from hqdit_mobile.export.agreement import Agreement
 from hqdit_mobile.export.bundle import BundleError, describe_file, read_manifest, staged_folder
 from hqdit_mobile.export.export_model import ParityError, drop_learned_sigma_, require_parity
-from hqdit_mobile.export.parity import Check, ParityReport
+from hqdit_mobile.export.parity import ParityReport
 from hqdit_mobile.models import load_model
 
 BIN = Path(sys.executable).parent
@@ -44,9 +46,13 @@ def test_parity_of_every_stage_is_recorded(emoji_bundle):
     parity = json.loads((emoji_bundle / "parity.json").read_text())
     assert parity["passed"]
     stages = {check["stage"] for check in parity["checks"]}
-    assert stages == {"linear", "block", "step", "image"}
+    assert stages == {"linear", "attention", "block", "step", "image"}
     linear = [check for check in parity["checks"] if check["stage"] == "linear"]
-    assert len(linear) >= 15 and all(check["value"] == 1.0 for check in linear)
+    assert len(linear) >= 15 and all(check["db"] == "equal bits" for check in linear)
+    names = {check["name"] for check in linear}
+    assert {f"blocks.{i}.mlp.fc2" for i in (0, 4, 7)} <= names and any(not n.startswith("blocks.") for n in names)
+    # The block that is exported, so nothing but the order of its operators' own arithmetic is left to differ.
+    assert [check["db"] for check in parity["checks"] if check["stage"] in ("attention", "block")] == ["equal bits"] * 6
 
 
 def test_drawings_are_recognised(emoji_bundle):
@@ -102,11 +108,15 @@ def test_an_interrupted_export_leaves_nothing(tmp_path):
 
 
 def test_a_failed_check_fails_the_export():
-    good = Check("step", "t=0", 61.0, 50.0, "dB SNR", 0.0, 0.0)
-    bad = Check("image", "seed 0", 39.0, 40.0, "dB PSNR", 9.0, 1.0)
+    good = Agreement("step", "t=0", 61.0, 50.0, 0.0, 0.0, 1.0)
+    bad = Agreement("image", "seed 0", 39.0, 40.0, 9.0, 1.0, 0.99)
+    bits = Agreement("linear", "blocks.0.mlp.fc1", 80.0, math.inf, 1e-4, 1e-9, 1.0)
     require_parity(ParityReport("executorch", [good]))
     with pytest.raises(ParityError, match=r"image seed 0: 39\.0 dB PSNR, at least 40"):
         require_parity(ParityReport("executorch", [good, bad]))
+    with pytest.raises(ParityError, match=r"linear blocks\.0\.mlp\.fc1: 80\.0 dB SNR, at least equal bits needed"):
+        require_parity(ParityReport("executorch", [good, bits]))
+    assert ParityReport("executorch", [good, bits]).worst("linear") is bits
 
 
 def test_dropping_learned_sigma_keeps_the_noise():

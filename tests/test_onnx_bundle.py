@@ -23,7 +23,8 @@ from hqdit_mobile.export.export_model import ExportOptions, build_manifest
 from hqdit_mobile.export.model_files import write_model_files
 from hqdit_mobile.export.probe import PROBE, make_probe, write_probe
 from hqdit_mobile.metrics import psnr_db
-from hqdit_mobile.onnx_pipeline import OnnxPipeline, to_rgb
+from hqdit_mobile.onnx_pipeline import OnnxPipeline
+from hqdit_mobile.pictures import to_rgb
 from hqdit_mobile.rng import normal
 from hqdit_mobile.sampling import Guidance, sample_latents
 
@@ -113,7 +114,7 @@ def test_torch_draws_the_same(bundles, model):
     start = torch.from_numpy(normal(11, 0, 256)).view(1, 4, 8, 8)
     denoiser = Denoiser(model.dit, fused=True)
     latents = sample_latents(denoiser, model.scheduler, start, torch.tensor([4]), STEPS, Guidance(4.0, 4))
-    expected = to_rgb(model.decode(latents)[0].numpy())
+    expected = to_rgb(model.decode(latents)[0])
     with OnnxPipeline(bundles["onnxruntime"]) as native:
         assert psnr_db(expected, native.generate(4, seed=11)) > 50
     with OnnxPipeline(bundles["onnxruntime"], portable=True) as portable:

@@ -12,7 +12,7 @@ from onnx_cases import layer_model, random_layer, run, session, small_dit
 
 from hqdit_mobile import step_ops
 from hqdit_mobile.export.lower_onnx import to_onnx
-from hqdit_mobile.export.probe import FusedBlock
+from hqdit_mobile.export.parity_parts import FusedBlock
 from hqdit_mobile.fp4_linear import fp4_linear_reference
 from hqdit_mobile.metrics import snr_db
 

@@ -16,9 +16,10 @@ from hqdit_mobile.bench.prepare import OUR_ONNX, OUR_PTE, OURS, STEPS, TORCH, Pr
 from hqdit_mobile.bench.timing import Effort, Runner, measure, medians
 from hqdit_mobile.engine import Pipeline
 from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser
-from hqdit_mobile.export.parity import initial_noise, torch_image
 from hqdit_mobile.metrics import snr_db
-from hqdit_mobile.sampling import Guidance
+from hqdit_mobile.models import LoadedModel
+from hqdit_mobile.pictures import to_rgb
+from hqdit_mobile.sampling import Guidance, initial_noise, sample_latents
 
 TIMESTEP, LABEL, SEED = 500, 0, 0
 
@@ -40,7 +41,7 @@ def _open(prepared: Prepared, threads: int, stack: ExitStack) -> dict[str, Pipel
 def _one_kind(
     prepared: Prepared, pipelines: dict[str, Pipeline], step: str, threads: int, effort: Effort
 ) -> dict[str, Any]:
-    noise = initial_noise(prepared.model, SEED)
+    noise = initial_noise(prepared.model.latent_shape, SEED)
     torch_step = _torch_step(prepared, step, noise)
     runners: dict[str, Runner] = {TORCH: torch_step}
     snr: dict[str, float] = {}
@@ -101,17 +102,23 @@ def bench_image(prepared: Prepared, threads: int, steps: int, effort: Effort) ->
     """A guided image: by the engine with our and with XNNPACK's transformers, and by torch."""
     defaults, model = prepared.manifest["defaults"], prepared.model
     guidance = Guidance(defaults["guidance_scale"], model.guidance_channels)
-    noise = initial_noise(model, SEED)
+    noise = initial_noise(model.latent_shape, SEED)
     settings: dict[str, Any] = {"steps": steps, "guidance_scale": guidance.scale, "scheduler": "ddim"}
     with ExitStack() as stack:
         pipelines = _open(prepared, threads, stack)
-        runners: dict[str, Runner] = {TORCH: lambda: torch_image(model, noise, LABEL, steps, guidance)}
+        runners: dict[str, Runner] = {TORCH: lambda: _torch_image(model, noise, steps, guidance)}
         for name, pipeline in pipelines.items():
             runners[name] = _engine_image(pipeline, settings)
         seconds = medians(measure(runners, effort))
         last = pipelines[OUR_PTE].generate_batch(LABEL, [SEED], **settings)
     parts = {"denoise": last.denoise_ms, "decode": last.decode_ms}
     return {**settings, **compared(seconds), "milliseconds_of_ours": parts}
+
+
+def _torch_image(model: LoadedModel, noise: Tensor, steps: int, guidance: Guidance) -> np.ndarray:
+    label = torch.tensor([LABEL])
+    latents = sample_latents(Denoiser(model.dit, fused=True), model.scheduler, noise, label, steps, guidance)
+    return to_rgb(model.decode(latents)[0])
 
 
 def _engine_image(pipeline: Pipeline, settings: dict[str, Any]) -> Runner:

@@ -46,13 +46,14 @@ def run_parity(bundle: Path, runtime: str | None, against: str, json_file: Path 
 
 
 def _compare(bundle: Path, made_for: str, runtime: str, against: str, stages) -> list:
-    from hqdit_mobile.export.agreement import compare_bundle, compare_modules
+    from hqdit_mobile.export.agreement import compare_bundle, compare_parts
+    from hqdit_mobile.export.parity_parts import block_parts
     from hqdit_mobile.export.probe import read_probe
     from hqdit_mobile.open_bundle import open_bundle
 
     probe = read_probe(bundle)
     stages.begin(f"Layers: {runtime} against {against}")
-    rows = compare_modules(probe, runtime, against)
+    rows = compare_parts(block_parts("", probe.block, probe.tokens, probe.condition), runtime, against)
     # Steps and the picture need the whole model, which a bundle has for its own runtime only; torch's are on record.
     if runtime.removesuffix("-portable") == made_for:
         stages.begin(f"Steps and picture: {runtime} against torch")
