@@ -38,7 +38,7 @@ def export(model: str, vae: str | None, target: str, output_dir: Path | None, fo
 @click.group(context_settings=CONTEXT)
 @click.version_option(package_name="hqdit-mobile")
 def main() -> None:
-    """Draw with exported bundles, look into them and time them."""
+    """Draw with exported bundles, look into them, time and judge them."""
 
 
 @main.command()
@@ -96,3 +96,27 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
     from hqdit_mobile.commands.parity import run_parity
 
     sys.exit(run_parity(bundle, runtime, against, json_file))
+
+
+@main.command()
+@click.argument("candidates", nargs=-1, required=True, metavar="CANDIDATE...")
+@click.option("-m", "--model", default="builtin:emoji-dit",
+              help="The float model: builtin:emoji-dit, a DiTPipeline folder, a hub id or a DiT-*.pt.")  # fmt: skip
+@click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
+              help="Folder for images, figures and report.html; a stopped run goes on from it.")  # fmt: skip
+@click.option("--samples", type=click.IntRange(2), default=256, help="Images of each candidate.")
+@click.option("--steps", type=click.IntRange(1, 1000), default=20)
+@click.option("--guidance-scale", type=click.FloatRange(1.0), default=2.5)
+@click.option(
+    "--noise-samples", type=click.IntRange(1), default=16, help="Images whose noise predictions are compared."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here too.")
+def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
+    """Compare images of each CANDIDATE with the float model's: a bundle's folder, a recipe (such as w4a8) or float.
+
+    Shares the work between processes started by torchrun or accelerate launch.
+    """
+    from hqdit_mobile.commands.evaluate import run_evaluate
+
+    sys.exit(run_evaluate(candidates, **settings))

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``hqdit evaluate``: draws, compares, prints a table, writes the report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = {
+    "eps_snr_db": ("eps-SNR dB", "{:.1f}"),
+    "psnr_db": ("PSNR dB", "{:.1f}"),
+    "ssim": ("SSIM", "{:.3f}"),
+    "fd_float": ("FD float", "{:.3f}"),
+    "fd_train": ("FD train", "{:.3f}"),
+    "semantic": ("semantic", "{:.3f}"),
+    "style": ("style", "{:.3f}"),
+    "weight_bits": ("bits/weight", "{:.2f}"),
+    "a4_share": ("A4 share", "{:.3f}"),
+    "megabytes": ("MB", "{:.1f}"),
+    "seconds_per_image": ("s/image", "{:.2f}"),
+}
+
+
+def run_evaluate(
+    candidates: tuple[str, ...],
+    model: str,
+    vae: str | None,
+    output: Path,
+    samples: int,
+    steps: int,
+    guidance_scale: float,
+    noise_samples: int,
+    json_file: Path | None,
+) -> int:
+    """Returns the exit code: 0, 2 when the input is at fault, 130 after Ctrl-C."""
+    console = Console(stderr=True)
+    from hqdit_mobile.engine import EngineError
+    from hqdit_mobile.evaluate.group import process_group
+    from hqdit_mobile.evaluate.protocol import Protocol
+    from hqdit_mobile.evaluate.record import make_record
+    from hqdit_mobile.evaluate.run import evaluate, load_float_model
+    from hqdit_mobile.evaluate.shards import write_whole
+    from hqdit_mobile.progress import Stages
+
+    try:
+        protocol = Protocol(samples, steps, guidance_scale, min(noise_samples, samples))
+        with process_group() as group, Stages(console) as stages:
+            stages.begin("Load the model")
+            loaded = load_float_model(model, vae)
+            output.mkdir(parents=True, exist_ok=True)
+            measured = evaluate(list(candidates), loaded, protocol, output, group, stages)
+            if group.rank != 0:
+                return 0
+            stages.begin("Intervals by bootstrap")
+            record = make_record(measured, loaded, protocol, shlex.join(["hqdit", *sys.argv[1:]]))
+        text = json.dumps(record, indent=2, allow_nan=False) + "\n"
+        for path in filter(None, (output / "evaluation.json", json_file)):
+            write_whole(path, text.encode())
+    except (EngineError, ValueError, OSError) as error:
+        console.print(f"[red]Error:[/] {error}", highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print(f"Stopped; the same command goes on from what is in {output}.", highlight=False)
+        return 130
+    Console().print(_table(record))
+    for note in record["notes"]:
+        console.print(note, highlight=False)
+    return 0
+
+
+def _table(record: dict[str, Any]) -> Table:
+    table = Table(title=f"{record['model']}, {record['protocol']['samples']} images", title_justify="left")
+    table.add_column("candidate")
+    for title, _ in COLUMNS.values():
+        table.add_column(title, justify="right")
+    for figures in record["candidates"]:
+        cells = (_cell(figures.get(key), text) for key, (_, text) in COLUMNS.items())
+        table.add_row(figures["name"], *cells)
+    return table
+
+
+def _cell(value: float | None, text: str) -> str:
+    return "" if value is None else text.format(value)

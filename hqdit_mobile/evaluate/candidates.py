@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be evaluated: a bundle's folder, the float model, or a recipe that quantizes the model here and now."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import hqdit_mobile
+from hqdit_mobile.evaluate.subjects import BundleSubject, Subject, TorchSubject
+from hqdit_mobile.export.bundle import MANIFEST, read_manifest
+from hqdit_mobile.models import LoadedModel
+from hqdit_mobile.progress import Stages
+from hqdit_mobile.quantize import quantize_
+from hqdit_mobile.recipes import RECIPES, recipe
+from hqdit_mobile.sampling import Guidance
+
+FLOAT = "float"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """``origin`` is all that decides its bits, cheap to know; ``open`` loads or quantizes it."""
+
+    name: str
+    kind: str
+    origin: dict[str, Any]
+    open: Callable[[Stages], Subject]
+
+
+def find_candidates(specs: Sequence[str], model: LoadedModel, steps: int, guidance_scale: float) -> list[Candidate]:
+    """The float model first, asked for or not: the others are compared with it. Raises ValueError for what is none."""
+    guidance = Guidance(guidance_scale, model.guidance_channels)
+    candidates = [_float(model, steps, guidance)]
+    for spec in specs:
+        if spec == FLOAT:
+            continue
+        if spec in RECIPES:
+            candidates.append(_recipe(spec, model, steps, guidance))
+        elif (Path(spec) / MANIFEST).is_file():
+            candidates.append(_bundle(Path(spec), model, steps, guidance_scale))
+        else:
+            known = ", ".join([FLOAT, *RECIPES])
+            raise ValueError(f"{spec!r} is neither a bundle (a folder with {MANIFEST}) nor one of {known}")
+    names = [candidate.name for candidate in candidates]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"two candidates are called {', '.join(sorted(twice))}: rename a bundle's folder")
+    return candidates
+
+
+def _float(model: LoadedModel, steps: int, guidance: Guidance) -> Candidate:
+    origin = {"kind": FLOAT, **_drawing(model)}
+    return Candidate(FLOAT, FLOAT, origin, lambda _: TorchSubject(model, model.dit, steps, guidance))
+
+
+def _recipe(name: str, model: LoadedModel, steps: int, guidance: Guidance) -> Candidate:
+    config = recipe(name)
+
+    def quantized(stages: Stages) -> Subject:
+        dit = copy.deepcopy(model.dit).cpu()
+        quantize_(dit, config, model.scheduler, model.guidance_channels, stages)
+        return TorchSubject(model, dit, steps, guidance)
+
+    # A version does not change while somebody works on the quantizer; its sources do.
+    origin = {"kind": "recipe", "config": asdict(config), "sources": _sources_digest(), **_drawing(model)}
+    return Candidate(name, "recipe", origin, quantized)
+
+
+def _bundle(folder: Path, model: LoadedModel, steps: int, guidance_scale: float) -> Candidate:
+    manifest = read_manifest(folder)
+    ours = [*model.latent_shape], model.image_size, model.dit.config.num_classes
+    described = manifest["model"]
+    theirs = described["latent_shape"], described["image_shape"][-1], described["num_classes"]
+    if ours != theirs:
+        raise ValueError(
+            f"{folder} was not made from {model.name}: latents, image size and classes are {theirs}, not {ours}; "
+            "give its own --model"
+        )
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    origin = {"kind": "bundle", "manifest": digest, "runtime": manifest["runtime"]}
+    return Candidate(
+        folder.resolve().name, "bundle", origin, lambda _: BundleSubject(folder, manifest, steps, guidance_scale)
+    )
+
+
+def _drawing(model: LoadedModel) -> dict[str, Any]:
+    return {
+        "model": state_digest(model.dit),
+        "decoder": state_digest(model.vae),
+        "device": next(model.dit.parameters()).device.type,
+        "torch": torch.__version__,
+    }
+
+
+def protocol_origin(model: LoadedModel, steps: int, guidance_scale: float) -> dict[str, Any]:
+    """What every candidate's images depend on."""
+    return {
+        "hqdit-mobile": version("hqdit-mobile"),
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "guidance_channels": model.guidance_channels,
+        "scheduler": asdict(model.scheduler),
+    }
+
+
+def state_digest(module: nn.Module) -> str:
+    """SHA-256 over names, types, shapes and bytes of the parameters and buffers, and over the modules' settings."""
+    digest = hashlib.sha256(repr(module).encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(json.dumps([name, str(tensor.dtype), [*tensor.shape]]).encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _sources_digest() -> str:
+    digest = hashlib.sha256()
+    assert hqdit_mobile.__file__ is not None
+    for path in sorted(Path(hqdit_mobile.__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far noise predictions and layer outputs are from the float model's, at the float model's own latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hqdit_mobile.dit import DiT
+from hqdit_mobile.evaluate.protocol import noise_timesteps
+from hqdit_mobile.evaluate.subjects import Subject, TorchSubject
+from hqdit_mobile.quantize import token_layers
+from hqdit_mobile.sampling import initial_noise, trajectory
+
+
+def reference_noise(subject: TorchSubject, seed: int, label: int) -> dict[str, np.ndarray]:
+    """Of one float run: latents [T, C, S, S] and noise [T, 2, C, S, S] (label, then null label) at T timesteps."""
+    model = subject.model
+    kept = set(noise_timesteps(model.scheduler.timesteps(subject.steps)))
+    start = initial_noise(model.latent_shape, seed).to(subject.device)
+    labels = torch.tensor([label], device=subject.device)
+    run = trajectory(subject.network, model.scheduler, start, labels, subject.steps, subject.guidance)
+    visited = [(t, latents[0].cpu()) for t, latents, _ in run if t in kept]
+    noise = torch.stack([subject.noise(latents, t, label) for t, latents in visited])
+    latents = torch.stack([latents for _, latents in visited])
+    return {"timesteps": np.array([t for t, _ in visited]), "latents": latents.numpy(), "noise": noise.numpy()}
+
+
+def noise_energies(
+    reference: DiT, subject: Subject, expected: dict[str, np.ndarray], label: int
+) -> dict[str, np.ndarray]:
+    """Energies (sums of squares) of one sample: signal and error [T] of the noise prediction, both guidance halves;
+    and, where the candidate is a torch module, layer_signal and layer_error [layers, T] of layers() in order."""
+    signal, error, layer_energies = [], [], []
+    for t, latents, noise in zip(*(expected[key] for key in ("timesteps", "latents", "noise")), strict=True):
+        got = subject.noise(torch.from_numpy(latents), int(t), label).double().numpy()
+        signal.append(np.square(noise.astype(np.float64)).sum())
+        error.append(np.square(noise - got).sum())
+        if subject.dit is not None:
+            layer_energies.append(_layer_energies(reference, subject.dit, torch.from_numpy(latents), int(t), label))
+    result = {"signal": np.array(signal), "error": np.array(error)}
+    if layer_energies:
+        result["layer_signal"], result["layer_error"] = np.array(layer_energies).transpose(1, 2, 0)
+    return result
+
+
+def layers(depth: int) -> list[str]:
+    """Of which layers the output is compared: those that see every token."""
+    return [name for index in range(depth) for name in token_layers(index)]
+
+
+def _layer_energies(reference: DiT, dit: DiT, latents: Tensor, timestep: int, label: int) -> list[list[float]]:
+    expected, got = (_layer_outputs(model, latents, timestep, label) for model in (reference, dit))
+    signal = [float(output.square().sum()) for output in expected.values()]
+    return [signal, [float((got[name] - output).square().sum()) for name, output in expected.items()]]
+
+
+@torch.no_grad()
+def _layer_outputs(dit: DiT, latents: Tensor, timestep: int, label: int) -> dict[str, Tensor]:
+    device = next(dit.final.parameters()).device
+    both = torch.stack([latents, latents]).to(device)
+    labels = torch.tensor([label, dit.null_label], device=device)
+    with _recorded(dit, layers(len(dit.blocks))) as outputs:
+        dit(both, torch.full((2,), float(timestep), device=device), labels)
+    return outputs
+
+
+@contextmanager
+def _recorded(dit: DiT, names: list[str]) -> Iterator[dict[str, Tensor]]:
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
+        # Quantization may move the mean of v into the next bias (centering.py), which is no error: q and k only.
+        width = 2 * dit.config.hidden_size if name.endswith("qkv") else None
+        return lambda _module, _inputs, output: outputs.__setitem__(name, output[..., :width].double())
+
+    handles = [dit.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def decibels(signal: np.ndarray, error: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return 10 * np.log10(signal / error)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole record of an evaluation: what was run, on what, and the figures of every candidate."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from hqdit_mobile.evaluate.protocol import LABEL_KEY, Protocol, noise_timesteps
+from hqdit_mobile.evaluate.run import Measured
+from hqdit_mobile.evaluate.summary import json_ready, summarize
+from hqdit_mobile.models import LoadedModel
+
+LABELS = f"class of image i: word 0 of Philox4x32-10, counter (i, 0, 0, 0), key {LABEL_KEY}, scaled to the classes"
+
+
+def make_record(measured: list[Measured], model: LoadedModel, protocol: Protocol, command: str) -> dict[str, Any]:
+    """What --json writes."""
+    timesteps = noise_timesteps(model.scheduler.timesteps(protocol.steps))
+    reference, depth = measured[0], len(model.dit.blocks)
+    figures = [summarize(part, reference, timesteps, depth) for part in measured]
+    notes = []
+    if "features" not in reference.images[0]:
+        notes.append(f"No Frechet distances or accuracies: the classifier that ships here knows emoji-dit's classes "
+                     f"only, not those of {model.name}.")  # fmt: skip
+    notes += [f"{f['name']} has no SNR per layer: a bundle gives noise predictions, not its layers' outputs."
+              for f in figures if f["kind"] == "bundle"]  # fmt: skip
+    notes += [f"{f['name']} does not say which of its layers have 4-bit activations." for f in figures
+              if "a4_share" not in f]  # fmt: skip
+    return json_ready(
+        {
+            "command": command,
+            "model": model.source,
+            "protocol": {**asdict(protocol), "scheduler": "ddim", "seeds": "image i has seed i", "labels": LABELS},
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+            "versions": {tool: version(tool) for tool in ("hqdit-mobile", "torch", "numpy")},
+            "notes": notes,
+            "candidates": figures,
+        }
+    )

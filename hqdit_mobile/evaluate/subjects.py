@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An opened candidate: draws images, predicts noise, and knows its size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hqdit_mobile.dit import DiT
+from hqdit_mobile.export.denoiser import Denoiser
+from hqdit_mobile.fp4_linear import FP4Linear
+from hqdit_mobile.models import LoadedModel
+from hqdit_mobile.open_bundle import open_bundle
+from hqdit_mobile.pictures import to_rgb
+from hqdit_mobile.sampling import Guidance, initial_noise, sample_latents
+
+CPU_BATCH, GPU_BATCH = 4, 32  # images at a time: on a CPU, more of them fall out of its cache
+FP4_ACTIVATIONS = ("fp4", "e2m1")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """weight_bits: stored bits per weight of the quantized layers (of all, in a float model). a4_share: part of the
+    multiply-adds of all linear layers that have 4-bit activations; None where a bundle does not say. megabytes: of the
+    transformer, 10^6 bytes."""
+
+    weight_bits: float
+    a4_share: float | None
+    megabytes: float
+    runtime: str
+
+
+class Subject(Protocol):
+    @property
+    def dit(self) -> DiT | None:
+        """The torch module, if there is one to look into."""
+
+    def digest(self) -> str:
+        """Changes when the weights do."""
+
+    def facts(self) -> Facts: ...
+
+    def draw(self, seeds: Sequence[int], labels: Sequence[int], on_images: Callable[[int], None]) -> np.ndarray:
+        """uint8 [n, H, W, 3]."""
+
+    def noise(self, latents: Tensor, timestep: int, label: int) -> Tensor:
+        """Latents [C, S, S] -> noise [2, C, S, S]: for the label, then for the null label."""
+
+    def close(self) -> None: ...
+
+
+class TorchSubject:
+    """The float model, or a quantized one, in torch: on a CPU by our kernels, with the bits of a phone."""
+
+    def __init__(self, model: LoadedModel, dit: DiT, steps: int, guidance: Guidance):
+        self.model, self.steps, self.guidance = model, steps, guidance
+        self.device = next(model.vae.parameters()).device
+        self.dit: DiT = dit.to(self.device)
+        self.network = Denoiser(self.dit, fused=self.device.type == "cpu")
+        self.batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+
+    def digest(self) -> str:
+        from hqdit_mobile.evaluate.candidates import state_digest
+
+        return state_digest(self.dit)
+
+    def facts(self) -> Facts:
+        stored = sum(t.numel() * t.element_size() for t in self.dit.state_dict().values())
+        return Facts(weight_bits(self.dit), a4_share(self.dit), stored / 1e6, f"torch, {self.device.type}")
+
+    def draw(self, seeds: Sequence[int], labels: Sequence[int], on_images: Callable[[int], None]) -> np.ndarray:
+        images = []
+        for start in range(0, len(seeds), self.batch):
+            rows = slice(start, start + self.batch)
+            noise = torch.cat([initial_noise(self.model.latent_shape, seed) for seed in seeds[rows]]).to(self.device)
+            label = torch.tensor(labels[rows], device=self.device)
+            latents = sample_latents(self.network, self.model.scheduler, noise, label, self.steps, self.guidance)
+            images.append(to_rgb(self.model.decode(latents).cpu()))
+            on_images(len(noise))
+        return np.concatenate(images)
+
+    @torch.no_grad()
+    def noise(self, latents: Tensor, timestep: int, label: int) -> Tensor:
+        both = torch.stack([latents, latents]).to(self.device)
+        t = torch.full((2,), float(timestep), device=self.device)
+        return self.network(both, t, torch.tensor([label, self.dit.null_label], device=self.device)).cpu()
+
+    def close(self) -> None:
+        pass
+
+
+class BundleSubject:
+    """A bundle in its own runtime."""
+
+    dit = None
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], steps: int, guidance_scale: float):
+        self.manifest, self.steps, self.guidance_scale = manifest, steps, guidance_scale
+        self.pipeline = open_bundle(folder)
+
+    def digest(self) -> str:
+        return ",".join(entry["sha256"] for _, entry in sorted(self.manifest["files"].items()))
+
+    def facts(self) -> Facts:
+        about = self.manifest["quantization"]
+        files = self.manifest["files"].items()
+        stored = sum(entry["bytes"] for name, entry in files if name.startswith("transformer"))
+        share = 0.0 if about["precision"] == "w4a8" else about.get("a4_share")
+        return Facts(about["bits_per_weight"], share, stored / 1e6, self.manifest["runtime"])
+
+    def draw(self, seeds: Sequence[int], labels: Sequence[int], on_images: Callable[[int], None]) -> np.ndarray:
+        images = []
+        settings = {"steps": self.steps, "guidance_scale": self.guidance_scale, "scheduler": "ddim"}
+        for seed, label in zip(seeds, labels, strict=True):
+            images.append(self.pipeline.generate(label, seed=seed, **settings))
+            on_images(1)
+        return np.stack(images)
+
+    def noise(self, latents: Tensor, timestep: int, label: int) -> Tensor:
+        return torch.from_numpy(self.pipeline.denoise(latents.numpy(), timestep, label, guided=True))
+
+    def close(self) -> None:
+        self.pipeline.close()
+
+
+def weight_bits(dit: DiT) -> float:
+    quantized = [layer for layer in dit.modules() if isinstance(layer, FP4Linear)]
+    if not quantized:
+        return 8.0 * next(dit.parameters()).element_size()
+    weights = sum(layer.in_features * layer.out_features for layer in quantized)
+    return sum(layer.stored_bits() for layer in quantized) / weights
+
+
+def a4_share(dit: DiT) -> float:
+    """Attention's own two products, which stay float, are not counted."""
+    total = four_bit = 0
+    for name, layer in dit.named_modules():
+        if isinstance(layer, FP4Linear | nn.Linear):
+            # adaLN and the embedders see one row an image, the others every token.
+            once = name.endswith("adaLN") or "embedder" in name
+            products = layer.in_features * layer.out_features * (1 if once else dit.config.tokens)
+            total += products
+            if isinstance(layer, FP4Linear) and layer.activation in FP4_ACTIVATIONS:
+                four_bit += products
+    return four_bit / total
