@@ -18,6 +18,17 @@ FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
 PACKAGES = {"java": "openjdk-17-jdk", "mvn": "maven", "aapt2": "aapt", "cmake": "cmake", "ninja": "ninja-build"}
 # Maven's words when the registry, and not the code, is at fault.
 UNRESOLVED = re.compile(r"(Could not (?:resolve dependencies|find artifact|transfer artifact)[^\n]{0,200})")
+# How a complaint of -Xcheck:jni begins, and the lines of its stack.
+COMPLAINT = re.compile(r"(?:WARNING|FATAL ERROR)\b.*(?:native method|JNI)")
+FRAME = re.compile(r"\s+at (\S+?)\(")
+# Robolectric's own native code, libandroid_runtime.so, draws complaints while it is loaded, makes a bitmap, fills one
+# and, on a thread of its own without Java frames, shows one. Our JNI makes no static call.
+ROBOLECTRIC = (
+    "org.robolectric.nativeruntime.DefaultNativeRuntimeLoader.loadLibrary",
+    "org.robolectric.nativeruntime.BitmapNatives.nativeCreate",
+    "android.graphics.Bitmap.$$robo$$nativeCopyPixelsFromBuffer$nativeBinding",
+)
+ROBOLECTRIC_THREAD = re.compile(r"without checking exceptions when required to from CallStatic\w+")
 
 
 def need_tools() -> None:
@@ -50,6 +61,7 @@ def run_maven(output: Path, jni: Path, tiny: Path, bundle: Path) -> None:
     settings = [f"-D{name}={value}" for name, value in values.items()]
     command = ["mvn", "-B", "--no-transfer-progress", "-f", DEMO / "checks" / "pom.xml", *settings, "verify"]
     done = subprocess.run(command, capture_output=True, text=True)
+    (output / "maven.log").write_text(done.stdout + done.stderr)
     if done.returncode != 0 and (unresolved := UNRESOLVED.search(done.stdout)):
         pytest.skip(f"Maven: {unresolved.group(1)}")
     assert done.returncode == 0, "\n".join(line for line in done.stdout.splitlines() if "ERROR" in line)
@@ -63,3 +75,20 @@ def results(output: Path) -> dict[str, int]:
         assert suite.get("skipped") == "0", f"{report.name} skips tests"
         counts[suite.get("name", "").rpartition(".")[2]] = int(suite.get("tests", "0"))
     return counts
+
+
+def jni_complaints(text: str) -> list[str]:
+    """The complaints of -Xcheck:jni in a Maven log or a surefire dump, each with the innermost frame that is not the
+    JDK's, save for those about Robolectric's own native code."""
+    lines = re.sub(r"^.*Stream '(.*)'\.$", r"\1", text, flags=re.MULTILINE).splitlines()
+    complaints: list[list[str]] = []
+    for line in lines:
+        if COMPLAINT.match(line):
+            complaints.append([line])
+        elif complaints and (frame := FRAME.match(line)) and not frame.group(1).startswith(("java.", "jdk.")):
+            complaints[-1].append(frame.group(1))
+    return [
+        " at ".join([head, *frames[:1]])
+        for head, *frames in complaints
+        if not (frames[0] in ROBOLECTRIC if frames else ROBOLECTRIC_THREAD.search(head))
+    ]

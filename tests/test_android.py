@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from android_checks import DEMO, build_jni, need_tools, results, run_maven
+from android_checks import DEMO, build_jni, jni_complaints, need_tools, results, run_maven
 
 from hqdit_mobile.engine import Pipeline
 
@@ -65,11 +65,32 @@ def test_the_real_model_draws_the_bytes_that_python_draws(checked, bundle):
 
 
 def test_jni_is_used_as_its_rules_say(checked):
-    """-Xcheck:jni writes its complaints into surefire's dump. The library's JVM alone: the app's also loads
-    Robolectric's own native code, which draws complaints of its own."""
-    dumps = "".join(dump.read_text() for dump in checked.glob("hqdit/surefire-reports/*.dumpstream"))
-    assert (checked / "hqdit" / "surefire-reports").is_dir()
-    assert not re.findall(r".*(?:JNI local refs|in native method|FATAL ERROR).*", dumps)
+    """-Xcheck:jni complains on the JVM's output, which surefire puts into its dumps or Maven's log. Robolectric's own
+    native code, which the app's JVM also loads, is the only one that may: android_checks.py names the places."""
+    texts = [checked / "maven.log", *checked.glob("*/surefire-reports/*.dumpstream")]
+    assert not [complaint for text in texts for complaint in jni_complaints(text.read_text())]
+    assert "CallStatic" not in (DEMO / "hqdit" / "src" / "main" / "cpp" / "hqdit_jni.cpp").read_text()
+
+
+@pytest.mark.parametrize("form", ["{}", "Corrupted channel by directly writing to native stream. Stream '{}'."])
+def test_a_broken_jni_rule_is_found(form):
+    """The words are those of OpenJDK 17, the frames those of a JNI library broken on purpose."""
+    unchecked = "WARNING in native method: JNI call made without checking exceptions when required to from "
+    ours = [unchecked + "GetArrayLength", "\tat hqdit.mobile.Native.generate(Native Method)"]
+    jdk = "\tat jdk.internal.loader.NativeLibraries.load(java.base@17.0.15/Native Method)"
+    robolectric = "\tat org.robolectric.nativeruntime.DefaultNativeRuntimeLoader.loadLibrary(A.java:409)"
+    leak = ["WARNING: JNI local refs: 66, exceeds capacity: 65", jdk]
+    fatal = ["FATAL ERROR in native method: Using JNIEnv in the wrong thread"]
+
+    def found(*lines: str) -> list[str]:
+        return jni_complaints("\n".join(form.format(line) for line in lines))
+
+    assert found(*ours) == [f"{ours[0]} at hqdit.mobile.Native.generate"]
+    assert found(*leak, "\tat hqdit.mobile.Native.<clinit>(Native.kt:12)", *fatal) == [
+        f"{leak[0]} at hqdit.mobile.Native.<clinit>",
+        *fatal,
+    ]
+    assert found(*leak, robolectric, "\tat hqdit.mobile.Native.open(Native Method)") == []
 
 
 def test_screenshots_show_the_picture(checked):
