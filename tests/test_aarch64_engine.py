@@ -34,13 +34,14 @@ def run(*command: str | Path, **options) -> str:
 def executorch(tmp_path_factory) -> Path:
     """The folder of the ARM64 package."""
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
-        pytest.skip(f"not found: {', '.join(missing)} (Debian: g++-aarch64-linux-gnu qemu-user-static openjdk-17-jdk)")
+        pytest.skip(f"not found: {', '.join(missing)} (Debian: g++-aarch64-linux-gnu qemu-user-static openjdk-17-jdk-headless)")
     if given := os.environ.get("HQDIT_EXECUTORCH_AARCH64"):
         return Path(given) / "executorch"
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "download", "-q", *WHEEL, "-d", folder, "executorch==1.5.1"]
-    if subprocess.run(command).returncode != 0:
-        pytest.skip("pip cannot fetch executorch 1.5.1 for manylinux_2_28_aarch64")
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"pip cannot fetch executorch 1.5.1 for manylinux_2_28_aarch64: {done.stderr.strip()[-300:]}")
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         wheel.extractall(folder)
     return folder / "executorch"
@@ -71,6 +72,10 @@ def test_segments_have_the_alignment_of_16_kb_pages(build):
     headers = run("aarch64-linux-gnu-readelf", "-lW", build / "libhqdit.so")
     alignments = [line.split()[-1] for line in headers.splitlines() if line.split()[:1] == ["LOAD"]]
     assert alignments and set(alignments) == {"0x4000"}
+
+
+def test_the_library_does_not_tell_where_it_was_built(build):
+    assert str(ROOT).encode() not in (build / "libhqdit.so").read_bytes()
 
 
 @pytest.fixture(scope="module")

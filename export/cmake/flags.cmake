@@ -10,9 +10,12 @@ set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 option(HQDIT_WERROR "Warnings are errors" ON)
 set(HQDIT_SANITIZE "" CACHE STRING "Sanitizers for all our code, for example address,undefined")
 
-# The same bits on every processor: no fused multiply-add that the source does not ask for.
+# The same bits on every processor: no fused multiply-add that the source does not ask for. Nor do they depend on the
+# folder of the build, which __FILE__ would carry into the library and its log.
+cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH hqdit_root)
 add_library(hqdit_flags INTERFACE)
-target_compile_options(hqdit_flags INTERFACE -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+target_compile_options(hqdit_flags INTERFACE -ffp-contract=off -ffile-prefix-map=${hqdit_root}/= -Wall -Wextra
+                                             -Wpedantic -Wshadow -Wconversion
                                              $<$<BOOL:${HQDIT_WERROR}>:-Werror>)
 if(HQDIT_SANITIZE)
   target_compile_options(hqdit_flags INTERFACE -fsanitize=${HQDIT_SANITIZE} -fno-sanitize-recover=all -g)
