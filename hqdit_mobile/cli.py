@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+# Those of recipes.py, which needs torch.
+RECIPE_NAMES = ["w4a8", "w4a4", "w4a4-strict", "hq-dit", "hq-dit-w4a8", "w4a8-nearest"]
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
 
 
@@ -19,8 +21,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 @click.option("--target", type=click.Choice(["android", "ios", "desktop"]), default="android")
 @click.option("--runtime", type=click.Choice(["executorch", "onnxruntime"]), default="executorch")
 @click.option("-o", "--output-dir", type=click.Path(path_type=Path), help="Default: MODEL-TARGET in this folder.")
-@click.option("--precision", type=click.Choice(["w4a8", "w4a4"]), default="w4a8",
-              help="FP4 weights with INT8 or FP4 activations.")  # fmt: skip
+@click.option("--recipe", "--precision", "recipe_name", type=click.Choice(RECIPE_NAMES), default="w4a8",
+              help="FP4 weights with INT8 (w4a8) or FP4 (w4a4) activations; hq-dit is the paper's.")  # fmt: skip
 @click.option("--num-calibration-samples", type=click.IntRange(1), help="Images in the calibration runs.")
 @click.option("--seed", type=int, default=0, help="Of calibration and rotation.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=20, help="Default sampling steps of the bundle.")

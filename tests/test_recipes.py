@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hqdit_mobile.channel_formats import gptq_by_channel, ratio_choice
+from hqdit_mobile.cli import RECIPE_NAMES
 from hqdit_mobile.dit import DiT, DiTConfig
 from hqdit_mobile.formats import E1M2, E2M1, E3M0, FORMATS
 from hqdit_mobile.fp4_linear import FP4Linear
@@ -117,3 +118,7 @@ def test_gptq_beats_nearest():
 def test_unknown_recipe():
     with pytest.raises(ValueError, match="no recipe 'int3'; known: w4a8"):
         recipe("int3")
+
+
+def test_the_command_line_knows_every_recipe():
+    assert RECIPE_NAMES == list(RECIPES)

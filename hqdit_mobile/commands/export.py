@@ -9,7 +9,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.progress import Stages
 
 
@@ -19,7 +18,7 @@ def run_export(
     target: str,
     runtime: str,
     output: Path,
-    precision: str,
+    recipe_name: str,
     num_calibration_samples: int | None,
     seed: int,
     steps: int,
@@ -30,9 +29,10 @@ def run_export(
     console = Console(stderr=True)
     from hqdit_mobile.export.bundle import read_manifest
     from hqdit_mobile.export.export_model import ExportOptions, ParityError, export_bundle
+    from hqdit_mobile.recipes import recipe
 
     try:
-        config = HQDiTConfig(precision=precision, seed=seed)
+        config = replace(recipe(recipe_name), seed=seed)
         if num_calibration_samples is not None:
             config = replace(config, calibration_samples=num_calibration_samples)
         options = ExportOptions(model, output, target, vae, config, steps, guidance_scale, force, runtime)
