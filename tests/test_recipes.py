@@ -121,4 +121,4 @@ def test_unknown_recipe():
 
 
 def test_the_command_line_knows_every_recipe():
-    assert RECIPE_NAMES == list(RECIPES)
+    assert list(RECIPES) == RECIPE_NAMES
