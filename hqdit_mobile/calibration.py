@@ -16,8 +16,10 @@ from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.packing import groups_per_row
 from hqdit_mobile.rotation import rotate
 from hqdit_mobile.sampling import Guidance, SchedulerConfig, trajectory
+from hqdit_mobile.streaming import float_block
 
 TOKENS_PER_INPUT = 64  # of one model input; neighbours tell little that is new
+POWER_ROWS = 1024  # at a time: the outputs of all conditions at once would take a gigabyte
 CONDITIONS = 8192  # (timestep, label) pairs for the layers that see the condition alone
 
 
@@ -68,6 +70,19 @@ class CalibrationSet:
     def __len__(self) -> int:
         return len(self.timestep)
 
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """Everything as tensors, and the number of tokens of each layer's statistics."""
+        tensors = {"latents": self.latents, "timestep": self.timestep, "label": self.label}
+        for name, inputs in self.inputs.items():
+            tensors |= {f"{name}.total": inputs.total, f"{name}.power": inputs.power}
+        return tensors, {name: inputs.tokens for name, inputs in self.inputs.items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], tokens: Mapping[str, int]) -> CalibrationSet:
+        """The inverse of to_tensors."""
+        inputs = {n: InputStatistics(tensors[f"{n}.total"], tensors[f"{n}.power"], c) for n, c in tokens.items()}
+        return cls(tensors["latents"], tensors["timestep"], tensors["label"], inputs)
+
 
 def draw_calibration_set(
     model: DiT,
@@ -86,43 +101,56 @@ def draw_calibration_set(
     label = torch.randint(0, model.config.num_classes, (samples,), generator=generator)
     guidance = Guidance(config.guidance_scale, guidance_channels)
     latents, timesteps = [], []
-    run = trajectory(model, scheduler, noise, label, config.calibration_steps, guidance, on_step)
-    with _measuring_inputs(model) as inputs:
-        for t, visited, _ in run:
-            if t >= 0:
-                latents += [visited, visited]
-                timesteps += [t] * (2 * samples)
+    measured = _MeasuredModel(model)
+    for t, visited, _ in trajectory(measured, scheduler, noise, label, config.calibration_steps, guidance, on_step):
+        if t >= 0:
+            latents += [visited, visited]
+            timesteps += [t] * (2 * samples)
     labels = torch.cat([label, torch.full_like(label, model.null_label)]).repeat(config.calibration_steps)
-    return CalibrationSet(torch.cat(latents), torch.tensor(timesteps, dtype=torch.float32), labels, inputs)
+    return CalibrationSet(torch.cat(latents), torch.tensor(timesteps, dtype=torch.float32), labels, measured.statistics)
 
 
-@contextmanager
-def _measuring_inputs(model: DiT) -> Iterator[dict[str, InputStatistics]]:
-    """Within it, forward calls of `model` add to the statistics of every linear layer's inputs."""
-    statistics: dict[str, InputStatistics] = {}
-    timestep = torch.empty(0)
+class _MeasuredModel:
+    """A DiT that adds the inputs of its linear layers to `statistics` whenever it runs."""
 
-    def on_model(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        nonlocal timestep
-        timestep = arguments[1]
+    def __init__(self, model: DiT):
+        self.model, self.null_label = model, model.null_label
+        self.statistics: dict[str, InputStatistics] = {}
 
-    def on_layer(name: str, k: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        statistics[name] = InputStatistics(*torch.zeros(2, k, dtype=torch.float64))
+    def __call__(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
+        model = self.model
+        with self._measuring(model, "", timestep):
+            x, condition = model.embed(latents), model.condition(timestep, label)
+            for index in range(len(model.blocks)):
+                block = float_block(model, index)
+                with self._measuring(block, f"blocks.{index}.", timestep):
+                    x = block(x, condition)
+            return model.unpatchify(model.final(x, condition))
 
+    @contextmanager
+    def _measuring(self, module: nn.Module, prefix: str, timestep: Tensor) -> Iterator[None]:
+        """Measures the linear layers of `module` that are not in blocks of their own."""
+        layers = {
+            prefix + name: layer
+            for name, layer in module.named_modules()
+            if isinstance(layer, nn.Linear) and not name.startswith("blocks.")
+        }
+        handles = [layer.register_forward_pre_hook(self._hook(name, timestep)) for name, layer in layers.items()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, name: str, timestep: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def measure(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            check_finite(name, arguments[0], timestep)
-            statistics[name].add(arguments[0])
+            (x,) = arguments
+            check_finite(name, x, timestep)
+            if name not in self.statistics:
+                self.statistics[name] = InputStatistics(*torch.zeros(2, x.shape[-1], dtype=torch.float64))
+            self.statistics[name].add(x)
 
         return measure
-
-    linears = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    handles = [module.register_forward_pre_hook(on_layer(name, module.in_features)) for name, module in linears]
-    handles.append(model.register_forward_pre_hook(on_model))
-    try:
-        yield statistics
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def draw_conditions(model: DiT, train_timesteps: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -177,7 +205,8 @@ class Observer:
         self.moments.cross += x.t() @ quantized
         self.moments.total += x.sum(dim=0)
         self.moments.quantized_total += quantized.sum(dim=0)
-        self.moments.power += float((x @ self.linear.weight.t()).double().square().sum())
+        for part in x.split(POWER_ROWS):
+            self.moments.power += float((part @ self.linear.weight.t()).double().square().sum())
         self.moments.tokens += len(x)
 
     def result(self) -> Moments:

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hqdit_mobile.dit import DiT, DiTConfig
+from hqdit_mobile.streaming import StreamedBlock
 
 State = dict[str, Tensor]
 
@@ -25,20 +26,57 @@ def _take(state: Mapping[str, Tensor], key: str) -> Tensor:
     return state[key].float()
 
 
-def _linear(out: State, name: str, state: Mapping[str, Tensor], key: str) -> None:
-    out[f"{name}.weight"] = _take(state, f"{key}.weight")
-    out[f"{name}.bias"] = _take(state, f"{key}.bias")
+class TranslatedState(Mapping[str, Tensor]):
+    """A checkpoint under our names: ``layout`` says which of its tensors, joined along their rows, make one of ours.
+
+    Tensors are read, and turned to float32, when they are asked for. Raises CheckpointError naming a missing one.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], layout: Mapping[str, tuple[str, ...]]):
+        for key in (key for keys in layout.values() for key in keys if key not in state):
+            raise CheckpointError(f"the checkpoint has no tensor {key!r}; is it a class-conditional DiT?")
+        self._state, self._layout = state, layout
+
+    def __getitem__(self, name: str) -> Tensor:
+        parts = [_take(self._state, key) for key in self._layout[name]]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layout)
+
+    def __len__(self) -> int:
+        return len(self._layout)
 
 
-def dit_from_state(config: DiTConfig, state: State) -> DiT:
-    """A DiT that takes over the tensors of ``state`` (our names) without a copy; ready for inference."""
-    with torch.device("meta"):
-        model = DiT(config)
-    model.to_empty(device="cpu")
-    for name, buffer in DiT(replace(config, depth=0)).named_buffers():
-        model.get_buffer(name).copy_(buffer)
+class _BlockState(Mapping[str, Tensor]):
+    """The part of a state whose names start with ``prefix``, without it."""
+
+    def __init__(self, state: Mapping[str, Tensor], prefix: str):
+        self._state, self._prefix = state, prefix
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._state[self._prefix + name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix(self._prefix) for name in self._state if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def dit_from_state(config: DiTConfig, state: Mapping[str, Tensor], streamed: bool = False) -> DiT:
+    """A DiT that takes over the tensors of ``state`` (our names) without a copy; ready for inference.
+
+    streamed: blocks read their tensors from ``state`` each time they run, and keep none.
+    """
+    model = DiT(replace(config, depth=0))
+    model.config = config
     try:
-        model.load_state_dict(state, assign=True)
+        model.load_state_dict({name: state[name] for name in model.state_dict()}, assign=True)
+        blocks = [StreamedBlock(config, _BlockState(state, f"blocks.{i}.")) for i in range(config.depth)]
+        model.blocks = nn.ModuleList(block if streamed else block.load() for block in blocks)
+    except KeyError as error:
+        raise CheckpointError(f"the checkpoint has no tensor {error}; it does not fit its config") from error
     except RuntimeError as error:
         raise CheckpointError(f"the checkpoint does not fit its config: {error}") from error
     return model.eval().requires_grad_(False)
@@ -77,27 +115,41 @@ def without_unused_labels(config: DiTConfig, table: Tensor, used: int | None) ->
     return replace(config, num_classes=used), torch.cat([table[:used], table[-1:]])
 
 
-def dit_from_diffusers(config: DiTConfig, state: Mapping[str, Tensor], used_labels: int | None = None) -> DiT:
-    """Our DiT from the state dict of a ``DiTTransformer2DModel``; block 0's copy of the embedders is the one used."""
-    out: State = {}
+Layout = dict[str, tuple[str, ...]]
+
+
+def _linear(layout: Layout, name: str, *keys: str) -> None:
+    for part in ("weight", "bias"):
+        layout[f"{name}.{part}"] = tuple(f"{key}.{part}" for key in keys)
+
+
+def _diffusers_layout(depth: int) -> Layout:
+    """Everything but the labels; block 0's copy of the embedders is the one used."""
+    layout: Layout = {}
     emb = "transformer_blocks.0.norm1.emb"
-    _linear(out, "x_embedder", state, "pos_embed.proj")
-    _linear(out, "t_embedder.fc1", state, f"{emb}.timestep_embedder.linear_1")
-    _linear(out, "t_embedder.fc2", state, f"{emb}.timestep_embedder.linear_2")
-    for i in range(config.depth):
+    _linear(layout, "x_embedder", "pos_embed.proj")
+    _linear(layout, "t_embedder.fc1", f"{emb}.timestep_embedder.linear_1")
+    _linear(layout, "t_embedder.fc2", f"{emb}.timestep_embedder.linear_2")
+    for i in range(depth):
         block, theirs = f"blocks.{i}", f"transformer_blocks.{i}"
-        for part in ("weight", "bias"):
-            qkv = [_take(state, f"{theirs}.attn1.to_{x}.{part}") for x in "qkv"]
-            out[f"{block}.attn.qkv.{part}"] = torch.cat(qkv)
-        _linear(out, f"{block}.attn.proj", state, f"{theirs}.attn1.to_out.0")
-        _linear(out, f"{block}.mlp.fc1", state, f"{theirs}.ff.net.0.proj")
-        _linear(out, f"{block}.mlp.fc2", state, f"{theirs}.ff.net.2")
-        _linear(out, f"{block}.adaLN", state, f"{theirs}.norm1.linear")
-    _linear(out, "final.adaLN", state, "proj_out_1")
-    _linear(out, "final.linear", state, "proj_out_2")
-    table = _take(state, f"{emb}.class_embedder.embedding_table.weight")
-    config, out["y_embedder.weight"] = without_unused_labels(config, table, used_labels)
-    return dit_from_state(config, out)
+        _linear(layout, f"{block}.attn.qkv", *(f"{theirs}.attn1.to_{x}" for x in "qkv"))
+        _linear(layout, f"{block}.attn.proj", f"{theirs}.attn1.to_out.0")
+        _linear(layout, f"{block}.mlp.fc1", f"{theirs}.ff.net.0.proj")
+        _linear(layout, f"{block}.mlp.fc2", f"{theirs}.ff.net.2")
+        _linear(layout, f"{block}.adaLN", f"{theirs}.norm1.linear")
+    _linear(layout, "final.adaLN", "proj_out_1")
+    _linear(layout, "final.linear", "proj_out_2")
+    return layout
+
+
+def dit_from_diffusers(
+    config: DiTConfig, state: Mapping[str, Tensor], used_labels: int | None = None, streamed: bool = False
+) -> DiT:
+    """Our DiT from the state dict of a ``DiTTransformer2DModel``."""
+    key = "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"
+    config, table = without_unused_labels(config, _take(state, key), used_labels)
+    layout = _diffusers_layout(config.depth) | {"y_embedder.weight": (key,)}
+    return dit_from_state(config, TranslatedState({**state, key: table}, layout), streamed)
 
 
 def dit_to_diffusers(model: DiT, num_embeds: int) -> State:
@@ -128,7 +180,7 @@ def dit_to_diffusers(model: DiT, num_embeds: int) -> State:
     return out
 
 
-def dit_from_facebook(state: Mapping[str, Tensor]) -> DiT:
+def dit_from_facebook(state: Mapping[str, Tensor], streamed: bool = False) -> DiT:
     """Our DiT from a facebookresearch checkpoint; sizes are read off the tensors (XL heads are 72 wide, else 64)."""
     patch_weight = _take(state, "x_embedder.proj.weight")
     hidden, in_channels, patch, _ = patch_weight.shape
@@ -147,15 +199,17 @@ def dit_from_facebook(state: Mapping[str, Tensor]) -> DiT:
         sample_size=grid * patch,
         num_classes=len(table) - 1,
     )
-    out: State = {}
-    _linear(out, "x_embedder", state, "x_embedder.proj")
-    _linear(out, "t_embedder.fc1", state, "t_embedder.mlp.0")
-    _linear(out, "t_embedder.fc2", state, "t_embedder.mlp.2")
-    for i in range(depth):
-        for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"):
-            _linear(out, f"blocks.{i}.{name}", state, f"blocks.{i}.{name}")
-        _linear(out, f"blocks.{i}.adaLN", state, f"blocks.{i}.adaLN_modulation.1")
-    _linear(out, "final.adaLN", state, "final_layer.adaLN_modulation.1")
-    _linear(out, "final.linear", state, "final_layer.linear")
-    out["y_embedder.weight"] = table
-    return dit_from_state(config, out)
+    names = {
+        "x_embedder": "x_embedder.proj",
+        "t_embedder.fc1": "t_embedder.mlp.0",
+        "t_embedder.fc2": "t_embedder.mlp.2",
+        "final.adaLN": "final_layer.adaLN_modulation.1",
+        "final.linear": "final_layer.linear",
+    }
+    for block in (f"blocks.{i}" for i in range(depth)):
+        names |= {f"{block}.{name}": f"{block}.{name}" for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")}
+        names[f"{block}.adaLN"] = f"{block}.adaLN_modulation.1"
+    layout: Layout = {"y_embedder.weight": ("y_embedder.embedding_table.weight",)}
+    for name, key in names.items():
+        _linear(layout, name, key)
+    return dit_from_state(config, TranslatedState(state, layout), streamed)

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from hqdit_mobile.calibration import (
     CalibrationSet,
@@ -25,10 +26,15 @@ from hqdit_mobile.dit import DiT
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.progress import Stages
 from hqdit_mobile.quantize_layer import LayerReport, fill_layer, new_layer
+from hqdit_mobile.quantized_block import layer_settings, quantized_block
 from hqdit_mobile.sampling import SchedulerConfig
 from hqdit_mobile.sensitivity import noise_shares, spend_budget
+from hqdit_mobile.streaming import StreamedBlock, float_block, parameter_count
+from hqdit_mobile.work_folder import WorkFolder
 
 BATCH = 16  # model inputs at a time
+TOKEN_LAYERS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+TOKENS = ("tokens-even", "tokens-odd")  # the inputs of blocks with even and with odd numbers
 
 
 @dataclass
@@ -47,75 +53,122 @@ class QuantizationReport:
 
 
 class _Quantizer:
-    def __init__(self, model: DiT, config: HQDiTConfig, data: CalibrationSet) -> None:
-        self.model, self.config, self.inputs = model, config, data.inputs
+    """Goes through a float model once; `work` keeps what is finished, and what it has already is not done again."""
+
+    def __init__(self, model: DiT, config: HQDiTConfig, data: CalibrationSet, work: WorkFolder) -> None:
+        self.model, self.config, self.data, self.work = model, config, data, work
         self.centered = set(centered_layers(len(model.blocks))) if config.centering else set()
-        self.report = QuantizationReport(sum(p.numel() * 4 for p in model.parameters()))
+        self.report = QuantizationReport(4 * parameter_count(model))
         self.timesteps = torch.empty(0)
         self.fp4_layers: set[str] = set()
 
-    def new_layer(self, name: str, activation: str) -> FP4Linear:
-        inputs = self.inputs[name]
+    def new_layer(self, name: str, linear: nn.Linear, activation: str) -> FP4Linear:
+        inputs = self.data.inputs[name]
         power = inputs.variance if name in self.centered else inputs.mean_square
-        return new_layer(linear_at(self.model, name), self.config, activation, power)
+        return new_layer(linear, self.config, activation, power)
 
-    def spend_int8(self, data: CalibrationSet) -> None:
+    def spend_int8(self) -> None:
         """Decides which token layers of a w4a4 model get INT8 activations."""
-        names = [name for index in range(len(self.model.blocks)) for name in token_layers(index)]
-        targets = {name: self.new_layer(name, self.config.fp4_activation) for name in names}
-        shares = noise_shares(self.model, targets, data, self.config.seed)
-        costs = {name: linear_at(self.model, name).weight.numel() for name in names}
-        self.fp4_layers = set(names) - set(spend_budget(shares, costs, self.config.int8_share))
+        targets = {}
+        for index in range(len(self.model.blocks)):
+            block = float_block(self.model, index)
+            for part in TOKEN_LAYERS:
+                name = f"blocks.{index}.{part}"
+                targets[name] = self.new_layer(name, linear_at(block, part), self.config.fp4_activation)
+        if (stored := self.work.get("sensitivity")) is None:
+            shares = noise_shares(self.model, targets, self.data, self.config.seed)
+            self.work.put("sensitivity", {}, shares)
+        else:
+            _, shares = stored
+        costs = {name: layer.in_features * layer.out_features for name, layer in targets.items()}
+        self.fp4_layers = set(targets) - set(spend_budget(shares, costs, self.config.int8_share))
 
-    def quantize(self, names: Iterable[str], run: Callable[[], object]) -> None:
-        """Replaces the named layers by what `run`, which calls them on calibration data, tells about their inputs."""
+    def quantize(self, parent: nn.Module, prefix: str, parts: Iterable[str], run: Callable[[], object]) -> None:
+        """Replaces layers of `parent` by what `run`, which calls them on calibration data, tells about their inputs.
+
+        prefix: of the layers' names in the model.
+        """
         observers = {}
-        for name in names:
-            target = self.new_layer(name, self.config.fp4_activation if name in self.fp4_layers else "int8")
-            observers[name] = Observer(name, linear_at(self.model, name), target)
+        for part in parts:
+            name, linear = prefix + part, linear_at(parent, part)
+            activation = self.config.fp4_activation if name in self.fp4_layers else "int8"
+            observers[part] = Observer(name, linear, self.new_layer(name, linear, activation))
         with observing(observers, self.config.seed, lambda: self.timesteps):
             run()
-        for name, observer in observers.items():
-            layer, moments = observer.target, observer.result()
-            self.report.layers.append(fill_layer(name, observer.linear, layer, moments, self.config))
-            parent, _, child = name.rpartition(".")
-            setattr(self.model.get_submodule(parent), child, layer)
+        for part in list(observers):
+            observer = observers.pop(part)  # its moments take gigabytes in a large model
+            layer = observer.target
+            self.report.layers.append(fill_layer(observer.name, observer.linear, layer, observer.result(), self.config))
+            parent.set_submodule(part, layer)
 
-    def condition_layers(self, train_timesteps: int) -> None:
-        """The layers that see the condition alone: one row per image, so INT8 activations cost nothing."""
-        model = self.model
-        timestep, label = draw_conditions(model, train_timesteps, self.config.seed)
-        self.timesteps = timestep
-        # The adaLN layers are given the float condition; nothing in front of them is worth waiting for.
-        with torch.no_grad():
-            condition = model.condition(timestep, label)
-        adaln = [f"blocks.{i}.adaLN" for i in range(len(model.blocks))] + ["final.adaLN"]
+    def blocks(self, on_block: Callable[[], None]) -> None:
+        """Block after block on all tokens of the calibration set, which go from one file to the other and back."""
+        model, data = self.model, self.data
+        shape = (len(data), model.config.tokens, model.config.hidden_size)
+        condition = model.condition(data.timestep, data.label)
+        first = 0
+        while first < len(model.blocks) and self.restore(first):
+            first += 1
+            on_block()
+        if first == 0:
+            hidden = self.work.array(TOKENS[0], shape, new=True)
+            for rows in _batches(len(data)):
+                hidden[rows] = model.embed(data.latents[rows])
+            check_finite("x_embedder", hidden, data.timestep)
+        for index in range(first, len(model.blocks)):
+            self.block(index, shape, condition)
+            on_block()
 
-        def run_adaln() -> None:
-            for name in adaln:
-                model.get_submodule(name)(condition)
-
-        self.quantize(adaln, run_adaln)
-        # Not fc1: every layer depends on its sines and cosines, and four bits there cost 3 dB at the noisiest steps.
-        self.quantize(["t_embedder.fc2"], lambda: model.t_embedder(timestep))
-
-    @torch.no_grad()
-    def block(self, index: int, hidden: Tensor, condition: Tensor, timestep: Tensor) -> None:
-        """Quantizes the four token layers of a block; hidden [S, T, D] is moved on to the next block, in place."""
-        block = self.model.blocks[index]
+    def block(self, index: int, shape: tuple[int, int, int], condition: Tensor) -> None:
+        block, prefix = float_block(self.model, index), f"blocks.{index}."
+        source = self.work.array(TOKENS[index % 2], shape, new=False)
+        # Not in place: a run that is killed in this block needs its inputs again.
+        target = self.work.array(TOKENS[(index + 1) % 2], shape, new=True)
 
         def run() -> None:
-            for start in range(0, len(hidden), BATCH):
-                rows = slice(start, start + BATCH)
-                self.timesteps = timestep[rows]
-                hidden[rows] = block(hidden[rows], condition[rows])
+            for rows in _batches(len(source)):
+                self.timesteps = self.data.timestep[rows]
+                target[rows] = block(source[rows], condition[rows])
 
-        self.quantize(token_layers(index), run)
+        self.quantize(block, prefix, TOKEN_LAYERS, run)
+        self.timesteps = self.conditions[0]
+        self.quantize(block, prefix, ["adaLN"], lambda: block.adaLN(self.conditions[1]))
+        self.model.blocks[index] = block
+        self.work.sync(TOKENS[(index + 1) % 2])
+        reports = [asdict(layer) for layer in self.report.layers if layer.name.startswith(prefix)]
+        self.work.put(f"block-{index}", block.state_dict(), {"layers": layer_settings(block), "reports": reports})
+
+    def restore(self, index: int) -> bool:
+        """Puts in the block if it was finished before."""
+        stored = self.work.get(f"block-{index}")
+        if stored is None:
+            return False
+        state, about = stored
+        self.model.blocks[index] = quantized_block(self.model.config, about["layers"], state)
+        self.report.layers += [LayerReport(**report) for report in about["reports"]]
+        return True
+
+    def draw_conditions(self, train_timesteps: int) -> None:
+        """For the layers that see the condition alone: one row per image, so INT8 activations cost nothing."""
+        timestep, label = draw_conditions(self.model, train_timesteps, self.config.seed)
+        # The adaLN layers are given the float condition; nothing in front of them is worth waiting for.
+        self.conditions = timestep, self.model.condition(timestep, label)
+
+    def layers_outside_blocks(self) -> None:
+        model, (timestep, condition) = self.model, self.conditions
+        self.timesteps = timestep
+        self.quantize(model, "", ["final.adaLN"], lambda: model.final.adaLN(condition))
+        # Not fc1: every layer depends on its sines and cosines, and four bits there cost 3 dB at the noisiest steps.
+        self.quantize(model, "", ["t_embedder.fc2"], lambda: model.t_embedder(timestep))
+
+
+def _batches(count: int) -> list[slice]:
+    return [slice(start, start + BATCH) for start in range(0, count, BATCH)]
 
 
 def token_layers(index: int) -> list[str]:
     """The layers of a block that run once per token."""
-    return [f"blocks.{index}.{part}" for part in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")]
+    return [f"blocks.{index}.{part}" for part in TOKEN_LAYERS]
 
 
 def quantize_(
@@ -124,42 +177,60 @@ def quantize_(
     scheduler: SchedulerConfig,
     guidance_channels: int,
     progress: Stages | None = None,
+    work: WorkFolder | None = None,
 ) -> QuantizationReport:
     """Quantizes `model` in place: every linear layer but t_embedder.fc1 and final.linear becomes an FP4Linear.
 
-    Runs the float model on guided DDIM trajectories, then goes through the blocks once. The same model, config and
-    scheduler give the same bits. Raises CalibrationError naming layer and timestep when an activation is NaN or
-    infinite, ValueError when a weight is, TypeError when the model is quantized already.
+    Runs the float model on guided DDIM trajectories, then goes through the blocks once, with their tokens on the disk;
+    of a streamed model no more than one block is in memory. The same model, config and scheduler give the same bits,
+    also when the work is taken up from the `work` of a run that was killed. Raises CalibrationError naming layer and
+    timestep when an activation is NaN or infinite, ValueError when a weight is, TypeError when the model is quantized
+    already.
     """
-    for index in range(len(model.blocks)):
-        for name in token_layers(index):
-            linear_at(model, name)
-    for name, parameter in model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise ValueError(f"{name} holds NaN or infinite values")
+    _check_weights(model)
     stages = progress or Stages(Console(quiet=True))
-    stages.begin("Calibration runs", config.calibration_steps)
-    data = draw_calibration_set(model, config, scheduler, guidance_channels, lambda *_: stages.advance())
-    return _quantize_on(model, config, scheduler, data, stages)
-
-
-def _quantize_on(
-    model: DiT, config: HQDiTConfig, scheduler: SchedulerConfig, data: CalibrationSet, stages: Stages
-) -> QuantizationReport:
-    quantizer = _Quantizer(model, config, data)
-    if config.centering:
-        fold_means_(model, {name: data.inputs[name].mean for name in quantizer.centered})
-    if config.precision == "w4a4":
-        stages.begin("Measure sensitivity")
-        quantizer.spend_int8(data)
-    stages.begin("Quantize", len(model.blocks) + 1)
-    with torch.no_grad():
-        hidden = torch.cat([model.embed(part) for part in data.latents.split(BATCH)])
-        condition = model.condition(data.timestep, data.label)
-    check_finite("x_embedder", hidden, data.timestep)
-    for index in range(len(model.blocks)):
-        quantizer.block(index, hidden, condition, data.timestep)
+    with torch.no_grad(), nullcontext(work) if work else WorkFolder() as work:
+        data = _calibration_set(model, config, scheduler, guidance_channels, stages, work)
+        quantizer = _Quantizer(model, config, data, work)
+        if config.centering:
+            fold_means_(model, {name: data.inputs[name].mean for name in quantizer.centered})
+        if config.precision == "w4a4":
+            stages.begin("Measure sensitivity")
+            quantizer.spend_int8()
+        stages.begin("Quantize", len(model.blocks) + 1)
+        quantizer.draw_conditions(scheduler.num_train_timesteps)
+        quantizer.blocks(stages.advance)
+        quantizer.layers_outside_blocks()
         stages.advance()
-    quantizer.condition_layers(scheduler.num_train_timesteps)
-    stages.advance()
-    return quantizer.report
+        return quantizer.report
+
+
+def _check_weights(model: DiT) -> None:
+    def check(module: nn.Module, prefix: str) -> None:
+        for name, parameter in module.named_parameters():
+            if not torch.isfinite(parameter).all():
+                raise ValueError(f"{prefix}{name} holds NaN or infinite values")
+
+    for index in range(len(model.blocks)):
+        if not isinstance(model.blocks[index], StreamedBlock):
+            for name in token_layers(index):
+                linear_at(model, name)
+    for index in range(len(model.blocks)):
+        check(float_block(model, index), f"blocks.{index}.")
+    check(model, "")
+
+
+def _calibration_set(
+    model: DiT,
+    config: HQDiTConfig,
+    scheduler: SchedulerConfig,
+    guidance_channels: int,
+    stages: Stages,
+    work: WorkFolder,
+) -> CalibrationSet:
+    stages.begin("Calibration runs", config.calibration_steps)
+    if (stored := work.get("calibration")) is not None:
+        return CalibrationSet.from_tensors(*stored)
+    data = draw_calibration_set(model, config, scheduler, guidance_channels, lambda *_: stages.advance())
+    work.put("calibration", *data.to_tensors())
+    return data

@@ -13,6 +13,7 @@ from hqdit_mobile.calibration import CalibrationSet, input_quantizer, linear_at
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.rotation import rotate
+from hqdit_mobile.streaming import float_block
 
 INPUTS_PER_TIMESTEP = 4
 BATCH = 4  # the backward pass keeps every activation of a batch
@@ -40,6 +41,7 @@ class _Probe:
         self.output = output
 
 
+@torch.no_grad()
 def noise_shares(model: DiT, targets: Mapping[str, FP4Linear], data: CalibrationSet, seed: int) -> dict[str, float]:
     """The part of the squared error of the noise prediction that each layer's activation noise is responsible for.
 
@@ -49,37 +51,56 @@ def noise_shares(model: DiT, targets: Mapping[str, FP4Linear], data: Calibration
     wherever it arises.
     """
     generator = torch.Generator().manual_seed(seed)
-    probes = {name: _Probe(linear_at(model, name), target) for name, target in targets.items()}
-    handles = [probe.linear.register_forward_hook(probe) for probe in probes.values()]
     timesteps = data.timestep.unique()
-    shares = torch.zeros(len(probes), dtype=torch.float64)
-    try:
-        for timestep in timesteps:
-            rows = (data.timestep == timestep).nonzero()[:, 0]
-            rows = rows[torch.randperm(len(rows), generator=generator)[:INPUTS_PER_TIMESTEP]]
-            parts = [_squared_errors(model, probes, data, part, generator) for part in rows.split(BATCH)]
-            errors = torch.stack(parts).sum(dim=0)
-            shares += errors / errors.sum().clamp(min=torch.finfo(torch.float64).tiny)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return dict(zip(probes, (shares / len(timesteps)).tolist(), strict=True))
+    shares = torch.zeros(len(targets), dtype=torch.float64)
+    for timestep in timesteps:
+        rows = (data.timestep == timestep).nonzero()[:, 0]
+        rows = rows[torch.randperm(len(rows), generator=generator)[:INPUTS_PER_TIMESTEP]]
+        products = [_products(model, targets, data, part, generator) for part in rows.split(BATCH)]
+        errors = {name: sum(float(p[name].square().sum()) for p in products) for name in targets}
+        values = torch.tensor(list(errors.values()), dtype=torch.float64)
+        shares += values / values.sum().clamp(min=torch.finfo(torch.float64).tiny)
+    return dict(zip(targets, (shares / len(timesteps)).tolist(), strict=True))
 
 
-def _squared_errors(
-    model: DiT, probes: Mapping[str, _Probe], data: CalibrationSet, rows: Tensor, generator: torch.Generator
-) -> Tensor:
-    """float64 [layers]: sum over the model inputs `rows` of (v^T J n)^2."""
+def _products(
+    model: DiT, targets: Mapping[str, FP4Linear], data: CalibrationSet, rows: Tensor, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """float64 [len(rows)] per layer: v^T J n for each of the model inputs `rows`.
+
+    Forward without a graph, keeping the input of each block, then backward with the graph of one block at a time:
+    a whole model's would take gigabytes.
+    """
+    condition = model.condition(data.timestep[rows], data.label[rows])
+    inputs = [model.embed(data.latents[rows])]
+    for index in range(len(model.blocks)):
+        inputs.append(float_block(model, index)(inputs[-1], condition))
     with torch.enable_grad():
-        latents = data.latents[rows].requires_grad_()
-        noise = model(latents, data.timestep[rows], data.label[rows])[:, : latents.shape[1]]
+        tokens = inputs.pop().requires_grad_()
+        noise = model.unpatchify(model.final(tokens, condition))[:, : data.latents.shape[1]]
         signs = torch.randint(0, 2, noise.shape, generator=generator) * 2.0 - 1.0
-        gradients = torch.autograd.grad((noise * signs).sum(), [probe.output for probe in probes.values()])
-    products = [
-        (gradient * probe.noise).flatten(1).sum(dim=1)
-        for gradient, probe in zip(gradients, probes.values(), strict=True)
-    ]
-    return torch.stack(products).double().square().sum(dim=1)
+        (gradient,) = torch.autograd.grad((noise * signs).sum(), tokens)
+    products = {}
+    for index in reversed(range(len(model.blocks))):
+        block, prefix = float_block(model, index), f"blocks.{index}."
+        probes = {
+            name: _Probe(linear_at(block, name.removeprefix(prefix)), target)
+            for name, target in targets.items()
+            if name.startswith(prefix)
+        }
+        handles = [probe.linear.register_forward_hook(probe) for probe in probes.values()]
+        try:
+            with torch.enable_grad():
+                tokens = inputs.pop().requires_grad_()
+                outputs = block(tokens, condition)
+                of_layers = [probe.output for probe in probes.values()]
+                gradient, *gradients = torch.autograd.grad(outputs, [tokens, *of_layers], gradient)
+        finally:
+            for handle in handles:
+                handle.remove()
+        for (name, probe), found in zip(probes.items(), gradients, strict=True):
+            products[name] = (found * probe.noise).flatten(1).sum(dim=1).double()
+    return products
 
 
 def spend_budget(shares: Mapping[str, float], costs: Mapping[str, int], budget: float) -> list[str]:
