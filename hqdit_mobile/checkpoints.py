@@ -26,19 +26,36 @@ def _take(state: Mapping[str, Tensor], key: str) -> Tensor:
     return state[key].float()
 
 
-class TranslatedState(Mapping[str, Tensor]):
+class FloatState(Mapping[str, Tensor]):
+    """A state dict whose tensors are read, and turned to float32, when they are asked for."""
+
+    def __init__(self, state: Mapping[str, Tensor]):
+        self._state = state
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._state[name].float()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._state)
+
+    def __len__(self) -> int:
+        return len(self._state)
+
+
+class TranslatedState(FloatState):
     """A checkpoint under our names: ``layout`` says which of its tensors, joined along their rows, make one of ours.
 
-    Tensors are read, and turned to float32, when they are asked for. Raises CheckpointError naming a missing one.
+    Raises CheckpointError naming a missing one.
     """
 
     def __init__(self, state: Mapping[str, Tensor], layout: Mapping[str, tuple[str, ...]]):
         for key in (key for keys in layout.values() for key in keys if key not in state):
             raise CheckpointError(f"the checkpoint has no tensor {key!r}; is it a class-conditional DiT?")
-        self._state, self._layout = state, layout
+        super().__init__(state)
+        self._layout = layout
 
     def __getitem__(self, name: str) -> Tensor:
-        parts = [_take(self._state, key) for key in self._layout[name]]
+        parts = [self._state[key].float() for key in self._layout[name]]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def __iter__(self) -> Iterator[str]:
@@ -48,11 +65,12 @@ class TranslatedState(Mapping[str, Tensor]):
         return len(self._layout)
 
 
-class _BlockState(Mapping[str, Tensor]):
+class _BlockState(FloatState):
     """The part of a state whose names start with ``prefix``, without it."""
 
     def __init__(self, state: Mapping[str, Tensor], prefix: str):
-        self._state, self._prefix = state, prefix
+        super().__init__(state)
+        self._prefix = prefix
 
     def __getitem__(self, name: str) -> Tensor:
         return self._state[self._prefix + name]

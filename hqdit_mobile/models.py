@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads a model by name: the built-in one, a diffusers folder, a Hugging Face id or a facebookresearch checkpoint."""
+"""Loads a model by name: built in, a diffusers folder, a Hugging Face id, a facebookresearch checkpoint or random."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from torch import Tensor
 
 from hqdit_mobile.checkpoints import (
     CheckpointError,
+    FloatState,
     config_from_diffusers,
     dit_from_diffusers,
     dit_from_facebook,
     dit_from_state,
 )
 from hqdit_mobile.dit import DiT, DiTConfig
+from hqdit_mobile.random_model import FORMS, RANDOM, VAE_CONFIG, RandomState, random_config
 from hqdit_mobile.sampling import SchedulerConfig
-from hqdit_mobile.vae import VAEDecoder, vae_decoder
+from hqdit_mobile.vae import VAEDecoder, random_vae_decoder, vae_decoder
 
 BUILTIN = "builtin:"
+WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 HUB_FILES = ["model_index.json", "transformer/*", "vae/*", "scheduler/*"]
 
 
@@ -43,6 +46,13 @@ class LoadedModel:
     """diffusers guides every latent channel, the original DiT code the first three."""
     defaults: dict[str, Any] = field(default_factory=dict)
     model_card: str = ""
+    weight_files: list[Path] = field(default_factory=list)
+    """What tells one checkpoint of this source from another."""
+
+    @property
+    def has_random_weights(self) -> bool:
+        """It stands in for a model of its size and draws noise."""
+        return self.source.startswith(RANDOM)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -59,59 +69,81 @@ class LoadedModel:
             return self.vae(latents / self.vae.scaling_factor)
 
 
-def load_model(spec: str, vae: str | None = None) -> LoadedModel:
+def load_model(spec: str, vae: str | None = None, streamed: bool = False) -> LoadedModel:
     """Loads ``spec``, one of
 
     - ``builtin:emoji-dit``, the reference model that comes with this package;
     - a folder in diffusers' DiTPipeline layout (model_index.json, transformer/, vae/, scheduler/);
     - a facebookresearch ``DiT-*.pt`` checkpoint, with ``vae`` a folder that holds an AutoencoderKL;
-    - a Hugging Face id such as ``facebook/DiT-XL-2-256`` (needs the network, or the files in its cache).
+    - a Hugging Face id such as ``facebook/DiT-XL-2-256`` (needs the network, or the files in its cache);
+    - ``random:DiT-XL/2-256`` and its like: a published architecture with random weights (random_model.py).
 
+    streamed: the blocks of the DiT are read when they run and keep no weights (streaming.py).
     Raises FileNotFoundError, CheckpointError or ValueError with the file or field at fault.
     """
     if spec.startswith(BUILTIN):
-        return _load_builtin(spec.removeprefix(BUILTIN))
+        return _load_builtin(spec.removeprefix(BUILTIN), streamed)
+    if spec.startswith(RANDOM):
+        return _load_random(spec, streamed)
     path = Path(spec)
     if path.suffix in (".pt", ".pth"):
-        return _load_facebook(path, vae)
+        return _load_facebook(path, vae, streamed)
     if path.is_dir():
-        return _load_folder(path, spec, "see the source model")
+        return _load_folder(path, spec, "see the source model", streamed)
     if path.exists() or spec.count("/") != 1 or spec.startswith((".", "/", "~")):
         raise FileNotFoundError(
-            f"no model at {spec!r}: give a DiTPipeline folder, a DiT-*.pt file, a Hugging Face id or {BUILTIN}emoji-dit"
+            f"no model at {spec!r}: give a DiTPipeline folder, a DiT-*.pt file, a Hugging Face id, {BUILTIN}emoji-dit "
+            f"or {FORMS}"
         )
-    return _load_hub(spec)
+    return _load_hub(spec, streamed)
 
 
 def builtin_models() -> list[str]:
     return ["emoji-dit"]
 
 
-def _load_builtin(name: str) -> LoadedModel:
+def _load_builtin(name: str, streamed: bool) -> LoadedModel:
     if name not in builtin_models():
         raise ValueError(f"there is no built-in model {name!r}; built in: {', '.join(builtin_models())}")
     folder = Path(__file__).parent / "assets" / name.replace("-", "_")
     config = _read_json(folder / "config.json")
-    state = {k: v.float() for k, v in load_file(folder / "transformer.safetensors").items()}
+    weights = folder / "transformer.safetensors"
     return LoadedModel(
         name=name,
         source=BUILTIN + name,
         licence=config["licence"],
-        dit=dit_from_state(DiTConfig(**config["dit"]), state),
+        dit=dit_from_state(DiTConfig(**config["dit"]), FloatState(load_file(weights)), streamed),
         vae=vae_decoder(config["vae"], load_file(folder / "vae_decoder.safetensors")),
         scheduler=SchedulerConfig(**config["scheduler"]),
         labels=config["labels"],
         guidance_channels=config["guidance_channels"],
         defaults=config["defaults"],
         model_card=(folder / "README.md").read_text(),
+        weight_files=[weights],
     )
 
 
-def _load_folder(folder: Path, source: str, licence: str) -> LoadedModel:
+def _load_random(spec: str, streamed: bool) -> LoadedModel:
+    config = random_config(spec)
+    return LoadedModel(
+        name=spec.removeprefix(RANDOM).replace("/", "-") + "-random",
+        source=spec,
+        licence="none: random weights",
+        dit=dit_from_state(config, RandomState(config), streamed),
+        vae=random_vae_decoder(VAE_CONFIG),
+        scheduler=SchedulerConfig(),
+        labels=[f"class {i}" for i in range(config.num_classes)],
+        guidance_channels=3,
+        model_card="Random weights in the architecture of that name, to measure time, memory and size. It draws noise.",
+    )
+
+
+def _load_folder(folder: Path, source: str, licence: str, streamed: bool) -> LoadedModel:
     index = _read_json(folder / "model_index.json")
     names = {int(k): v for k, v in (index.get("id2label") or {}).items()}
     config = config_from_diffusers(_read_json(folder / "transformer" / "config.json"))
-    dit = dit_from_diffusers(config, _read_weights(folder / "transformer"), used_labels=len(names) or None)
+    weights = _weight_file(folder / "transformer")
+    dit = dit_from_diffusers(config, _read_weights(weights), used_labels=len(names) or None, streamed=streamed)
     return LoadedModel(
         name=Path(source).name,
         source=source,
@@ -121,10 +153,11 @@ def _load_folder(folder: Path, source: str, licence: str) -> LoadedModel:
         scheduler=_scheduler(_read_json(folder / "scheduler" / "scheduler_config.json")),
         labels=[names.get(i, f"class {i}") for i in range(dit.config.num_classes)],
         guidance_channels=config.in_channels,
+        weight_files=[weights, folder / "transformer" / "config.json"],
     )
 
 
-def _load_hub(repo_id: str) -> LoadedModel:
+def _load_hub(repo_id: str, streamed: bool) -> LoadedModel:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -134,10 +167,10 @@ def _load_hub(repo_id: str) -> LoadedModel:
         raise FileNotFoundError(
             f"could not get {repo_id!r} from the Hugging Face hub ({error}); download it first and give its folder"
         ) from error
-    return _load_folder(Path(folder), repo_id, f"see the model card of {repo_id}")
+    return _load_folder(Path(folder), repo_id, f"see the model card of {repo_id}", streamed)
 
 
-def _load_facebook(path: Path, vae: str | None) -> LoadedModel:
+def _load_facebook(path: Path, vae: str | None, streamed: bool) -> LoadedModel:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     if vae is None:
@@ -146,7 +179,7 @@ def _load_facebook(path: Path, vae: str | None) -> LoadedModel:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         raise CheckpointError(f"{path} is not a PyTorch checkpoint that can be loaded safely: {error}") from error
-    dit = dit_from_facebook(state.get("ema", state))
+    dit = dit_from_facebook(state.get("ema", state), streamed)
     return LoadedModel(
         name=path.stem,
         source=str(path.name),
@@ -156,11 +189,12 @@ def _load_facebook(path: Path, vae: str | None) -> LoadedModel:
         scheduler=SchedulerConfig(),
         labels=[f"class {i}" for i in range(dit.config.num_classes)],
         guidance_channels=min(3, dit.config.in_channels),
+        weight_files=[path],
     )
 
 
 def _load_vae(folder: Path) -> VAEDecoder:
-    return vae_decoder(_read_json(folder / "config.json"), _read_weights(folder))
+    return vae_decoder(_read_json(folder / "config.json"), _read_weights(_weight_file(folder)))
 
 
 def _scheduler(config: Mapping[str, Any]) -> SchedulerConfig:
@@ -177,10 +211,15 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    safe, pickled = folder / "diffusion_pytorch_model.safetensors", folder / "diffusion_pytorch_model.bin"
-    if safe.is_file():
-        return load_file(safe)
-    if pickled.is_file():
-        return torch.load(pickled, map_location="cpu", weights_only=True, mmap=True)
-    raise FileNotFoundError(f"{folder} has no diffusion_pytorch_model.safetensors (or .bin)")
+def _weight_file(folder: Path) -> Path:
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"{folder} has no {WEIGHT_FILES[0]} (or .bin)")
+
+
+def _read_weights(file: Path) -> dict[str, Tensor]:
+    """Tensors that are the file's own pages, so that reading costs memory only where it happens."""
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=True)

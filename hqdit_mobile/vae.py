@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from hqdit_mobile.checkpoints import CheckpointError
@@ -46,6 +47,13 @@ def vae_decoder(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> VAEDe
     except RuntimeError as error:
         raise CheckpointError(f"the VAE weights do not fit vae/config.json: {error}") from error
     return decoder.eval().requires_grad_(False)
+
+
+def random_vae_decoder(config: Mapping[str, Any], seed: int = 0) -> VAEDecoder:
+    """A decoder with its initial, seeded weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return VAEDecoder(config).eval().requires_grad_(False)
 
 
 def _current_attention_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
