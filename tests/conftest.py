@@ -34,3 +34,19 @@ def emoji_bundle(tmp_path_factory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return bundle
+
+
+@pytest.fixture(scope="session")
+def arm_drivers(tmp_path_factory) -> Path:
+    """The folder with the programs of tests/native for ARM: building them takes half a minute, so once."""
+    from native_build import build_for_arm
+
+    return build_for_arm(tmp_path_factory.mktemp("arm"))
+
+
+@pytest.fixture(scope="session")
+def sanitized_drivers(tmp_path_factory) -> Path:
+    """The same for this processor, under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    from native_build import build_with_sanitizers
+
+    return build_with_sanitizers(tmp_path_factory.mktemp("sanitized"))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from kernel_cases import ISAS, assert_same_bits
-from test_kernels_native import ARM, ROOT, build, need
 from torch import Tensor, nn
 
 from hqdit_mobile import native, step_ops
 from hqdit_mobile.export.lower_executorch import lower
 
 ops = torch.ops.hqdit
+DRIVER = "step_driver"
 SHAPES = [(2, 3, 2, 9), (1, 17, 1, 31), (1, 33, 2, 127), (1, 77, 2, 72), (1, 130, 1, 64), (2, 1, 1, 8), (1, 70, 1, 100)]
 
 
@@ -70,33 +70,18 @@ def test_instruction_sets_agree(isa, cases):
         library.hqdit_use_isa(before)
 
 
-@pytest.fixture(scope="module")
-def arm_driver(tmp_path_factory) -> Path:
-    need(*ARM)
-    options = [f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'export/cmake/aarch64-linux-gnu.cmake'}", "-DCMAKE_BUILD_TYPE=Release"]
-    folder = build(tmp_path_factory.mktemp("arm"), *options, "-DCMAKE_EXE_LINKER_FLAGS=-static").parent
-    return folder / "step_driver"
-
-
 @pytest.mark.parametrize("isa", ["scalar", "dotprod"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_arm_gives_the_same_bits(arm_driver, isa, threads, tmp_path, cases):
-    check(["qemu-aarch64-static", "-cpu", "max", arm_driver, isa, threads], tmp_path, cases)
-
-
-@pytest.fixture(scope="module")
-def sanitized_driver(tmp_path_factory) -> Path:
-    need("c++")
-    options = ["-DHQDIT_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
-    return build(tmp_path_factory.mktemp("sanitized"), *options).parent / "step_driver"
+def test_arm_gives_the_same_bits(arm_drivers, isa, threads, tmp_path, cases):
+    check(["qemu-aarch64-static", "-cpu", "max", arm_drivers / DRIVER, isa, threads], tmp_path, cases)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("isa", ISAS)
-def test_sanitizers_find_nothing(sanitized_driver, isa, threads, tmp_path, cases):
+def test_sanitizers_find_nothing(sanitized_drivers, isa, threads, tmp_path, cases):
     if isa not in native.available_isas():
         pytest.skip(f"this processor has no {isa}")
-    check([sanitized_driver, isa, threads], tmp_path, cases)
+    check([sanitized_drivers / DRIVER, isa, threads], tmp_path, cases)
 
 
 class Block(nn.Module):
