@@ -55,9 +55,8 @@ def test_arm_without_dot_products_falls_back(arm_drivers, tmp_path, cases, expec
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("isa", ISAS)
 def test_sanitizers_find_nothing(sanitized_drivers, isa, threads, tmp_path, cases, expected):
-    refused = subprocess.run(
-        [sanitized_drivers / DRIVER, isa, "1", "none", "none"], capture_output=True, text=True, check=False
-    )
+    probe = [sanitized_drivers / DRIVER, isa, "1", "none", "none"]
+    refused = subprocess.run(probe, capture_output=True, text=True, check=False, cwd=tmp_path)
     if "lacks the instruction set" in refused.stderr:
         pytest.skip(f"this processor has no {isa}")
     check([sanitized_drivers / DRIVER, isa, threads], tmp_path, cases, expected)
