@@ -25,7 +25,7 @@ INPUTS = ("x", "codes", "tables", "scale", "bias", "pre")
 ATTRIBUTES = ("group", "rotation", "activation", "activation_group")
 ACTIVATION_IDS = {"int8": 0, "fp4": 1, "e2m1": 2}
 
-LARGEST_BLOCK = 64  # a larger rotation is two matrix products of sizes that multiply to it
+SINGLE_PRODUCT = 32  # a larger rotation is faster as two matrix products of sizes that multiply to it
 ZERO_POINT = 128  # MatMulInteger's fast path is uint8 by int8
 
 
@@ -38,12 +38,18 @@ def fp4_linear_function() -> FunctionProto:
     is_int8 = b.op("Equal", b.attribute("activation"), b.i64(ACTIVATION_IDS["int8"]))
     points, token_scale = b.choose(is_int8, lambda i: _int8(i, x), lambda i: _fp4(i, x, k))
     acc = b.op("MatMulInteger", points, weight, b.constant(np.uint8(ZERO_POINT)))
-    out = b.op("Mul", b.op("Cast", acc, to=TensorProto.FLOAT), "scale")
+    out = b.op("Mul", b.op("Cast", acc, to=TensorProto.FLOAT), b.op("Mul", _one(b, token_scale), "scale"))
     out = b.op("Add", b.op("Mul", out, b.op("Unsqueeze", token_scale, b.i64([1]))), "bias")
     shape = b.op("Concat", b.op("Shape", "x", start=0, end=-1), n, axis=0)
     b.op("Reshape", out, shape, output="y")
     opsets = [make_opsetid("", OPSET)]
     return b.function(DOMAIN, NAME, INPUTS, ["y"], ATTRIBUTES, opsets)
+
+
+def _one(b: Body, token_scale: str) -> str:
+    """1, but not before the run. ONNX Runtime merges an integer product, its Cast and a product with two scales into
+    one operator; a constant would be folded into the second scale, and then there are not two."""
+    return b.op("Pow", b.op("ReduceMax", token_scale, keepdims=0), b.constant(np.float32(0)))
 
 
 def _weight(b: Body, n: str, k: str) -> str:
@@ -67,7 +73,10 @@ def _weight(b: Body, n: str, k: str) -> str:
 
 
 def _rotate(b: Body, x: str, k: str) -> str:
-    """x [..., K] -> x H [M, K]. H of order m 2^p is H_left (x) H_right, H_right of order min(2^p, LARGEST_BLOCK)."""
+    """x [..., K] -> x H [M, K]. H of order m 2^p is H_left (x) H_right, with H_right of order 2^q.
+
+    q is p up to SINGLE_PRODUCT, else the least with 2^q >= the square root of the order, where two products cost least.
+    """
     order = b.op("Unsqueeze", b.attribute("rotation"), b.i64([0]))
     # The powers that the four odd factors would leave; the first that is one of two wins.
     factors = b.i64([1, *PALEY_PRIMES])
@@ -77,7 +86,11 @@ def _rotate(b: Body, x: str, k: str) -> str:
     valid = b.op("Cast", b.op("And", exact, single_bit), to=TensorProto.INT32)
     chosen = b.op("ArgMax", valid, axis=0, keepdims=1)
     power = b.op("Gather", powers, chosen)
-    right = b.op("Min", power, b.i64([LARGEST_BLOCK]))
+    sizes = b.i64([2**q for q in range(13)])
+    below = b.op("Cast", b.op("Less", b.op("Mul", sizes, sizes), order), to=TensorProto.INT64)
+    balanced = b.op("Gather", sizes, b.op("ReduceSum", below))
+    small = b.op("LessOrEqual", order, b.i64([SINGLE_PRODUCT]))
+    right = b.op("Min", power, b.op("Where", small, power, balanced))
     left = b.op("Div", order, right)
     h_right = _power_of_two_hadamard(b, right)
     h_left = _kronecker(b, _paley(b, chosen), _power_of_two_hadamard(b, b.op("Div", power, right)), left)
@@ -86,7 +99,12 @@ def _rotate(b: Body, x: str, k: str) -> str:
     def rotated(i: Body) -> list[str]:
         y = i.op("MatMul", i.op("Reshape", x, blocks), h_right)
         two = i.op("Greater", i.op("Squeeze", left), i.i64(1))
-        return i.choose(two, lambda j: [j.op("MatMul", h_left, y)], lambda j: [j.op("Identity", y)])
+        return i.choose(two, lambda j: [rotated_left(j, y)], lambda j: [j.op("Identity", y)])
+
+    # Transposed, because a runtime spreads H_left over millions of small products otherwise.
+    def rotated_left(i: Body, y: str) -> str:
+        product = i.op("MatMul", i.op("Transpose", y, perm=[0, 2, 1]), i.op("Transpose", h_left, perm=[1, 0]))
+        return i.op("Transpose", product, perm=[0, 2, 1])
 
     wanted = b.op("Greater", b.attribute("rotation"), b.i64(1))
     (y,) = b.choose(wanted, rotated, lambda i: [i.op("Identity", x)])

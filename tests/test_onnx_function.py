@@ -65,7 +65,8 @@ def test_weights_fold_to_int8_at_load(tmp_path):
     session(model, False, optimized=str(tmp_path / "folded.onnx"))
     folded = onnx.load(tmp_path / "folded.onnx")
     kinds = [node.op_type for node in folded.graph.node]
-    assert kinds.count("MatMulInteger") == 1 and len(kinds) < 20
+    # The product with its scales in one operator: the runtime recognises the body's order of nodes.
+    assert [kind for kind in kinds if "Integer" in kind] == ["MatMulIntegerToFloat"] and len(kinds) < 20
     assert not {"Gather", "BitShift", "If", "Range"} & set(kinds)
     weight = next(t for t in folded.graph.initializer if list(t.dims) == [64, 48])
     assert weight.data_type == onnx.TensorProto.INT8
