@@ -65,27 +65,8 @@ internal object Native {
         guidanceLow: Float,
         guidanceHigh: Float,
         previewInterval: Int,
-        progress: NativeProgress,
+        progress: ProgressRelay,
         rgb: ByteArray,
         totals: DoubleArray
     ): Int
-}
-
-/** hqdit_progress_fn. The native side finds it by name: consumer-rules.pro keeps it. */
-internal fun interface NativeProgress {
-    fun onProgress(
-        phase: Int,
-        imageIndex: Int,
-        imageCount: Int,
-        step: Int,
-        stepCount: Int,
-        timestep: Int,
-        guided: Boolean,
-        stepMillis: Double,
-        elapsedMillis: Double,
-        peakMemoryBytes: Long,
-        preview: ByteArray?,
-        previewWidth: Int,
-        previewHeight: Int
-    ): Boolean
 }

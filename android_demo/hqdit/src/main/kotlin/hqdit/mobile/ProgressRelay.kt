@@ -2,9 +2,9 @@
 package hqdit.mobile
 
 /** Hands the engine's reports to the caller's [listener], unless the generation is [cancelled]. */
-internal class ProgressRelay(private val listener: ProgressListener, private val cancelled: () -> Boolean) :
-    NativeProgress {
-    override fun onProgress(
+internal class ProgressRelay(private val listener: ProgressListener, private val cancelled: () -> Boolean) {
+    /** hqdit_progress_fn. The native side finds it by name: consumer-rules.pro keeps it. */
+    fun onProgress(
         phase: Int,
         imageIndex: Int,
         imageCount: Int,
