@@ -15,7 +15,13 @@ from hqdit_mobile.native import library_path
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "android_demo"
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
-PACKAGES = {"java": "openjdk-17-jdk-headless", "mvn": "maven", "aapt2": "aapt", "cmake": "cmake", "ninja": "ninja-build"}
+PACKAGES = {
+    "java": "openjdk-17-jdk-headless",
+    "mvn": "maven",
+    "aapt2": "aapt",
+    "cmake": "cmake",
+    "ninja": "ninja-build",
+}
 # Maven's words when the registry, and not the code, is at fault.
 UNRESOLVED = re.compile(r"(Could not (?:resolve dependencies|find artifact|transfer artifact)[^\n]{0,200})")
 # How a complaint of -Xcheck:jni begins, and the lines of its stack.

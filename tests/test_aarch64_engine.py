@@ -34,7 +34,9 @@ def run(*command: str | Path, **options) -> str:
 def executorch(tmp_path_factory) -> Path:
     """The folder of the ARM64 package."""
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
-        pytest.skip(f"not found: {', '.join(missing)} (Debian: g++-aarch64-linux-gnu qemu-user-static openjdk-17-jdk-headless)")
+        pytest.skip(
+            f"not found: {', '.join(missing)} (Debian: g++-aarch64-linux-gnu qemu-user-static openjdk-17-jdk-headless)"
+        )
     if given := os.environ.get("HQDIT_EXECUTORCH_AARCH64"):
         return Path(given) / "executorch"
     folder = tmp_path_factory.mktemp("wheel")
