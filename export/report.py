@@ -3,25 +3,16 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from hqdit_mobile.export.agreement import decibels
 from hqdit_mobile.export.parity import ParityReport
 from hqdit_mobile.export.quality import Quality
+from hqdit_mobile.page import figure, page, png
 from hqdit_mobile.quantize import QuantizationReport
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; } td, th { padding: .2rem .8rem; text-align: left; border-bottom: 1px solid #ddd; }
-img { max-width: 100%; } .fail { color: #b00; font-weight: bold; } figure { margin: 1rem 0; }
-"""
 
 
 def write_report(
@@ -30,28 +21,13 @@ def write_report(
     title = f"{manifest['name']}, {manifest['quantization']['precision']}"
     sections = [
         f"<h1>{html.escape(title)}</h1>",
-        _figure(_png(quality.grid()), "Same seeds, float above, this bundle below: " + ", ".join(quality.labels)),
-        _figure(_plot_timesteps(quality), "Noise prediction against the float model, by timestep."),
-        _figure(_plot_layers(quantized), "Output of each quantized layer against its float twin, on calibration data."),
+        figure(png(quality.grid()), "Same seeds, float above, this bundle below: " + ", ".join(quality.labels)),
+        figure(_plot_timesteps(quality), "Noise prediction against the float model, by timestep."),
+        figure(_plot_layers(quantized), "Output of each quantized layer against its float twin, on calibration data."),
         "<h2>Parity with torch</h2>",
         _parity_table(parity),
     ]
-    path.write_text(
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>"
-        f"<style>{STYLE}</style>{''.join(sections)}</html>\n"
-    )
-
-
-def _figure(png: bytes, caption: str) -> str:
-    data = base64.b64encode(png).decode()
-    text = html.escape(caption)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
-
-
-def _png(image: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG")
-    return stream.getvalue()
+    path.write_text(page(title, "".join(sections)))
 
 
 def _axes(width: float, height: float) -> tuple[Any, Any]:

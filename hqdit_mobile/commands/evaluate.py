@@ -12,20 +12,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-COLUMNS = {
-    "eps_snr_db": ("eps-SNR dB", "{:.1f}"),
-    "psnr_db": ("PSNR dB", "{:.1f}"),
-    "ssim": ("SSIM", "{:.3f}"),
-    "fd_float": ("FD float", "{:.3f}"),
-    "fd_train": ("FD train", "{:.3f}"),
-    "semantic": ("semantic", "{:.3f}"),
-    "style": ("style", "{:.3f}"),
-    "weight_bits": ("bits/weight", "{:.2f}"),
-    "a4_share": ("A4 share", "{:.3f}"),
-    "megabytes": ("MB", "{:.1f}"),
-    "seconds_per_image": ("s/image", "{:.2f}"),
-}
-
 
 def run_evaluate(
     candidates: tuple[str, ...],
@@ -43,7 +29,7 @@ def run_evaluate(
     from hqdit_mobile.engine import EngineError
     from hqdit_mobile.evaluate.group import process_group
     from hqdit_mobile.evaluate.protocol import Protocol
-    from hqdit_mobile.evaluate.record import make_record
+    from hqdit_mobile.evaluate.record import make_page, make_record
     from hqdit_mobile.evaluate.run import evaluate, load_float_model
     from hqdit_mobile.evaluate.shards import write_whole
     from hqdit_mobile.progress import Stages
@@ -62,6 +48,7 @@ def run_evaluate(
         text = json.dumps(record, indent=2, allow_nan=False) + "\n"
         for path in filter(None, (output / "evaluation.json", json_file)):
             write_whole(path, text.encode())
+        write_whole(output / "report.html", make_page(record, measured, loaded).encode())
     except (EngineError, ValueError, OSError) as error:
         console.print(f"[red]Error:[/] {error}", highlight=False)
         return 2
@@ -71,19 +58,18 @@ def run_evaluate(
     Console().print(_table(record))
     for note in record["notes"]:
         console.print(note, highlight=False)
+    console.print(f"{output / 'report.html'}", highlight=False)
     return 0
 
 
 def _table(record: dict[str, Any]) -> Table:
-    table = Table(title=f"{record['model']}, {record['protocol']['samples']} images", title_justify="left")
-    table.add_column("candidate")
-    for title, _ in COLUMNS.values():
-        table.add_column(title, justify="right")
+    from hqdit_mobile.evaluate.figures import used_columns
+
+    columns = used_columns(record["candidates"])
+    table = Table(title=f"{record['model']}, {record['protocol']['samples']} images", title_justify="left", box=None)
+    table.add_column("candidate", no_wrap=True)
+    for column in columns:
+        table.add_column(column.short, justify="right")
     for figures in record["candidates"]:
-        cells = (_cell(figures.get(key), text) for key, (_, text) in COLUMNS.items())
-        table.add_row(figures["name"], *cells)
+        table.add_row(figures["name"], *(column.cell(figures) for column in columns))
     return table
-
-
-def _cell(value: float | None, text: str) -> str:
-    return "" if value is None else text.format(value)

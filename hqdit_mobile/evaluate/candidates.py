@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import hashlib
 import json
@@ -123,8 +124,18 @@ def state_digest(module: nn.Module) -> str:
 
 
 def _sources_digest() -> str:
-    digest = hashlib.sha256()
+    """Of quantize.py and the modules of this package that it imports, directly or not."""
     assert hqdit_mobile.__file__ is not None
-    for path in sorted(Path(hqdit_mobile.__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    folder, found, left = Path(hqdit_mobile.__file__).parent, dict[str, bytes](), ["quantize"]
+    while left:
+        name = left.pop()
+        path = folder / f"{name.replace('.', '/')}.py"
+        if name in found or not path.is_file():
+            continue
+        found[name] = path.read_bytes()
+        imports = (node.module or "" for node in ast.walk(ast.parse(found[name])) if isinstance(node, ast.ImportFrom))
+        left += [module.removeprefix("hqdit_mobile.") for module in imports if module.startswith("hqdit_mobile.")]
+    digest = hashlib.sha256()
+    for name, source in sorted(found.items()):
+        digest.update(name.encode() + b"\0" + source)
     return digest.hexdigest()

@@ -11,12 +11,23 @@ from typing import Any
 
 import torch
 
-from hqdit_mobile.evaluate.protocol import LABEL_KEY, Protocol, noise_timesteps
+from hqdit_mobile.evaluate.protocol import LABEL_KEY, Protocol, classes_of, noise_timesteps
+from hqdit_mobile.evaluate.report import report_page
 from hqdit_mobile.evaluate.run import Measured
 from hqdit_mobile.evaluate.summary import json_ready, summarize
 from hqdit_mobile.models import LoadedModel
 
 LABELS = f"class of image i: word 0 of Philox4x32-10, counter (i, 0, 0, 0), key {LABEL_KEY}, scaled to the classes"
+
+
+PICTURES = 8  # of each candidate in the report
+
+
+def make_page(record: dict[str, Any], measured: list[Measured], model: LoadedModel) -> str:
+    """The report of a record, with the first images of each candidate."""
+    images = {part.candidate.name: part.first_images[:PICTURES] for part in measured}
+    classes = classes_of(range(len(images["float"])), model.dit.config.num_classes)
+    return report_page(record, images, [model.labels[i] for i in classes])
 
 
 def make_record(measured: list[Measured], model: LoadedModel, protocol: Protocol, command: str) -> dict[str, Any]:

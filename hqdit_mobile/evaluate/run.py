@@ -30,12 +30,13 @@ ABOUT = "candidate.json"
 @dataclass(frozen=True)
 class Measured:
     """All that was found out about one candidate. images: per chunk, the arrays by image; noise: per sample, the
-    energies of noise.noise_energies."""
+    energies of noise.noise_energies; first_images: this process's first chunk, uint8 [n, H, W, 3]."""
 
     candidate: Candidate
     facts: Facts
     images: list[dict[str, np.ndarray]]
     noise: list[dict[str, np.ndarray]]
+    first_images: np.ndarray
 
     def column(self, name: str) -> np.ndarray:
         return np.concatenate([part[name] for part in self.images])
@@ -60,12 +61,18 @@ class Evaluation:
         self.stages.begin(f"{candidate.name}: compare")
         own = {index: self._compared(work.store, chunk) for index, chunk in self.own_chunks()}
         images = self.group.gather(own)
+        energies: dict[int, dict[str, np.ndarray]] = {}
         if candidate.kind == "float":
             self.reference = work.store
-            return Measured(candidate, work.facts, list(images.values()), [])
-        energies = {i: work.store.read(_noise_name(i)) for i in self.own_noise_samples()}
-        energies = self.group.gather(energies)
-        return Measured(candidate, work.facts, list(images.values()), list(energies.values()))
+        else:
+            energies = {i: work.store.read(_noise_name(i)) for i in self.own_noise_samples()}
+            energies = self.group.gather(energies)
+        parts = list(images.values()), list(energies.values())
+        return Measured(candidate, work.facts, *parts, self._first_images(work.store))
+
+    def _first_images(self, store: Store) -> np.ndarray:
+        own = self.own_chunks()
+        return store.read(_images_name(own[0][1]))["images"] if own else np.empty((0, 0, 0, 3), np.uint8)
 
     def own_chunks(self) -> list[tuple[int, Chunk]]:
         return self.group.own(chunks(self.protocol.samples))

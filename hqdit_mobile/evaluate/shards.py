@@ -39,7 +39,8 @@ class Store:
 
     def write(self, name: str, **arrays: np.ndarray) -> None:
         stream = io.BytesIO()
-        np.savez(stream, fingerprint=np.array(json.dumps(self.fingerprint)), **arrays)
+        everything: dict[str, Any] = {"fingerprint": np.array(json.dumps(self.fingerprint)), **arrays}
+        np.savez(stream, **everything)
         write_whole(self.folder / f"{name}.npz", stream.getvalue())
 
 

@@ -56,8 +56,10 @@ def _noise_figures(measured: Measured, timesteps: list[int], depth: int) -> Figu
         "eps_snr_db_by_timestep": dict(zip(map(str, timesteps), per_timestep, strict=True)),
     }
     if "layer_signal" in measured.noise[0]:
-        energies = [sum(sample[key] for sample in measured.noise) for key in ("layer_signal", "layer_error")]
-        figures["layer_snr_db"] = dict(zip(layers(depth), decibels(*energies).tolist(), strict=True))
+        signals, errors = (
+            np.sum([sample[key] for sample in measured.noise], axis=0) for key in ("layer_signal", "layer_error")
+        )
+        figures["layer_snr_db"] = dict(zip(layers(depth), decibels(signals, errors).tolist(), strict=True))
     return figures
 
 

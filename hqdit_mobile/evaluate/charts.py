@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inline SVG: SNR by layer and timestep, and quality against a cost."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# From dark to light, so that it reads in grey too.
+COLOURS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
+LOW_DB, HIGH_DB = 0.0, 50.0
+LABEL, CELL, ROW = 92, 33, 16  # width of the names, width and height of a cell
+PLOT_WIDTH, PLOT_HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 360, 260, 46, 36, 12, 14
+
+
+def heat_map(title: str, rows: dict[str, Sequence[float | None]], columns: Sequence[str]) -> str:
+    """A cell per row and timestep, in dB; None is "equal". Wide as a phone's screen."""
+    width, height = LABEL + CELL * len(columns), ROW * (len(rows) + 1)
+    parts = [_text(LABEL + CELL * (i + 0.5), 11, f"{name}", "middle") for i, name in enumerate(columns)]
+    parts.append(_text(LABEL - 4, 11, "timestep", "end"))
+    for index, (name, values) in enumerate(rows.items(), start=1):
+        y = ROW * index
+        parts.append(_text(LABEL - 4, y + 11.5, name, "end"))
+        for column, value in enumerate(values):
+            fraction = 1.0 if value is None else (value - LOW_DB) / (HIGH_DB - LOW_DB)
+            x = LABEL + CELL * column
+            parts.append(f'<rect x="{x}" y="{y}" width="{CELL}" height="{ROW}" fill="{_colour(fraction)}"/>')
+            shown = "equal" if value is None else f"{value:.1f}"
+            parts.append(_text(x + CELL / 2, y + 11.5, shown, "middle", "#fff" if fraction < 0.6 else "#000"))
+    return _svg(title, width, height, parts)
+
+
+def _colour(fraction: float) -> str:
+    place = min(max(fraction, 0.0), 1.0) * (len(COLOURS) - 1)
+    index = min(int(place), len(COLOURS) - 2)
+    mix = (round(a + (place - index) * (b - a)) for a, b in zip(COLOURS[index], COLOURS[index + 1], strict=True))
+    return "#" + "".join(f"{value:02x}" for value in mix)
+
+
+@dataclass(frozen=True)
+class Point:
+    """``number`` marks it: names would cover each other."""
+
+    number: int
+    cost: float
+    quality: float
+
+
+def scatter(title: str, x_name: str, y_name: str, points: Sequence[Point], higher_is_better: bool) -> str:
+    """The line joins the points that no other one beats in both."""
+    xs, ys = ([getattr(point, field) for point in points] for field in ("cost", "quality"))
+    x_ticks, y_ticks = ticks(0, max(xs)), ticks(min(0.0, min(ys)), max(ys))
+    x_scale = (PLOT_WIDTH - LEFT - RIGHT) / (x_ticks[-1] - x_ticks[0])
+    y_scale = (PLOT_HEIGHT - TOP - BOTTOM) / (y_ticks[-1] - y_ticks[0])
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return LEFT + (x - x_ticks[0]) * x_scale, PLOT_HEIGHT - BOTTOM - (y - y_ticks[0]) * y_scale
+
+    parts = []
+    for tick in x_ticks:
+        x, y = place(tick, y_ticks[0])
+        parts += [_line(x, TOP, x, y), _text(x, y + 14, f"{tick:g}", "middle")]
+    for tick in y_ticks:
+        x, y = place(x_ticks[0], tick)
+        parts += [_line(x, y, PLOT_WIDTH - RIGHT, y), _text(x - 5, y + 4, f"{tick:g}", "end")]
+    parts.append(_text((LEFT + PLOT_WIDTH - RIGHT) / 2, PLOT_HEIGHT - 6, x_name, "middle"))
+    middle = (TOP + PLOT_HEIGHT - BOTTOM) / 2
+    turned = f'transform="rotate(-90 11 {middle:.0f})"'
+    parts.append(f'<text x="11" y="{middle:.0f}" text-anchor="middle" {turned}>{html.escape(y_name)}</text>')
+    front = [place(point.cost, point.quality) for point in pareto(points, higher_is_better)]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in front)
+    parts.append(f'<polyline points="{path}" fill="none" stroke="#d60" stroke-width="2"/>')
+    for point in points:
+        x, y = place(point.cost, point.quality)
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="8" fill="#246" fill-opacity=".85"/>')
+        parts.append(_text(x, y + 3.5, str(point.number), "middle", "#fff"))
+    return _svg(title, PLOT_WIDTH, PLOT_HEIGHT, parts)
+
+
+def pareto(points: Sequence[Point], higher_is_better: bool) -> list[Point]:
+    """Those that no point beats in cost and quality, cheapest first."""
+    sign = -1 if higher_is_better else 1
+    front: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.cost, sign * point.quality)):
+        if not front or sign * point.quality < sign * front[-1].quality:
+            front.append(point)
+    return front
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers, about five, from at most low to at least high."""
+    span = (high - low) or abs(high) or 1.0
+    power = 10 ** math.floor(math.log10(span / 4))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= span / 5)
+    first = math.floor(low / step)
+    count = max(math.ceil(high / step - 1e-9) - first, 1)
+    return [round((first + i) * step, 12) for i in range(count + 1)]
+
+
+def _line(x0: float, y0: float, x1: float, y1: float) -> str:
+    return f'<line x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}" stroke="#ddd"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str, fill: str = "#222") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">{html.escape(text)}</text>'
+
+
+def _svg(title: str, width: float, height: float, parts: Sequence[str]) -> str:
+    name = html.escape(title, quote=True)
+    head = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{name}" style="max-width:{width * 1.5:.0f}px">'
+    return f"{head}{''.join(parts)}</svg>"
