@@ -114,6 +114,7 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
     "--noise-samples", type=click.IntRange(1), default=16, help="Images whose noise predictions are compared."
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here too.")
+@click.option("--npz", is_flag=True, help="Write images to OUTPUT/NAME.npz as ADM's evaluator reads them.")
 def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
     """Compare images of each CANDIDATE with the float model's: a bundle's folder, a recipe (such as w4a8) or float.
 

@@ -15,6 +15,7 @@ from hqdit_mobile.evaluate.charts import Point, heat_map, pareto, scatter, ticks
 from hqdit_mobile.evaluate.image_metrics import psnr_of_each, ssim_of_each
 from hqdit_mobile.evaluate.protocol import Protocol, chunks, classes_of, noise_timesteps
 from hqdit_mobile.evaluate.run import Measured
+from hqdit_mobile.evaluate.shards import Store
 from hqdit_mobile.evaluate.subjects import Facts
 from hqdit_mobile.evaluate.summary import json_ready, summarize
 from hqdit_mobile.rng import philox4x32
@@ -93,7 +94,7 @@ def test_a_protocol_that_makes_no_sense_names_the_field(wrong):
         Protocol(**{"samples": 8, "noise_samples": 4} | wrong)
 
 
-def measured(kind, rng, images=300, shift=0.0):
+def measured(folder, kind, rng, images=300, shift=0.0):
     features = rng.normal(shift, 1.0, (images, 256)).astype(np.float32)
     parts = []
     for start in range(0, images, 32):
@@ -108,13 +109,13 @@ def measured(kind, rng, images=300, shift=0.0):
          "layer_signal": np.full((4, 2), 50.0), "layer_error": np.full((4, 2), 0.5)} for _ in range(3)
     ]  # fmt: skip
     candidate = Candidate(kind, kind, {}, lambda _: None)
-    return Measured(candidate, Facts(4.5, 0.9, 12.0, "torch, cpu"), parts, noise, np.zeros((1, 8, 8, 3), np.uint8))
+    return Measured(candidate, Facts(4.5, 0.9, 12.0, "torch, cpu"), parts, noise, Store(folder, {}), [])
 
 
-def test_summary_of_features_is_the_frechet_distance_of_all_of_them(monkeypatch):
+def test_summary_of_features_is_the_frechet_distance_of_all_of_them(monkeypatch, tmp_path):
     monkeypatch.setattr(summary, "RESAMPLES_OF_A_DISTANCE", 12)
     rng = np.random.default_rng(2)
-    reference, candidate = measured("float", rng), measured("recipe", rng, shift=0.1)
+    reference, candidate = measured(tmp_path, "float", rng), measured(tmp_path, "recipe", rng, shift=0.1)
     figures = summarize(candidate, reference, [500, 0], 1)
     a, b = (part.column("features").astype(np.float64) for part in (candidate, reference))
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)

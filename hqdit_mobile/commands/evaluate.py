@@ -23,10 +23,12 @@ def run_evaluate(
     guidance_scale: float,
     noise_samples: int,
     json_file: Path | None,
+    npz: bool,
 ) -> int:
     """Returns the exit code: 0, 2 when the input is at fault, 130 after Ctrl-C."""
     console = Console(stderr=True)
     from hqdit_mobile.engine import EngineError
+    from hqdit_mobile.evaluate.adm import write_adm
     from hqdit_mobile.evaluate.group import process_group
     from hqdit_mobile.evaluate.protocol import Protocol
     from hqdit_mobile.evaluate.record import make_page, make_record
@@ -48,6 +50,8 @@ def run_evaluate(
         text = json.dumps(record, indent=2, allow_nan=False) + "\n"
         for path in filter(None, (output / "evaluation.json", json_file)):
             write_whole(path, text.encode())
+        for part in measured if npz else ():
+            write_adm(output, part)
         write_whole(output / "report.html", make_page(record, measured, loaded).encode())
     except (EngineError, ValueError, OSError) as error:
         console.print(f"[red]Error:[/] {error}", highlight=False)

@@ -25,7 +25,7 @@ PICTURES = 8  # of each candidate in the report
 
 def make_page(record: dict[str, Any], measured: list[Measured], model: LoadedModel) -> str:
     """The report of a record, with the first images of each candidate."""
-    images = {part.candidate.name: part.first_images[:PICTURES] for part in measured}
+    images = {part.candidate.name: part.first_images()[:PICTURES] for part in measured}
     classes = classes_of(range(len(images["float"])), model.dit.config.num_classes)
     return report_page(record, images, [model.labels[i] for i in classes])
 

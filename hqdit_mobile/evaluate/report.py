@@ -15,7 +15,8 @@ from hqdit_mobile.page import figure, page, png
 PER_STRIP = 4
 GAIN = 4  # of the difference
 STYLE = """
-.scroll { overflow-x: auto; } td, th { white-space: nowrap; } td.name, th.name { position: sticky; left: 0;
+.scroll { overflow-x: auto; } td, th { white-space: nowrap; padding: .2rem .45rem; }
+td.name, th.name { position: sticky; left: 0;
 background: #fff; } small { display: block; color: #666; } .n { text-align: right; }
 .side { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; } .side > * { flex: 1 1 20rem; margin: 0; }
 .side figure { max-width: 36rem; } svg { width: 100%; height: auto; font: 10px system-ui, sans-serif; display: block; }

@@ -30,13 +30,22 @@ ABOUT = "candidate.json"
 @dataclass(frozen=True)
 class Measured:
     """All that was found out about one candidate. images: per chunk, the arrays by image; noise: per sample, the
-    energies of noise.noise_energies; first_images: this process's first chunk, uint8 [n, H, W, 3]."""
+    energies of noise.noise_energies; stored: where the images themselves lie."""
 
     candidate: Candidate
     facts: Facts
     images: list[dict[str, np.ndarray]]
     noise: list[dict[str, np.ndarray]]
-    first_images: np.ndarray
+    stored: Store
+    chunks: list[Chunk]
+
+    def own_images(self) -> np.ndarray:
+        """uint8 [n, H, W, 3]: those in this process's folder, which is all of them where the folder is shared."""
+        names = [_images_name(chunk) for chunk in self.chunks]
+        return np.concatenate([self.stored.read(name)["images"] for name in names if self.stored.has(name)])
+
+    def first_images(self) -> np.ndarray:
+        return self.stored.read(_images_name(self.chunks[0]))["images"]
 
     def column(self, name: str) -> np.ndarray:
         return np.concatenate([part[name] for part in self.images])
@@ -68,11 +77,7 @@ class Evaluation:
             energies = {i: work.store.read(_noise_name(i)) for i in self.own_noise_samples()}
             energies = self.group.gather(energies)
         parts = list(images.values()), list(energies.values())
-        return Measured(candidate, work.facts, *parts, self._first_images(work.store))
-
-    def _first_images(self, store: Store) -> np.ndarray:
-        own = self.own_chunks()
-        return store.read(_images_name(own[0][1]))["images"] if own else np.empty((0, 0, 0, 3), np.uint8)
+        return Measured(candidate, work.facts, *parts, work.store, chunks(self.protocol.samples))
 
     def own_chunks(self) -> list[tuple[int, Chunk]]:
         return self.group.own(chunks(self.protocol.samples))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ class Store:
 def _opened(path: Path) -> Any:
     try:
         return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise StaleError(f"{path} cannot be read ({error}): delete it, and it will be made again") from error
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise StaleError(f"{path} is damaged: delete it, and it will be made again") from error
 
 
 def require_same(path: Path, wanted: dict[str, Any], found: dict[str, Any]) -> None:

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images in the layout that ADM's evaluator reads (guided-diffusion): for FID, sFID, IS, precision and recall."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from hqdit_mobile.evaluate.run import Measured
+
+
+def write_adm(folder: Path, measured: Measured) -> Path:
+    """NAME.npz with ``arr_0`` uint8 [n, H, W, 3]. Raises ValueError where other processes hold a part of the images."""
+    images = measured.own_images()
+    wanted = sum(len(part["seconds"]) for part in measured.images)
+    if len(images) != wanted:
+        raise ValueError(
+            f"--npz: {wanted - len(images)} of {wanted} images of {measured.candidate.name} are in other processes' "
+            "folders: give all processes one folder, or run again with one process"
+        )
+    path = folder / f"{measured.candidate.name}.npz"
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as stream:
+        np.savez(stream, arr_0=images)
+    os.replace(temporary, path)
+    return path
