@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from ctypes import POINTER, Structure, c_bool, c_double, c_int32, c_int64, c_size_t, c_void_p
+from ctypes import POINTER, Structure, c_bool, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ def _library() -> ctypes.CDLL:
     handle.hqdit_scheduler_timesteps.argtypes = [c_void_p, POINTER(c_int64), c_size_t]
     handle.hqdit_scheduler_timesteps.restype = c_size_t
     handle.hqdit_scheduler_step.argtypes = [c_void_p, c_size_t, c_void_p, c_void_p, c_void_p]
+    handle.hqdit_scheduler_clean.argtypes = [c_void_p]
+    handle.hqdit_scheduler_clean.restype = POINTER(c_float)
     return handle
 
 
@@ -83,6 +85,10 @@ class Scheduler:
             assert array.dtype == np.float32 and array.flags.c_contiguous and array.size == self._count
         drawn = None if random is None else random.ctypes.data
         self._check(self.library.hqdit_scheduler_step(self.handle, index, noise.ctypes.data, drawn, sample.ctypes.data))
+
+    def clean(self) -> np.ndarray:
+        """The clean sample that the latest step predicted, float32 [count]."""
+        return np.ctypeslib.as_array(self.library.hqdit_scheduler_clean(self.handle), (self._count,)).copy()
 
     def _check(self, status: int) -> None:
         if status:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,16 @@ from typing import Any
 import numpy as np
 
 from hqdit_mobile.engine import (
-    CancelledError,
     EngineError,
     InvalidArgumentError,
     InvalidBundleError,
     NotFoundError,
     Pictures,
-    Progress,
     ProgressCallback,
 )
-from hqdit_mobile.engine_scheduler import Scheduler
 from hqdit_mobile.export.bundle import describe_file, read_manifest
 from hqdit_mobile.native import library_path
-from hqdit_mobile.pictures import to_rgb
-from hqdit_mobile.progress import peak_rss_bytes
+from hqdit_mobile.onnx_drawing import Drawing
 from hqdit_mobile.rng import normal
 
 OLDEST_RUNTIME = (1, 17)
@@ -72,7 +67,7 @@ def _kernels() -> Path:
 
 
 class OnnxPipeline:
-    """An open ONNX bundle with the interface of hqdit_mobile.engine.Pipeline; it has no previews.
+    """An open ONNX bundle with the interface of hqdit_mobile.engine.Pipeline.
 
     ``portable``: run the function bodies in the file instead of our kernels. ``threads``: 0 for one per core.
     """
@@ -88,7 +83,7 @@ class OnnxPipeline:
         folder = Path(bundle)
         manifest = read_manifest(folder)
         _check_manifest(folder, manifest, verify_sha256)
-        self._manifest = manifest
+        self.manifest = manifest
         paths = {name: folder / entry["path"] for name, entry in manifest["files"].items()}
         self._transformer = open_session(paths["transformer"], portable=portable, threads=threads)
         self._decoder = open_session(paths["vae_decoder"], portable=portable, threads=threads)
@@ -100,7 +95,7 @@ class OnnxPipeline:
         self.latent_shape: tuple[int, int, int] = tuple(model["latent_shape"])
         self.null_label: int = model["null_label"]
         self.num_train_timesteps: int = manifest["scheduler"]["num_train_timesteps"]
-        self.has_preview = False
+        self.has_preview = "preview" in manifest
         self.labels: list[str] = manifest["labels"]
         self.defaults = {
             "scheduler": defaults["scheduler"],
@@ -136,7 +131,7 @@ class OnnxPipeline:
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
         """Clean latents [C, h, w], not yet divided by the scaling factor -> float32 [3, H, W] in about -1..1."""
-        scaled = self._latents(latents) / np.float32(self._manifest["model"]["vae_scaling_factor"])
+        scaled = self._latents(latents) / np.float32(self.manifest["model"]["vae_scaling_factor"])
         return _finite(self._decoder.run(["image"], {"latents": scaled})[0][0], "the image decoder")
 
     def generate(self, label: int | str, seed: int = 0, **settings: Any) -> np.ndarray:
@@ -155,97 +150,32 @@ class OnnxPipeline:
         spacing: str | None = None,
         eta: float = 0.0,
         initial_noise: np.ndarray | None = None,
+        preview_interval: int = 0,
         progress: ProgressCallback | None = None,
     ) -> Pictures:
         """One picture per seed; the arguments of engine.Pipeline.generate_batch. What is None takes the default."""
+        if preview_interval < 0:
+            raise InvalidArgumentError("preview_interval must not be negative")
+        if preview_interval and not self.has_preview:
+            raise InvalidArgumentError("this bundle has no preview projection: preview_interval must be 0")
         given: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale}
         given |= {"guidance_interval": guidance_interval}
         given |= {"scheduler": scheduler, "spacing": spacing}
         chosen = self.defaults | {name: value for name, value in given.items() if value is not None}
         number = self.find_label(label) if isinstance(label, str) else label
-        run = _Run(self, chosen, eta, number, len(seeds), progress)
+        # The engine's request holds eta in single precision.
+        single = float(np.float32(eta))
+        drawing = Drawing(self, chosen, single, number, len(seeds), preview_interval, progress)
         for index, seed in enumerate(seeds):
             count = int(np.prod(self.latent_shape))
             start = normal(seed, 0, count) if initial_noise is None else initial_noise[index]
-            run.draw(index, seed, np.array(start, dtype=np.float32).reshape(self.latent_shape))
-        return run.result()
+            drawing.draw(index, seed, np.array(start, dtype=np.float32).reshape(self.latent_shape))
+        return drawing.result()
 
     def _latents(self, latents: np.ndarray) -> np.ndarray:
         if latents.shape != self.latent_shape:
             raise InvalidArgumentError(f"latents must have the shape {self.latent_shape}, not {latents.shape}")
         return np.ascontiguousarray(latents, dtype=np.float32)[None]
-
-
-class _Run:
-    """The pictures of one generate_batch call."""
-
-    def __init__(
-        self,
-        pipeline: OnnxPipeline,
-        settings: Mapping[str, Any],
-        eta: float,
-        label: int,
-        count: int,
-        progress: ProgressCallback | None,
-    ):
-        # The engine's request holds eta in single precision.
-        self.pipeline, self.settings, self.eta, self.label = pipeline, settings, float(np.float32(eta)), label
-        self.count, self.progress = count, progress
-        self.images: list[np.ndarray] = []
-        self.latents: list[np.ndarray] = []
-        self.evaluations, self.denoise_ms, self.decode_ms = 0, 0.0, 0.0
-        self.started = time.perf_counter()
-
-    def draw(self, image: int, seed: int, latents: np.ndarray) -> None:
-        pipeline, s = self.pipeline, self.settings
-        schedule = pipeline._manifest["scheduler"]
-        scheduler = Scheduler(s["scheduler"], s["spacing"], s["steps"], self.eta, schedule, latents.size)
-        for index, timestep in enumerate(scheduler.timesteps):
-            began = time.perf_counter()
-            guided = self._is_guided(timestep)
-            noise = self._noise(latents, timestep, guided)
-            random = normal(seed, 1 + index, latents.size) if self.eta > 0 else None
-            scheduler.step(index, noise, latents, random)
-            step_ms = 1e3 * (time.perf_counter() - began)
-            self.denoise_ms += step_ms
-            self.evaluations += 2 if guided else 1
-            self._report("step", image, index + 1, len(scheduler.timesteps), timestep, guided, step_ms)
-        began = time.perf_counter()
-        self.images.append(to_rgb(pipeline.decode(latents)))
-        self.latents.append(latents)
-        self.decode_ms += 1e3 * (time.perf_counter() - began)
-
-    def result(self) -> Pictures:
-        times = (self.denoise_ms, self.decode_ms, 1e3 * (time.perf_counter() - self.started))
-        return Pictures(np.stack(self.images), np.stack(self.latents), self.evaluations, *times, peak_rss_bytes())
-
-    def _is_guided(self, timestep: int) -> bool:
-        low, high = (np.float32(bound) for bound in self.settings["guidance_interval"])
-        level = np.float32(timestep) / np.float32(self.pipeline.num_train_timesteps)
-        return self.settings["guidance_scale"] != 1 and bool(low <= level <= high)
-
-    def _noise(self, latents: np.ndarray, timestep: int, guided: bool) -> np.ndarray:
-        halves = self.pipeline.denoise(latents, timestep, self.label, guided=guided)
-        noise = halves[0].copy()
-        if guided:
-            channels = self.pipeline._manifest["guidance"]["channels"]
-            unconditional = halves[1, :channels]
-            noise[:channels] = unconditional + np.float32(self.settings["guidance_scale"]) * (
-                halves[0, :channels] - unconditional
-            )
-        return noise
-
-    def _report(
-        self, phase: str, image: int, step: int, steps: int, timestep: int, guided: bool, step_ms: float
-    ) -> None:
-        if self.progress is None:
-            return
-        elapsed = 1e3 * (time.perf_counter() - self.started)
-        update = Progress(
-            phase, image, self.count, step, steps, timestep, guided, step_ms, elapsed, peak_rss_bytes(), None
-        )
-        if self.progress(update) is False:
-            raise CancelledError("cancelled by the progress callback")
 
 
 def _check_manifest(folder: Path, manifest: Mapping[str, Any], verify_sha256: bool) -> None:

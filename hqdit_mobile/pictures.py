@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,3 +16,12 @@ def to_rgb(images: Tensor | np.ndarray) -> np.ndarray:
     """float32 [..., 3, H, W] in about -1..1 -> uint8 [..., H, W, 3], halves rounded to even."""
     unit = np.clip(np.asarray(images, dtype=np.float32) / 2 + np.float32(0.5), 0, 1)
     return np.ascontiguousarray(np.moveaxis(np.rint(unit * np.float32(255)).astype(np.uint8), -3, -1))
+
+
+def project_preview(projection: Mapping[str, Any], latents: np.ndarray) -> np.ndarray:
+    """The manifest's "preview" projection of latents float32 [C, h, w] -> uint8 [h, w, 3]."""
+    matrix, bias = (np.array(projection[name], dtype=np.float32) for name in ("matrix", "bias"))
+    colours = np.broadcast_to(bias[:, None, None], (3, *latents.shape[1:])).copy()
+    for channel, values in enumerate(latents):
+        colours += matrix[:, channel, None, None] * values
+    return to_rgb(colours)

@@ -110,6 +110,33 @@ def test_fresh_noise_and_initial_noise(bundles):
             assert np.array_equal(onnx_native.generate_batch(1, [9], **settings).latents, expected.latents)
 
 
+@pytest.mark.parametrize("scheduler", ["ddim", "dpm-solver++"])
+def test_progress_and_previews_as_the_engine_s(bundles, scheduler):
+    """All but the times and the memory, of two pictures in one call."""
+    reports = []
+    for pipeline in (Pipeline(bundles["executorch"]), OnnxPipeline(bundles["onnxruntime"])):
+        with pipeline:
+            assert pipeline.has_preview
+            updates = []
+            settings = {"steps": 5, "scheduler": scheduler, "preview_interval": 2, "progress": updates.append}
+            pipeline.generate_batch(3, [7, 8], guidance_interval=(0.2, 0.9), **settings)
+        reports.append(updates)
+    for expected, got in zip(*reports, strict=True):
+        same = ("phase", "image_index", "image_count", "step", "step_count", "timestep", "guided")
+        assert [getattr(got, name) for name in same] == [getattr(expected, name) for name in same]
+        np.testing.assert_array_equal(got.preview, expected.preview)
+    shown = [update.step for update in reports[1] if update.preview is not None]
+    assert shown == [2, 4, 5] * 2 and np.unique(reports[1][1].preview).size > 10
+
+
+def test_bundle_without_a_preview(copy):
+    edit_manifest(copy, lambda m: m.pop("preview"))
+    with OnnxPipeline(copy) as pipeline:
+        assert not pipeline.has_preview
+        with pytest.raises(EngineError, match="no preview projection"):
+            pipeline.generate(1, preview_interval=1)
+
+
 def test_torch_draws_the_same(bundles, model):
     start = torch.from_numpy(normal(11, 0, 256)).view(1, 4, 8, 8)
     denoiser = Denoiser(model.dit, fused=True)
@@ -247,7 +274,7 @@ def test_wrong_runtime(bundles):
 
 def test_bad_settings(bundles):
     with OnnxPipeline(bundles["onnxruntime"]) as pipeline:
-        for settings in ({"steps": 0}, {"scheduler": "euler"}, {"eta": 2.0}):
+        for settings in ({"steps": 0}, {"scheduler": "euler"}, {"eta": 2.0}, {"preview_interval": -1}):
             with pytest.raises(EngineError):
                 pipeline.generate(1, **settings)
         for label in (-1, 6, "no such class"):

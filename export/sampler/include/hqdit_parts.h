@@ -48,6 +48,10 @@ HQDIT_API size_t hqdit_scheduler_timesteps(const hqdit_scheduler* scheduler, int
 HQDIT_API hqdit_status hqdit_scheduler_step(hqdit_scheduler* scheduler, size_t index, const float* noise_prediction,
                                             const float* random, float* sample);
 
+/// The clean sample that the latest step predicted, for previews: `count` floats, valid until the next step or destroy;
+/// zeros before the first step, NULL for no scheduler.
+HQDIT_API const float* hqdit_scheduler_clean(const hqdit_scheduler* scheduler);
+
 #ifdef __cplusplus
 }
 #endif

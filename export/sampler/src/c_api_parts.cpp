@@ -87,4 +87,8 @@ hqdit_status hqdit_scheduler_step(hqdit_scheduler* scheduler, size_t index, cons
   });
 }
 
+const float* hqdit_scheduler_clean(const hqdit_scheduler* scheduler) {
+  return scheduler == nullptr ? nullptr : scheduler->scheduler.clean();
+}
+
 }  // extern "C"
