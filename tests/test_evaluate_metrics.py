@@ -14,6 +14,7 @@ from hqdit_mobile.evaluate.candidates import Candidate
 from hqdit_mobile.evaluate.charts import Point, heat_map, pareto, scatter, ticks
 from hqdit_mobile.evaluate.image_metrics import psnr_of_each, ssim_of_each
 from hqdit_mobile.evaluate.protocol import Protocol, chunks, classes_of, noise_timesteps
+from hqdit_mobile.evaluate.report import report_page
 from hqdit_mobile.evaluate.run import Measured
 from hqdit_mobile.evaluate.shards import Store
 from hqdit_mobile.evaluate.subjects import Facts
@@ -148,3 +149,19 @@ def test_charts_show_every_value_and_escape_names():
     assert "a&lt;b" in chart and all(f">{text}<" in chart for text in ("10.0", "equal", "50.0", "-3.2", "950", "0"))
     drawn = scatter("quality & size", "MB", "FD", [Point(1, 80.0, 0.0), Point(2, 12.0, 0.3)], False)
     assert drawn.count("<circle") == 2 and "quality &amp; size" in drawn
+
+
+def test_report_plots_quality_against_size_and_time_with_float_at_zero():
+    common = {"runtime": "torch, cpu", "megabytes": 13.4, "seconds_per_image": 0.5}
+    candidates = [
+        common | {"name": "float", "kind": "float", "megabytes": 87.7},
+        common | {"name": "a<b", "kind": "recipe", "fd_float": 0.25, "fd_float_interval": [0.2, 0.3]},
+    ]
+    protocol = {"samples": 64, "steps": 20, "guidance_scale": 2.5}
+    record = {"model": "m", "protocol": protocol, "candidates": candidates, "command": "hqdit evaluate 'a<b'"}
+    record |= {"notes": ["A word."], "machine": "x86_64", "versions": {"torch": "2"}}
+    drawn = {"float": np.zeros((2, 16, 16, 3), np.uint8), "a<b": np.full((2, 16, 16, 3), 9, np.uint8)}
+    text = report_page(record, drawn, ["one", "two"])
+    assert text.count("<svg") == 2 and text.count("<circle") == 4 and text.count("data:image/png") == 1
+    assert "0.250<small>0.200 to 0.300" in text and "hqdit evaluate &#x27;a&lt;b&#x27;" in text and "a<b" not in text
+    assert "A word." in text and "one, two" in text
