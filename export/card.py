@@ -9,6 +9,7 @@ from hqdit_mobile.export.agreement import STAGES, decibels
 from hqdit_mobile.export.parity import ParityReport
 from hqdit_mobile.export.quality import Quality
 
+RANDOM_WEIGHTS = "**The weights are random: it draws noise, and only time, memory and size mean something.**\n\n"
 RUN = {
     "desktop": "",
     "android": "Open this folder in the demo app (android_demo), or load it with `hqdit_open` of hqdit.h. ",
@@ -39,6 +40,7 @@ def model_card(manifest: dict[str, Any], parity: ParityReport, quality: Quality,
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
         f"# {manifest['name']} for {manifest['target']}\n\n"
+        f"{RANDOM_WEIGHTS if manifest['source']['random_weights'] else ''}"
         f"Made by hqdit-mobile {manifest['tools']['hqdit-mobile']}. {RUN[manifest['target']]}{sample}\n\n"
         f"![float model above, this bundle below](preview.png)\n\n"
         f"| | |\n|---|---|\n{table}\n\n"

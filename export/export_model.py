@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import platform
 import time
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ import hqdit_mobile.export.bundle as bundles
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.export.card import model_card
+from hqdit_mobile.export.effort import effort_for
 from hqdit_mobile.export.memory import measure_peak_bytes
 from hqdit_mobile.export.model_files import RUNTIMES, ModelFiles, write_model_files
 from hqdit_mobile.export.parity import ParityReport, check_bundle
@@ -26,15 +26,15 @@ from hqdit_mobile.export.preview import fit_preview
 from hqdit_mobile.export.probe import make_probe, write_probe
 from hqdit_mobile.export.quality import compare_with_float
 from hqdit_mobile.export.report import write_report
+from hqdit_mobile.export.resume import TOOLS, open_work, remember_staging, remove_staging
 from hqdit_mobile.models import LoadedModel, load_model
-from hqdit_mobile.progress import Stages
+from hqdit_mobile.progress import Stages, peak_rss_bytes
 from hqdit_mobile.quantize import QuantizationReport, quantize_
 from hqdit_mobile.sampling import Guidance, initial_noise, sample_latents
 
 TARGETS = ("android", "ios", "desktop")
 PREVIEW_IMAGES = 12
 PREVIEW_STEPS = 10
-TOOLS = ("hqdit-mobile", "torch", "numpy")
 
 
 class ParityError(RuntimeError):
@@ -54,13 +54,15 @@ class ExportOptions:
     guidance_scale: float = 4.0
     force: bool = False
     runtime: str = "executorch"
+    fast: bool = False
+    """A first look: ``config`` should be fast_calibration's; fewer pictures are drawn to compare."""
 
 
 def export_bundle(options: ExportOptions, stages: Stages) -> Path:
     """Exports ``options.model`` to the folder ``options.output`` and returns it.
 
-    ``stages`` shows how far it is. Raises ParityError, BundleError or what the loader raises;
-    then nothing is left at the output path.
+    ``stages`` shows how far it is. Raises ParityError, BundleError or what the loader raises; then nothing is left at
+    the output path, and what is finished of the quantization stays in the folder beside it (resume.py).
     """
     if options.target not in TARGETS:
         raise ValueError(f"target {options.target!r} is not one of {', '.join(TARGETS)}")
@@ -69,32 +71,51 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
     bundles.check_output(options.output, options.force)
     started = time.perf_counter()
     stages.begin("Load the model")
-    model = load_model(options.model, options.vae)
-    drop_learned_sigma_(model.dit)
-    float_dit = copy.deepcopy(model.dit)
-    quantized = quantize_(model.dit, options.config, model.scheduler, model.guidance_channels, stages)
-    with bundles.staged_folder(options.output, options.force) as folder:
-        stages.begin(f"Lower to {RUNTIMES[options.runtime]}")
-        files = write_model_files(options.runtime, model, folder)
-        stages.begin("Measure memory and fit the preview")
-        manifest = build_manifest(options, model, quantized, folder, files)
-        bundles.write_json(folder / bundles.MANIFEST, manifest)
-        manifest["memory"]["peak_bytes"] = measure_peak_bytes(folder)
-        bundles.write_json(folder / bundles.MANIFEST, manifest)
-        stages.begin("Check parity with torch")
-        guidance = Guidance(options.guidance_scale, model.guidance_channels)
-        parity = check_parity(options, folder, model, guidance)
-        bundles.write_json(folder / "parity.json", parity.to_json())
-        require_parity(parity)
-        stages.begin("Compare with the float model")
-        labels = preview_labels(model)
-        quality = compare_with_float(folder, model, float_dit, labels, options.steps, guidance)
-        Image.fromarray(quality.grid()).save(folder / "preview.png")
-        write_report(folder / "report.html", manifest, quantized, parity, quality)
-        (folder / "README.md").write_text(model_card(manifest, parity, quality, model.model_card))
-        manifest["export_seconds"] = round(time.perf_counter() - started, 1)
-        bundles.write_json(folder / bundles.MANIFEST, manifest)
+    model = _load(options)
+    with open_work(options.output, model, options.config) as work:
+        remove_staging(work, options.output)
+        arguments = options.config, model.scheduler, model.guidance_channels
+        quantized = quantize_(model.dit, *arguments, stages, work)
+        with bundles.staged_folder(options.output, options.force) as folder:
+            remember_staging(work, folder)
+            manifest = _write_bundle(options, model, quantized, folder, stages)
+            manifest["export_seconds"] = round(time.perf_counter() - started, 1)
+            manifest["export_peak_bytes"] = peak_rss_bytes()
+            bundles.write_json(folder / bundles.MANIFEST, manifest)
     return options.output
+
+
+def _load(options: ExportOptions) -> LoadedModel:
+    model = load_model(options.model, options.vae, streamed=True)
+    drop_learned_sigma_(model.dit)
+    return model
+
+
+def _write_bundle(
+    options: ExportOptions, model: LoadedModel, quantized: QuantizationReport, folder: Path, stages: Stages
+) -> dict[str, Any]:
+    """Everything after quantization, into `folder`; returns the manifest."""
+    effort = effort_for(model.dit, options.steps, options.fast)
+    guidance = Guidance(options.guidance_scale, model.guidance_channels)
+    stages.begin(f"Lower to {RUNTIMES[options.runtime]}")
+    files = write_model_files(options.runtime, model, folder)
+    stages.begin("Measure memory and fit the preview")
+    manifest = build_manifest(options, model, quantized, folder, files)
+    bundles.write_json(folder / bundles.MANIFEST, manifest)
+    manifest["memory"]["peak_bytes"] = measure_peak_bytes(folder)
+    bundles.write_json(folder / bundles.MANIFEST, manifest)
+    stages.begin("Check parity with torch")
+    parity = check_parity(options, folder, model, guidance)
+    bundles.write_json(folder / "parity.json", parity.to_json())
+    require_parity(parity)
+    stages.begin("Compare with the float model")
+    # Read again rather than kept from the start: block by block it takes no memory, a copy would take gigabytes.
+    float_dit, labels = _load(options).dit, preview_labels(model, effort.pictures)
+    quality = compare_with_float(folder, model, float_dit, labels, effort, guidance)
+    Image.fromarray(quality.grid()).save(folder / "preview.png")
+    write_report(folder / "report.html", manifest, quantized, parity, quality)
+    (folder / "README.md").write_text(model_card(manifest, parity, quality, model.model_card))
+    return manifest
 
 
 def drop_learned_sigma_(dit: DiT) -> None:
@@ -113,7 +134,8 @@ def drop_learned_sigma_(dit: DiT) -> None:
 
 def check_parity(options: ExportOptions, folder: Path, model: LoadedModel, guidance: Guidance) -> ParityReport:
     """Compares the bundle with the quantized torch model, and leaves in it what ``hqdit parity`` compares later."""
-    probe = make_probe(model, preview_labels(model)[0], 0, options.steps, guidance)
+    steps = effort_for(model.dit, options.steps, options.fast).steps
+    probe = make_probe(model, preview_labels(model)[0], 0, steps, guidance)
     write_probe(folder, model.dit.config, probe)
     return check_bundle(folder, model.dit, probe)
 
@@ -129,7 +151,7 @@ def build_manifest(
         "name": model.name,
         "target": options.target,
         "runtime": options.runtime,
-        "source": {"model": model.source, "licence": model.licence},
+        "source": {"model": model.source, "licence": model.licence, "random_weights": model.has_random_weights},
         "model": {
             "latent_shape": list(model.latent_shape),
             "image_shape": [3, size, size],
@@ -163,20 +185,21 @@ def build_manifest(
     }
 
 
-def preview_labels(model: LoadedModel) -> list[int]:
+def preview_labels(model: LoadedModel, count: int = PREVIEW_IMAGES) -> list[int]:
     """Classes for the pictures in reports: the model's own choice, or spread over all classes."""
     chosen = [model.labels.index(name) for name in model.defaults.get("preview_labels", [])]
     classes = model.dit.config.num_classes
-    count = min(PREVIEW_IMAGES, classes)
-    return chosen or [i * classes // count for i in range(count)]
+    count = min(count, classes)
+    return chosen[:count] or [i * classes // count for i in range(count)]
 
 
 def clean_latents(model: LoadedModel, options: ExportOptions) -> Tensor:
     """Latents [B, C, S, S] of finished images, drawn by the quantized torch model."""
-    labels = preview_labels(model)
+    effort = effort_for(model.dit, PREVIEW_STEPS, options.fast)
+    labels = preview_labels(model, effort.pictures)
     noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
     guidance = Guidance(options.guidance_scale, model.guidance_channels)
-    return sample_latents(model.dit, model.scheduler, noise, torch.tensor(labels), PREVIEW_STEPS, guidance)
+    return sample_latents(model.dit, model.scheduler, noise, torch.tensor(labels), effort.steps, guidance)
 
 
 def require_parity(parity: ParityReport) -> None:

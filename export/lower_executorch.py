@@ -7,21 +7,35 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from executorch.exir import ExecutorchProgramManager
 
 Methods = Mapping[str, tuple[nn.Module, tuple[Tensor, ...]]]
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """A serialized program. ``arena_bytes`` is the largest planned activation memory of its methods."""
+    """A program. ``arena_bytes`` is the largest planned activation memory of its methods."""
 
-    data: bytes
+    program: ExecutorchProgramManager
     arena_bytes: int
     operators: dict[str, int] = field(default_factory=dict)
     """How often each operator is left outside delegates, over all methods."""
+
+    @property
+    def data(self) -> bytes:
+        """The .pte. It holds all weights; ``write`` does not need them in memory once more."""
+        return bytes(self.program.buffer)
+
+    def write(self, path: Path) -> None:
+        with path.open("wb") as stream:
+            self.program.write_to_file(stream)
 
 
 def lower(methods: Methods) -> Lowered:
@@ -49,7 +63,7 @@ def lower(methods: Methods) -> Lowered:
         program = edge.to_executorch()
     plans = program.executorch_program.execution_plan
     arena = max(sum(plan.non_const_buffer_sizes) for plan in plans)
-    return Lowered(bytes(program.buffer), arena, dict(operators))
+    return Lowered(program, arena, dict(operators))
 
 
 def _operator_name(target: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, ImageDecoder, example_inputs
-from hqdit_mobile.export.lower_executorch import lower
+from hqdit_mobile.export.lower_executorch import Methods, lower
 from hqdit_mobile.models import LoadedModel
 
 RUNTIMES = {"executorch": "ExecuTorch", "onnxruntime": "ONNX Runtime"}
@@ -34,17 +34,18 @@ def write_model_files(runtime: str, model: LoadedModel, folder: Path) -> ModelFi
 def _write_executorch(model: LoadedModel, folder: Path) -> ModelFiles:
     """The transformer program (both denoising methods, one copy of the weights) and the decoder program."""
     inputs = example_inputs(model.dit)
-    transformer = lower(
-        {
-            METHODS["guided"]: (GuidedDenoiser(model.dit, fused=True), inputs),
-            METHODS["unguided"]: (Denoiser(model.dit, fused=True), inputs),
-        }
-    )
-    decoder = lower({METHODS["decode"]: (ImageDecoder(model.vae), (torch.zeros_like(inputs[0]),))})
+    denoisers: Methods = {
+        METHODS["guided"]: (GuidedDenoiser(model.dit, fused=True), inputs),
+        METHODS["unguided"]: (Denoiser(model.dit, fused=True), inputs),
+    }
+    decoder: Methods = {METHODS["decode"]: (ImageDecoder(model.vae), (torch.zeros_like(inputs[0]),))}
     names = {"transformer": "transformer.pte", "vae_decoder": "vae_decoder.pte"}
-    (folder / names["transformer"]).write_bytes(transformer.data)
-    (folder / names["vae_decoder"]).write_bytes(decoder.data)
-    return ModelFiles(names, transformer.arena_bytes + decoder.arena_bytes, {"methods": METHODS}, ("executorch",))
+    arena = 0
+    for key, methods in (("transformer", denoisers), ("vae_decoder", decoder)):
+        lowered = lower(methods)
+        lowered.write(folder / names[key])
+        arena += lowered.arena_bytes
+    return ModelFiles(names, arena, {"methods": METHODS}, ("executorch",))
 
 
 def _write_onnx(model: LoadedModel, folder: Path) -> ModelFiles:

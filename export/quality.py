@@ -11,13 +11,12 @@ import numpy as np
 import torch
 
 from hqdit_mobile.dit import DiT
+from hqdit_mobile.export.effort import Effort
 from hqdit_mobile.metrics import eps_snr_db, psnr_db
 from hqdit_mobile.models import LoadedModel
 from hqdit_mobile.open_bundle import open_bundle
 from hqdit_mobile.pictures import to_rgb
 from hqdit_mobile.sampling import Guidance, initial_noise, trajectory
-
-NOISE_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -51,19 +50,19 @@ class Quality:
 
 
 def compare_with_float(
-    bundle: Path, model: LoadedModel, float_dit: DiT, labels: list[int], steps: int, guidance: Guidance
+    bundle: Path, model: LoadedModel, float_dit: DiT, labels: list[int], effort: Effort, guidance: Guidance
 ) -> Quality:
     """Draws one image per label (seed = position) with the float torch model and with the bundle's engine."""
     noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
     classes = torch.tensor(labels)
-    walked = list(trajectory(float_dit, model.scheduler, noise, classes, steps, guidance))
-    few = slice(0, NOISE_IMAGES)
+    walked = list(trajectory(float_dit, model.scheduler, noise, classes, effort.steps, guidance))
+    few = slice(0, effort.noise_images)
     snr = eps_snr_db(float_dit, model.dit, [(t, x[few]) for t, x, _ in walked if t >= 0], classes[few])
     latents = walked[-1][1]
     float_images = list(to_rgb(model.decode(latents)))
     with open_bundle(bundle) as pipeline:
         images = [
-            pipeline.generate(label, seed=seed, steps=steps, guidance_scale=guidance.scale)
+            pipeline.generate(label, seed=seed, steps=effort.steps, guidance_scale=guidance.scale)
             for seed, label in enumerate(labels)
         ]
     return Quality([model.labels[i] for i in labels], float_images, images, snr)

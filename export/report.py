@@ -21,6 +21,7 @@ def write_report(
     title = f"{manifest['name']}, {manifest['quantization']['precision']}"
     sections = [
         f"<h1>{html.escape(title)}</h1>",
+        "<p><b>Random weights: it draws noise.</b>" if manifest["source"]["random_weights"] else "",
         figure(png(quality.grid()), "Same seeds, float above, this bundle below: " + ", ".join(quality.labels)),
         figure(_plot_timesteps(quality), "Noise prediction against the float model, by timestep."),
         figure(_plot_layers(quantized), "Output of each quantized layer against its float twin, on calibration data."),

@@ -16,7 +16,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 
 @click.command(context_settings=CONTEXT)
 @click.option("-m", "--model", default="builtin:emoji-dit",
-              help="builtin:emoji-dit, a DiTPipeline folder, a Hugging Face id or a DiT-*.pt file.")  # fmt: skip
+              help="builtin:emoji-dit, a DiTPipeline folder, a Hugging Face id, a DiT-*.pt file or, to measure, "
+                   "random:DiT-XL/2-256 (also S, B, L; 512).")  # fmt: skip
 @click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")
 @click.option("--target", type=click.Choice(["android", "ios", "desktop"]), default="android")
 @click.option("--runtime", type=click.Choice(["executorch", "onnxruntime"]), default="executorch")
@@ -27,13 +28,17 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 @click.option("--seed", type=int, default=0, help="Of calibration and rotation.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=20, help="Default sampling steps of the bundle.")
 @click.option("--guidance-scale", type=click.FloatRange(1.0), default=4.0, help="Default guidance of the bundle.")
+@click.option("--fast", is_flag=True, help="A first look: a sixteenth of the calibration, one weight format.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 def export(model: str, vae: str | None, target: str, output_dir: Path | None, force: bool, **settings: Any) -> None:
     """Quantize a Diffusion Transformer to 4-bit floating point and write a bundle for a phone."""
     from hqdit_mobile.commands.export import run_export
 
-    name = Path(model.removeprefix("builtin:").rstrip("/")).stem
-    output = output_dir or Path(f"{name}-{target}")
+    if model.startswith("random:"):
+        model_name = model.replace(":", "-").replace("/", "-")
+    else:
+        model_name = Path(model.removeprefix("builtin:").rstrip("/")).stem
+    output = output_dir or Path(f"{model_name}-{target}")
     sys.exit(run_export(model=model, vae=vae, target=target, output=output, force=force, **settings))
 
 

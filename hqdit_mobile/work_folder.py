@@ -21,6 +21,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 IDENTITY = "identity.json"
+LOCK = "lock"
+PART = ".part"  # of a file that is not whole yet
 
 
 class WorkFolderError(ValueError):
@@ -38,7 +40,7 @@ class WorkFolder:
         self._keep = path is not None
         self.path = path or Path(tempfile.mkdtemp(prefix="hqdit-"))
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "lock").open("w")
+        self._lock = (self.path / LOCK).open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -53,8 +55,9 @@ class WorkFolder:
         except json.JSONDecodeError:
             found = {}
         if found is None:
-            if any(self.path.glob("*.safetensors")):
-                raise WorkFolderError(f"{self.path} holds files but no {IDENTITY}; delete that folder to start anew")
+            # The folder is deleted in the end: it has to be ours.
+            if foreign := {path.name for path in self.path.iterdir()} - {LOCK, f"{IDENTITY}{PART}"}:
+                raise WorkFolderError(f"{self.path} has no {IDENTITY} but {min(foreign)}; move or delete that folder")
             self._write(file, json.dumps(identity, indent=2).encode())
         elif found != identity:
             different = sorted(key for key in found.keys() | identity.keys() if found.get(key) != identity.get(key))
@@ -75,7 +78,7 @@ class WorkFolder:
         self._lock.close()
 
     def _write(self, file: Path, data: bytes) -> None:
-        part = file.with_name(f"{file.name}.part")
+        part = file.with_name(f"{file.name}{PART}")
         with part.open("wb") as stream:
             stream.write(data)
             stream.flush()

@@ -23,19 +23,24 @@ def run_export(
     seed: int,
     steps: int,
     guidance_scale: float,
+    fast: bool,
     force: bool,
 ) -> int:
     """Returns the exit code: 0, 1 when parity fails, 2 when the input is at fault, 130 after Ctrl-C."""
     console = Console(stderr=True)
     from hqdit_mobile.export.bundle import read_manifest
+    from hqdit_mobile.export.effort import fast_calibration
     from hqdit_mobile.export.export_model import ExportOptions, ParityError, export_bundle
+    from hqdit_mobile.export.resume import work_path
     from hqdit_mobile.recipes import recipe
 
     try:
         config = replace(recipe(recipe_name), seed=seed)
+        if fast:
+            config = fast_calibration(config)
         if num_calibration_samples is not None:
             config = replace(config, calibration_samples=num_calibration_samples)
-        options = ExportOptions(model, output, target, vae, config, steps, guidance_scale, force, runtime)
+        options = ExportOptions(model, output, target, vae, config, steps, guidance_scale, force, runtime, fast)
         console.print(_plan(options))
         with Stages(console) as stages:
             export_bundle(options, stages)
@@ -46,7 +51,9 @@ def run_export(
         console.print(f"[red]Error:[/] {error}", highlight=False)
         return 2
     except KeyboardInterrupt:
-        console.print("Stopped; nothing was written.")
+        kept = work_path(output)
+        after = f"{kept} has what is finished; the same command goes on" if kept.exists() else "nothing was written"
+        console.print(f"Stopped; {after}.", highlight=False)
         return 130
     console.print(_files(output, read_manifest(output)))
     return 0
@@ -54,6 +61,7 @@ def run_export(
 
 def _plan(options) -> Table:
     from hqdit_mobile.export.model_files import RUNTIMES
+    from hqdit_mobile.export.resume import work_path
 
     config = options.config
     table = Table(show_header=False, box=None, title="Plan", title_justify="left")
@@ -68,6 +76,8 @@ def _plan(options) -> Table:
         ("output", str(options.output)),
     ):
         table.add_row(name, value)
+    if work_path(options.output).exists():
+        table.add_row("goes on from", str(work_path(options.output)))
     return table
 
 
@@ -79,5 +89,9 @@ def _files(output: Path, manifest: dict) -> Table:
         table.add_row(str(path.relative_to(output)), f"{path.stat().st_size:,}")
     original = manifest["quantization"]["float32_bytes"]
     weights = manifest["memory"]["weights_bytes"]
-    table.caption = f"model files: {weights / original:.3f} of the float32 weights they replace"
+    minutes, peak = manifest["export_seconds"] / 60, manifest["export_peak_bytes"] / 2**30
+    table.caption = (
+        f"model files: {weights / original:.3f} of the float32 weights they replace; "
+        f"{minutes:.1f} minutes, at most {peak:.2f} GiB of memory"
+    )
     return table
