@@ -97,11 +97,26 @@ BASELINES: dict[str, tuple[BlockFormat, bool]] = {
 
 
 class BlockQuantizedLinear(nn.Module):
-    """A linear layer with weights already quantized; quantizes its inputs [..., K] as it goes."""
+    """A linear layer with weights [N, K] already quantized; quantizes its inputs [..., K] as it goes."""
+
+    activation = "fp4"
+    weight: Tensor
+    bias: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor, format: BlockFormat) -> None:
         super().__init__()
-        self.weight, self.bias, self.format = weight, bias, format
+        self.out_features, self.in_features = weight.shape
+        self.format = format
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def stored_bits(self) -> int:
+        """Bits of codes and scales that a real layer would store."""
+        groups = self.in_features // (self.format.group or self.in_features)
+        return self.out_features * (4 * self.in_features + self.format.scale_bits * groups)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, {self.format}"
 
     def forward(self, x: Tensor) -> Tensor:
         quantized = self.format.quantize(x.reshape(-1, x.shape[-1]))
@@ -138,6 +153,7 @@ def quantize_baseline_(
     data = draw_calibration_set(model, config, scheduler, guidance_channels)
     seen = _tokens(model, layers, data, config.seed)
     for layer, linear in layers.items():
+        k, n = linear.in_features, linear.out_features
         if use_gptq:
             gram = seen[layer].double().t() @ seen[layer].double()
             weight = gptq_blocks(linear.weight, damped(gram, config.damping), format)
@@ -146,9 +162,8 @@ def quantize_baseline_(
         quantized = BlockQuantizedLinear(weight, linear.bias, format)
         parent, _, child = layer.rpartition(".")
         setattr(model.get_submodule(parent), child, quantized)
-        n, k = linear.weight.shape
         report.layers.append(LayerReport(
-            layer, k, n, name.split("-")[0], 1, 4 + format.scale_bits / (format.group or k), {},
+            layer, k, n, quantized.activation, 1, quantized.stored_bits() / (n * k), {},
             snr_db(linear(seen[layer]), quantized(seen[layer])),
         ))  # fmt: skip
     return report

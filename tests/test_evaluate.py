@@ -171,6 +171,15 @@ def test_wrong_candidates_are_named(folder, candidates, word):
         find_candidates(candidates, load_model(str(folder)), STEPS, 2.5)
 
 
+def test_baselines_are_candidates(folder):
+    model = load_float_model(str(folder), None)
+    reference, baseline = (candidate.open(Stages()) for candidate in find_candidates(["nvfp4-rtn"], model, STEPS, 2.5))
+    assert baseline.facts().weight_bits == 4.5 and baseline.facts().a4_share > 0.5
+    latents = torch.randn(model.latent_shape, generator=torch.Generator().manual_seed(0))
+    assert 8 < snr_db(reference.noise(latents, 500, 1), baseline.noise(latents, 500, 1)) < 40
+    assert baseline.draw([0], [1], lambda _: None).shape == (1, model.image_size, model.image_size, 3)
+
+
 def test_a_bundle_of_another_model_is_refused(folder, tiny_bundle, tmp_path):
     done = run(arguments(folder, tmp_path / "out", tiny_bundle))
     assert done.returncode == 2 and "wasnotmadefrom" in "".join(done.stderr.split())

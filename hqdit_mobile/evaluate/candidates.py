@@ -17,6 +17,8 @@ import torch
 from torch import nn
 
 import hqdit_mobile
+from hqdit_mobile.baselines import BASELINES, quantize_baseline_
+from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.evaluate.subjects import BundleSubject, Subject, TorchSubject
 from hqdit_mobile.export.bundle import MANIFEST, read_manifest
 from hqdit_mobile.models import LoadedModel
@@ -47,10 +49,12 @@ def find_candidates(specs: Sequence[str], model: LoadedModel, steps: int, guidan
             continue
         if spec in RECIPES:
             candidates.append(_recipe(spec, model, steps, guidance))
+        elif spec in BASELINES:
+            candidates.append(_baseline(spec, model, steps, guidance))
         elif (Path(spec) / MANIFEST).is_file():
             candidates.append(_bundle(Path(spec), model, steps, guidance_scale))
         else:
-            known = ", ".join([FLOAT, *RECIPES])
+            known = ", ".join([FLOAT, *RECIPES, *BASELINES])
             raise ValueError(f"{spec!r} is neither a bundle (a folder with {MANIFEST}) nor one of {known}")
     names = [candidate.name for candidate in candidates]
     twice = {name for name in names if names.count(name) > 1}
@@ -73,8 +77,20 @@ def _recipe(name: str, model: LoadedModel, steps: int, guidance: Guidance) -> Ca
         return TorchSubject(model, dit, steps, guidance)
 
     # A version does not change while somebody works on the quantizer; its sources do.
-    origin = {"kind": "recipe", "config": asdict(config), "sources": _sources_digest(), **_drawing(model)}
+    origin = {"kind": "recipe", "config": asdict(config), "sources": _sources_digest("quantize"), **_drawing(model)}
     return Candidate(name, "recipe", origin, quantized)
+
+
+def _baseline(name: str, model: LoadedModel, steps: int, guidance: Guidance) -> Candidate:
+    config = HQDiTConfig()
+
+    def quantized(_stages: Stages) -> Subject:
+        dit = copy.deepcopy(model.dit).cpu()
+        quantize_baseline_(dit, name, config, model.scheduler, model.guidance_channels)
+        return TorchSubject(model, dit, steps, guidance)
+
+    origin = {"kind": "baseline", "config": asdict(config), "sources": _sources_digest("baselines"), **_drawing(model)}
+    return Candidate(name, "baseline", origin, quantized)
 
 
 def _bundle(folder: Path, model: LoadedModel, steps: int, guidance_scale: float) -> Candidate:
@@ -123,10 +139,10 @@ def state_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _sources_digest() -> str:
-    """Of quantize.py and the modules of this package that it imports, directly or not."""
+def _sources_digest(module: str) -> str:
+    """Of a module of this package and those of this package that it imports, directly or not."""
     assert hqdit_mobile.__file__ is not None
-    folder, found, left = Path(hqdit_mobile.__file__).parent, dict[str, bytes](), ["quantize"]
+    folder, found, left = Path(hqdit_mobile.__file__).parent, dict[str, bytes](), [module]
     while left:
         name = left.pop()
         path = folder / f"{name.replace('.', '/')}.py"

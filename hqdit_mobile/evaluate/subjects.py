@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.baselines import BlockQuantizedLinear
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.export.denoiser import Denoiser
 from hqdit_mobile.fp4_linear import FP4Linear
@@ -22,6 +23,7 @@ from hqdit_mobile.sampling import Guidance, initial_noise, sample_latents
 
 CPU_BATCH, GPU_BATCH = 4, 32  # images at a time: on a CPU, more of them fall out of its cache
 FP4_ACTIVATIONS = ("fp4", "e2m1")
+QUANTIZED = FP4Linear | BlockQuantizedLinear
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class BundleSubject:
 
 
 def weight_bits(dit: DiT) -> float:
-    quantized = [layer for layer in dit.modules() if isinstance(layer, FP4Linear)]
+    quantized = [layer for layer in dit.modules() if isinstance(layer, QUANTIZED)]
     if not quantized:
         return 8.0 * next(dit.parameters()).element_size()
     weights = sum(layer.in_features * layer.out_features for layer in quantized)
@@ -141,11 +143,11 @@ def a4_share(dit: DiT) -> float:
     """Attention's own two products, which stay float, are not counted."""
     total = four_bit = 0
     for name, layer in dit.named_modules():
-        if isinstance(layer, FP4Linear | nn.Linear):
+        if isinstance(layer, QUANTIZED | nn.Linear):
             # adaLN and the embedders see one row an image, the others every token.
             once = name.endswith("adaLN") or "embedder" in name
             products = layer.in_features * layer.out_features * (1 if once else dit.config.tokens)
             total += products
-            if isinstance(layer, FP4Linear) and layer.activation in FP4_ACTIVATIONS:
+            if isinstance(layer, QUANTIZED) and layer.activation in FP4_ACTIVATIONS:
                 four_bit += products
     return four_bit / total
