@@ -101,10 +101,12 @@ def _rotate(b: Body, x: str, k: str) -> str:
         two = i.op("Greater", i.op("Squeeze", left), i.i64(1))
         return i.choose(two, lambda j: [rotated_left(j, y)], lambda j: [j.op("Identity", y)])
 
-    # Transposed, because a runtime spreads H_left over millions of small products otherwise.
+    # Transposed and as one matrix, because a runtime makes thousands of small products of H_left times y.
     def rotated_left(i: Body, y: str) -> str:
-        product = i.op("MatMul", i.op("Transpose", y, perm=[0, 2, 1]), i.op("Transpose", h_left, perm=[1, 0]))
-        return i.op("Transpose", product, perm=[0, 2, 1])
+        rows = i.op("Reshape", i.op("Transpose", y, perm=[0, 2, 1]), i.op("Concat", i.i64([-1]), left, axis=0))
+        product = i.op("MatMul", rows, i.op("Transpose", h_left, perm=[1, 0]))
+        columns = i.op("Reshape", product, i.op("Concat", i.i64([-1]), right, left, axis=0))
+        return i.op("Transpose", columns, perm=[0, 2, 1])
 
     wanted = b.op("Greater", b.attribute("rotation"), b.i64(1))
     (y,) = b.choose(wanted, rotated, lambda i: [i.op("Identity", x)])
