@@ -72,7 +72,7 @@ class BundleImporter(
     companion object {
         const val MANIFEST = "manifest.json"
         private const val MAX_FILES = 256
-        private const val MAX_DEPTH = 4
+        internal const val MAX_DEPTH = 4
         private const val RESERVE_BYTES = 64L shl 20
 
         /** [path] below [folder]. The path comes from a stranger's archive, so only plain names pass. */

@@ -29,6 +29,8 @@ class TreeSource(private val resolver: ContentResolver, private val tree: Uri) :
         visitFolder(DocumentsContract.getTreeDocumentId(tree), "", visit)
 
     private fun visitFolder(folder: String, prefix: String, visit: (String, InputStream) -> Unit) {
+        // What a provider calls a folder may hold itself.
+        if (prefix.count { it == '/' } >= BundleImporter.MAX_DEPTH) throw ImportException("$prefix is too deep")
         for ((id, name, isFolder) in children(folder)) {
             if (isFolder) {
                 visitFolder(id, "$prefix$name/", visit)
@@ -44,7 +46,7 @@ class TreeSource(private val resolver: ContentResolver, private val tree: Uri) :
         val uri = DocumentsContract.buildChildDocumentsUriUsingTree(tree, folder)
         val columns = arrayOf(Document.COLUMN_DOCUMENT_ID, Document.COLUMN_DISPLAY_NAME, Document.COLUMN_MIME_TYPE)
         val cursor =
-            resolver.query(uri, columns, null, null, null) ?: throw ImportException("the folder cannot be read")
+            resolver.query(uri, columns, null, null) ?: throw ImportException("the folder cannot be read")
         return cursor.use {
             buildList {
                 while (it.moveToNext()) {

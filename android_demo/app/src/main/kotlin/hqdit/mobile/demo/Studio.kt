@@ -52,7 +52,12 @@ class Studio(
         update { copy(stage = Stage.LOADING, notice = null) }
         work {
             closeEngine()
-            store.import(source)
+            try {
+                store.import(source)
+            } catch (error: RuntimeException) {
+                // Another app's file provider failed, or a zip file's names are not UTF-8.
+                throw ImportException(error.message ?: error.toString())
+            }
             openModel()
             main.execute { update { copy(finished = null, notice = Notice.Imported) } }
         }
@@ -155,10 +160,6 @@ class Studio(
                 fail(error)
             } catch (error: IOException) {
                 fail(error)
-            } catch (error: SecurityException) {
-                fail(error) // a file provider took its permission back
-            } catch (error: IllegalArgumentException) {
-                fail(error) // a zip file whose names are not UTF-8
             }
         }
     }

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package hqdit.mobile.demo
 
+import android.app.Activity
 import android.app.ActivityManager
+import android.app.AlertDialog
 import android.content.Context
+import android.content.Intent
 import android.graphics.drawable.BitmapDrawable
+import android.net.Uri
 import android.os.Looper
 import android.view.View
 import android.widget.AdapterView
@@ -93,5 +97,17 @@ class AppRule(private val bundle: File? = File(System.getProperty("hqdit.tiny"))
             position.toLong()
         )
         assertEquals(subject, text(R.id.subject))
+    }
+
+    /** Taps through the dialog and the system's file picker, asked for [action], which answers with [picked]. */
+    fun import(item: Int, action: String, picked: Uri) {
+        tap(R.id.import_bundle)
+        shadowOf(ShadowDialog.getLatestDialog() as AlertDialog).clickOnItem(item)
+        idle()
+        val asked = shadowOf(activity).nextStartedActivityForResult
+        assertEquals(action, asked.intent.action)
+        shadowOf(activity).receiveResult(asked.intent, Activity.RESULT_OK, Intent().setData(picked))
+        assertEquals(Stage.LOADING, studio.state.stage)
+        waitFor("the import") { studio.state.stage != Stage.LOADING && studio.state.notice != null }
     }
 }

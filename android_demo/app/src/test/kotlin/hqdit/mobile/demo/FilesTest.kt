@@ -21,7 +21,6 @@ import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.Shadows.shadowOf
-import org.robolectric.shadows.ShadowDialog
 
 /** What goes in and out of the app: bundles and pictures. */
 @RunWith(RobolectricTestRunner::class)
@@ -135,15 +134,5 @@ class FilesTest {
         import()
     }
 
-    /** Taps through the dialog and the system's file picker, which answers with [picked]. */
-    private fun import() {
-        app.tap(R.id.import_bundle)
-        shadowOf(ShadowDialog.getLatestDialog() as android.app.AlertDialog).clickOnItem(0)
-        app.idle()
-        val asked = shadowOf(app.activity).nextStartedActivityForResult
-        assertEquals(Intent.ACTION_OPEN_DOCUMENT, asked.intent.action)
-        shadowOf(app.activity).receiveResult(asked.intent, Activity.RESULT_OK, Intent().setData(picked))
-        assertEquals(Stage.LOADING, app.studio.state.stage)
-        app.waitFor("the import") { app.studio.state.stage != Stage.LOADING && app.studio.state.notice != null }
-    }
+    private fun import() = app.import(0, Intent.ACTION_OPEN_DOCUMENT, picked)
 }
