@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import hqdit_mobile.export.bundle as bundles
 from hqdit_mobile.config import HQDiTConfig
-from hqdit_mobile.dit import DiT
+from hqdit_mobile.dit import DiT, DiTConfig
 from hqdit_mobile.export.card import model_card
 from hqdit_mobile.export.effort import effort_for
 from hqdit_mobile.export.memory import measure_peak_bytes
@@ -31,6 +31,7 @@ from hqdit_mobile.models import LoadedModel, load_model
 from hqdit_mobile.progress import Stages, peak_rss_bytes
 from hqdit_mobile.quantize import QuantizationReport, quantize_
 from hqdit_mobile.sampling import Guidance, initial_noise, sample_latents
+from hqdit_mobile.step_ops import HEAD_DIMS
 
 TARGETS = ("android", "ios", "desktop")
 PREVIEW_IMAGES = 12
@@ -87,8 +88,19 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
 
 def _load(options: ExportOptions) -> LoadedModel:
     model = load_model(options.model, options.vae, streamed=True)
+    check_heads(model.dit.config)
     drop_learned_sigma_(model.dit)
     return model
+
+
+def check_heads(config: DiTConfig) -> None:
+    """Every width and patch size can be exported, but not every attention: better known now than after an hour."""
+    (low, high), channels = HEAD_DIMS, config.hidden_size // config.num_heads
+    if not low <= channels <= high:
+        raise ValueError(
+            f"the model's attention heads have {channels} channels; the attention operator of the phone takes {low} to "
+            f"{high} (docs/step-ops.md)"
+        )
 
 
 def _write_bundle(

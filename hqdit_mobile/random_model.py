@@ -81,7 +81,7 @@ class RandomState(Mapping[str, Tensor]):
         return self._normal(name, shape) * self._deviation(name, shape)
 
     def _normal(self, name: str, shape: torch.Size) -> Tensor:
-        generator = torch.Generator().manual_seed((self.seed << 32) + zlib.crc32(name.encode()))
+        generator = torch.Generator().manual_seed(zlib.crc32(f"{self.seed} {name}".encode()))
         return torch.randn(shape, generator=generator)
 
     def _deviation(self, name: str, shape: torch.Size) -> float:
