@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exports a tiny model and, as a process, kills itself at its n-th event: python killed_export.py MODEL OUTPUT N.
+
+Events are what a resumed export depends on: a layer's inputs being added to its moments, and a file being put on the
+disk (its content is written but it has no name yet). After quantization it writes the programs and the manifest, and
+leaves out the checks, which take most of the time and have nothing to resume.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+from hqdit_mobile.calibration import Observer
+from hqdit_mobile.config import HQDiTConfig
+from hqdit_mobile.export.export_model import ExportOptions, build_manifest, export_bundle
+from hqdit_mobile.export.model_files import write_model_files
+from hqdit_mobile.progress import Stages
+
+CONFIG = HQDiTConfig(calibration_samples=2, calibration_steps=3)
+
+
+def options(model: Path, output: Path, config: HQDiTConfig = CONFIG) -> ExportOptions:
+    return ExportOptions(str(model), output, config=config, steps=2, fast=True)
+
+
+def programs_alone(options, model, quantized, folder, _stages):
+    return build_manifest(options, model, quantized, folder, write_model_files(options.runtime, model, folder))
+
+
+def export_counting(model: Path, output: Path, on_event: Callable[[int], None] = lambda _: None) -> int:
+    """Exports, calls on_event(n) at the n-th event and returns how many there were."""
+    events = 0
+
+    def counted(function):
+        def call(*arguments):
+            nonlocal events
+            events += 1
+            on_event(events)
+            return function(*arguments)
+
+        return call
+
+    with (
+        mock.patch.object(Observer, "add", counted(Observer.add)),
+        mock.patch.object(os, "fsync", counted(os.fsync)),
+        mock.patch("hqdit_mobile.quantize.BATCH", 4),
+        mock.patch("hqdit_mobile.export.export_model._write_bundle", programs_alone),
+    ):
+        export_bundle(options(model, output), Stages())
+    return events
+
+
+def main() -> None:
+    last = int(sys.argv[3])
+    export_counting(
+        Path(sys.argv[1]), Path(sys.argv[2]), lambda event: event < last or os.kill(os.getpid(), signal.SIGKILL)
+    )
+
+
+if __name__ == "__main__":
+    main()
