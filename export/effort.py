@@ -32,5 +32,8 @@ def effort_for(model: DiT, steps: int, fast: bool) -> Effort:
 
 
 def fast_calibration(config: HQDiTConfig) -> HQDiTConfig:
-    """For a first look: 20 model inputs in place of 320 (1,280 tokens), and one weight format, rounded as ever."""
-    return replace(config, calibration_samples=2, calibration_steps=5, weight_formats=config.weight_formats[:1])
+    """For a first look: 20 model inputs in place of 320 (1,280 tokens), one weight format, nearest lattice points."""
+    return replace(
+        config, calibration_samples=2, calibration_steps=5, weight_formats=config.weight_formats[:1],
+        rounding="nearest", shrinkage=0.0,
+    )  # fmt: skip

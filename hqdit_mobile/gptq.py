@@ -113,6 +113,8 @@ def damped(gram: Tensor, damping: float) -> Tensor:
 
 def inverse_factor(hessian: Tensor) -> Tensor:
     """Upper triangular U with H^-1 = U^T U, float64."""
+    if torch.equal(hessian, torch.diag(hessian.diagonal())):
+        return torch.diag(hessian.diagonal().rsqrt())
     return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(hessian)), upper=True)
 
 

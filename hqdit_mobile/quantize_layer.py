@@ -83,8 +83,10 @@ def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments,
     gram = moments.gram / moments.tokens - torch.outer(quantized_mean, quantized_mean)
     cross = moments.cross / moments.tokens - torch.outer(mean, quantized_mean)
     hessian = damped(gram, config.damping)
-    least_squares = torch.linalg.solve(hessian, (weight @ (cross + hessian - gram)).t()).t()
-    target = weight + config.shrinkage * (least_squares - weight)
+    target = weight
+    if config.shrinkage:
+        least_squares = torch.linalg.solve(hessian, (weight @ (cross + hessian - gram)).t()).t()
+        target = weight + config.shrinkage * (least_squares - weight)
     if config.rounding == "nearest":
         hessian = torch.eye(layer.in_features, dtype=hessian.dtype)
     formats = [FORMATS[name] for name in config.weight_formats]

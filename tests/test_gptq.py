@@ -39,6 +39,11 @@ def test_inverse_factor_is_the_cholesky_factor_of_the_inverse():
     assert torch.equal(factor, factor.triu())
 
 
+def test_inverse_factor_of_a_diagonal():
+    hessian = torch.diag(torch.tensor([1.0, 4, 9], dtype=torch.float64))
+    assert torch.equal(inverse_factor(hessian), torch.diag(torch.tensor([1, 1 / 2, 1 / 3], dtype=torch.float64)))
+
+
 @pytest.mark.parametrize(("n", "k", "group"), [(40, 64, 16), (17, 48, 32), (8, 40, 16), (5, 24, 4096)])
 def test_error_feedback_beats_rounding(n, k, group):
     hessian = correlated_hessian(k, 1)
