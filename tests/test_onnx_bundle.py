@@ -76,7 +76,7 @@ def test_export(tmp_path, monkeypatch):
         round_(dit)
         return SimpleNamespace(float_bytes=size, bits_per_weight=4.5, layers=[])
 
-    monkeypatch.setattr(export_model, "load_model", lambda *_: small_model(float_dit()))
+    monkeypatch.setattr(export_model, "load_model", lambda *_, **__: small_model(float_dit()))
     monkeypatch.setattr(export_model, "quantize_", quantize)
     output = tmp_path / "bundle"
     arguments = ["--target", "ios", "--runtime", "onnxruntime", "--steps", "3", "-o", str(output)]
