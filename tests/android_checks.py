@@ -63,14 +63,26 @@ def build_jni(folder: Path) -> Path:
 
 def run_maven(output: Path, jni: Path, tiny: Path, bundle: Path) -> None:
     """Compiles, tests and lints both modules. Skips if the registry lacks something."""
-    values = {"output": output, "hqdit.library": jni, "hqdit.tiny": tiny, "hqdit.bundle": bundle}
-    settings = [f"-D{name}={value}" for name, value in values.items()]
-    command = ["mvn", "-B", "--no-transfer-progress", "-f", DEMO / "checks" / "pom.xml", *settings, "verify"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    values = {"hqdit.library": jni, "hqdit.tiny": tiny, "hqdit.bundle": bundle}
+    done = maven(DEMO / "checks" / "pom.xml", "verify", output, values)
     (output / "maven.log").write_text(done.stdout + done.stderr)
+    assert done.returncode == 0, errors(done)
+
+
+def maven(
+    pom: Path, goal: str, output: Path, values: dict[str, object], **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """One run of Maven. Skips if the registry lacks something."""
+    settings = [f"-D{name}={value}" for name, value in ({"output": output} | values).items()]
+    command = ["mvn", "-B", "--no-transfer-progress", "-f", pom, *settings, goal]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
     if done.returncode != 0 and (unresolved := UNRESOLVED.search(done.stdout)):
         pytest.skip(f"Maven: {unresolved.group(1)}")
-    assert done.returncode == 0, "\n".join(line for line in done.stdout.splitlines() if "ERROR" in line)
+    return done
+
+
+def errors(done: subprocess.CompletedProcess[str]) -> str:
+    return "\n".join(line for line in done.stdout.splitlines() if "ERROR" in line)
 
 
 def results(output: Path) -> dict[str, int]:
