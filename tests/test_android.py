@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from android_checks import DEMO, build_jni, jni_complaints, need_tools, results, run_maven
+from android_checks import DEMO, build_jni, errors, jni_complaints, maven, need_tools, results, run_maven
+from android_dex import NATIVE, STATIC, classes
 
 from hqdit_mobile.engine import Pipeline
 
@@ -93,6 +94,33 @@ def test_a_broken_jni_rule_is_found(form):
     assert found(*leak, robolectric, "\tat hqdit.mobile.Native.open(Native Method)") == []
 
 
+@pytest.fixture(scope="module")
+def shrunk(checked):
+    """The classes of the app, as R8 leaves them under the rules of the release build."""
+    done = maven(DEMO / "checks" / "r8" / "pom.xml", "package", checked, {})
+    assert done.returncode == 0, errors(done)
+    return classes((checked / "r8" / "classes.dex").read_bytes())
+
+
+def test_r8_leaves_what_jni_looks_up(shrunk):
+    source = (DEMO / "hqdit" / "src" / "main" / "cpp" / "hqdit_jni.cpp").read_text()
+    exported = set(re.findall(r"Java_hqdit_mobile_Native_(\w+)\(", source))
+    native = {method.name: method for method in shrunk["Lhqdit/mobile/Native;"] if method.flags & NATIVE}
+    assert len(exported) == 10
+    assert native.keys() == exported - {"version"}, "the app calls all of them but that one"
+    assert all(method.flags & STATIC for method in native.values())
+    assert re.findall(r"->((?:Get\w+|From\w+)ID|FindClass)\(", source) == ["GetMethodID"]
+    (looked_up,) = re.findall(r'GetMethodID\(type, "(\w+)", "([^"]+)"\)', source)
+    relay = [method for method in shrunk["Lhqdit/mobile/ProgressRelay;"] if method[:2] == looked_up]
+    assert len(relay) == 1 and not relay[0].flags & STATIC
+
+
+def test_r8_renames_what_no_rule_names(shrunk):
+    """Else the test above would show nothing about the rules."""
+    ours = {name.rpartition("/")[2].rstrip(";") for name in shrunk if "hqdit" in name}
+    assert ours == {"Native", "ProgressRelay", "MainActivity", "SharedPictureProvider", "SquareFrame"}
+
+
 def test_screenshots_show_the_picture(checked):
     from PIL import Image
 
@@ -132,5 +160,5 @@ def test_versions_agree():
     """The Maven checks compile with what the Gradle build compiles with."""
     catalog = dict(re.findall(r'^(\w+) = "([^"]+)"', (DEMO / "gradle" / "libs.versions.toml").read_text(), re.M))
     pom = dict(re.findall(r"<(\w+)\.version>([^<]+)</", (DEMO / "checks" / "pom.xml").read_text()))
-    for name in ("kotlin", "coroutines", "robolectric"):
+    for name in ("agp", "kotlin", "coroutines", "robolectric"):
         assert catalog[name] == pom[name]
