@@ -23,14 +23,13 @@ from torch import Tensor
 from hqdit_mobile.dit import DiTBlock, DiTConfig
 from hqdit_mobile.export.bundle import BundleError
 from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser
-from hqdit_mobile.export.parity_parts import block_inputs, quantized_layers
-from hqdit_mobile.fp4_linear import FP4Linear
+from hqdit_mobile.export.parity_parts import block_inputs
 from hqdit_mobile.models import LoadedModel
 from hqdit_mobile.pictures import to_rgb
+from hqdit_mobile.quantized_block import layer_settings, quantized_block
 from hqdit_mobile.sampling import Guidance, initial_noise, trajectory
 
 PROBE = Path("parity") / "probe.safetensors"
-_SETTINGS = ("in_features", "out_features", "group", "rotation", "activation", "activation_group")
 
 
 @dataclass(frozen=True)
@@ -77,17 +76,13 @@ def write_probe(folder: Path, config: DiTConfig, probe: Probe) -> None:
     """Writes ``probe`` into the bundle ``folder``."""
     described = {
         "dit": asdict(config),
-        "layers": {
-            name: {key: getattr(layer, key) for key in _SETTINGS} | {"bias": layer.bias is not None,
-                                                                    "pre": layer.pre is not None}
-            for name, layer in quantized_layers(probe.block).items()
-        },
+        "layers": layer_settings(probe.block),
         "timesteps": [step.timestep for step in probe.steps],
         "label": probe.label,
         "seed": probe.seed,
         "sampling_steps": probe.sampling_steps,
         "guidance_scale": probe.guidance_scale,
-    }  # fmt: skip
+    }
     tensors = {f"block.{name}": tensor for name, tensor in probe.block.state_dict().items()}
     tensors |= {"tokens": probe.tokens, "condition": probe.condition, "image": probe.image}
     for i, step in enumerate(probe.steps):
@@ -113,12 +108,8 @@ def read_probe(folder: Path) -> Probe:
 
 
 def _probe(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Probe:
-    block = DiTBlock(DiTConfig(**described["dit"])).eval().requires_grad_(False)
-    for name, settings in described["layers"].items():
-        sizes = settings["in_features"], settings["out_features"]
-        options = {key: value for key, value in settings.items() if key not in ("in_features", "out_features")}
-        block.set_submodule(name, FP4Linear(*sizes, **options))
-    block.load_state_dict({k.removeprefix("block."): v for k, v in tensors.items() if k.startswith("block.")})
+    state = {k.removeprefix("block."): v for k, v in tensors.items() if k.startswith("block.")}
+    block = quantized_block(DiTConfig(**described["dit"]), described["layers"], state)
     steps = [
         Step(t, tensors[f"step.{i}.latents"], tensors[f"step.{i}.noise"]) for i, t in enumerate(described["timesteps"])
     ]

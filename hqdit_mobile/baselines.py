@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqdit_mobile.calibration import TOKENS_PER_INPUT, CalibrationSet, draw_calibration_set, linear_at
+from hqdit_mobile import formats
+from hqdit_mobile.calibration import CalibrationSet, draw_calibration_set, linear_at, pick_tokens
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.gptq import damped, inverse_factor
@@ -20,8 +21,8 @@ from hqdit_mobile.quantize_layer import LayerReport
 from hqdit_mobile.sampling import SchedulerConfig
 
 BATCH = 8
-INT4 = (0.0, 1, 2, 3, 4, 5, 6, 7)
-E2M1 = (0.0, 0.5, 1, 1.5, 2, 3, 4, 6)
+INT4 = tuple(float(value) for value in formats.E1M2.grid)  # symmetric INT4
+E2M1 = tuple(value / 2 for value in formats.E2M1.grid)
 E4M3_MAX = 448.0
 
 
@@ -160,8 +161,7 @@ def quantize_baseline_(
         else:
             weight = format.quantize(linear.weight)
         quantized = BlockQuantizedLinear(weight, linear.bias, format)
-        parent, _, child = layer.rpartition(".")
-        setattr(model.get_submodule(parent), child, quantized)
+        model.set_submodule(layer, quantized)
         report.layers.append(LayerReport(
             layer, k, n, quantized.activation, 1, quantized.stored_bits() / (n * k), {},
             snr_db(linear(seen[layer]), quantized(seen[layer])),
@@ -176,9 +176,7 @@ def _tokens(model: DiT, layers: Mapping[str, nn.Linear], data: CalibrationSet, s
 
     def keep(name: str):
         def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            x = arguments[0]
-            picked = torch.rand(x.shape[:2], generator=generator).topk(min(TOKENS_PER_INPUT, x.shape[1]), dim=1)
-            seen[name].append(x.gather(1, picked.indices.unsqueeze(-1).expand(-1, -1, x.shape[-1])).flatten(0, 1))
+            seen[name].append(pick_tokens(arguments[0], generator))
 
         return hook
 

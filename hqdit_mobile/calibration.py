@@ -196,10 +196,7 @@ class Observer:
 
     def add(self, x: Tensor, generator: torch.Generator) -> None:
         """x float32 [B, K] or [B, T, K]: the inputs of one call; a seeded sample of the tokens is used."""
-        if x.dim() == 3 and x.shape[1] > TOKENS_PER_INPUT:
-            picked = torch.rand(x.shape[:2], generator=generator).topk(TOKENS_PER_INPUT, dim=1).indices
-            x = x.gather(1, picked.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
-        x = x.reshape(-1, x.shape[-1])
+        x = pick_tokens(x, generator)
         quantized = self._quantizer(x)
         self.moments.gram += quantized.t() @ quantized
         self.moments.cross += x.t() @ quantized
@@ -215,6 +212,14 @@ class Observer:
         self.moments.total = rotate(self.moments.total * pre, self.target.rotation)
         self.moments.cross = rotate(self.moments.cross.t() * pre, self.target.rotation).t().contiguous()
         return self.moments
+
+
+def pick_tokens(x: Tensor, generator: torch.Generator) -> Tensor:
+    """x [B, K] or [B, T, K] -> [rows, K]: a seeded sample of the tokens of each of B inputs."""
+    if x.dim() == 3 and x.shape[1] > TOKENS_PER_INPUT:
+        picked = torch.rand(x.shape[:2], generator=generator).topk(TOKENS_PER_INPUT, dim=1).indices
+        x = x.gather(1, picked.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+    return x.reshape(-1, x.shape[-1])
 
 
 def linear_at(model: nn.Module, name: str) -> nn.Linear:

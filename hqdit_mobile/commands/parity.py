@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from hqdit_mobile.whole_file import whole_file
 
 
 def run_parity(bundle: Path, runtime: str | None, against: str, json_file: Path | None) -> int:
@@ -38,9 +39,8 @@ def run_parity(bundle: Path, runtime: str | None, against: str, json_file: Path 
             "passed": passed,
             "checks": [row.to_json() for row in rows],
         }
-        temporary = json_file.with_name(f".{json_file.name}.part")
-        write_json(temporary, report)
-        os.replace(temporary, json_file)
+        with whole_file(json_file) as temporary:
+            write_json(temporary, report)
     Console().print("[green]passed[/]" if passed else "[red]failed[/]")
     return 0 if passed else 1
 

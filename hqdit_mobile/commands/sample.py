@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hqdit_mobile.engine import EngineError
 from hqdit_mobile.open_bundle import open_bundle
+from hqdit_mobile.whole_file import whole_file
 
 
 def run_sample(
@@ -45,8 +45,7 @@ def run_sample(
     except (EngineError, ValueError, OSError) as error:
         console.print(f"[red]Error:[/] {error}", highlight=False)
         return 2
-    temporary = output.with_name(f".{output.name}.part")
-    Image.fromarray(image).save(temporary, "PNG")
-    os.replace(temporary, output)
+    with whole_file(output) as temporary:
+        Image.fromarray(image).save(temporary, "PNG")
     console.print(f"{output}: {image.shape[1]} x {image.shape[0]}, {elapsed:.2f} s", highlight=False)
     return 0

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from hqdit_mobile.evaluate.run import Measured
+from hqdit_mobile.whole_file import whole_file
 
 
 def write_adm(folder: Path, measured: Measured) -> Path:
@@ -21,8 +21,6 @@ def write_adm(folder: Path, measured: Measured) -> Path:
             "folders: give all processes one folder, or run again with one process"
         )
     path = folder / f"{measured.candidate.name}.npz"
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as stream:
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, arr_0=images)
-    os.replace(temporary, path)
     return path

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hqdit_mobile.whole_file import whole_file
 
 
 class StaleError(ValueError):
@@ -62,6 +63,5 @@ def require_same(path: Path, wanted: dict[str, Any], found: dict[str, Any]) -> N
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
