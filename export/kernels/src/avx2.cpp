@@ -108,7 +108,7 @@ void tile_of(const Tile& t) {
 }
 
 void tile(const Tile& t) {
-  constexpr void (*kKernels[kTileRows])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>,
+  static constexpr void (*kKernels[kTileRows])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>,
                                                         tile_of<4>, tile_of<5>, tile_of<6>};
   kKernels[t.rows - 1](t);
 }

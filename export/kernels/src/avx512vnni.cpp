@@ -116,14 +116,14 @@ void tile_of(const Tile& t) {
 
 template <int Blocks>
 void tile_rows(const Tile& t) {
-  constexpr void (*kKernels[kTileRows])(const Tile&) = {tile_of<1, Blocks>, tile_of<2, Blocks>, tile_of<3, Blocks>,
+  static constexpr void (*kKernels[kTileRows])(const Tile&) = {tile_of<1, Blocks>, tile_of<2, Blocks>, tile_of<3, Blocks>,
                                                         tile_of<4, Blocks>, tile_of<5, Blocks>, tile_of<6, Blocks>,
                                                         tile_of<7, Blocks>, tile_of<8, Blocks>};
   kKernels[t.rows - 1](t);
 }
 
 void tile(const Tile& t) {
-  constexpr void (*kKernels[kPanelBlocks])(const Tile&) = {tile_rows<1>, tile_rows<2>, tile_rows<3>};
+  static constexpr void (*kKernels[kPanelBlocks])(const Tile&) = {tile_rows<1>, tile_rows<2>, tile_rows<3>};
   kKernels[t.blocks - 1](t);
 }
 
@@ -167,7 +167,7 @@ void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
 }
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  constexpr void (*kKernels[2])(const Fp4Weight&, int64_t, const Tile&) = {gemv_of<1>, gemv_of<2>};
+  static constexpr void (*kKernels[2])(const Fp4Weight&, int64_t, const Tile&) = {gemv_of<1>, gemv_of<2>};
   kKernels[t.rows - 1](weight, block, t);
 }
 

@@ -69,7 +69,7 @@ void tile_of(const Tile& t) {
 }
 
 void tile(const Tile& t) {
-  constexpr void (*kKernels[kTileRows / 2])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>};
+  static constexpr void (*kKernels[kTileRows / 2])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>};
   kKernels[(t.rows - 1) / 2](t);
 }
 
