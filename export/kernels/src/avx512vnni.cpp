@@ -86,14 +86,31 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
   }
 }
 
-/// out[0 .. 16) of one token from its accumulators.
-void finish(__m512i acc, const Tile& t, int row, int b) {
-  const int64_t left = t.channels - 16 * b;
-  const __mmask16 mask = left >= 16 ? __mmask16{0xFFFF} : static_cast<__mmask16>((1u << left) - 1);
-  __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), _mm512_loadu_ps(t.scale + 16 * b));
-  y = _mm512_add_ps(_mm512_mul_ps(y, _mm512_set1_ps(t.token_scale[row])), _mm512_loadu_ps(t.bias + 16 * b));
-  _mm512_mask_storeu_ps(t.out + row * t.out_stride + 16 * b, mask, y);
-}
+/// Step 4 for the 16 channels of one block: everything but the row is loaded once.
+struct Finish {
+  __m512 scale;
+  __m512 bias;
+  __mmask16 exists;
+  float* out;
+  int64_t stride;
+  const float* token_scale;
+
+  Finish(const Tile& t, int block)
+      : scale(_mm512_loadu_ps(t.scale + 16 * block)),
+        bias(_mm512_loadu_ps(t.bias + 16 * block)),
+        out(t.out + 16 * block),
+        stride(t.out_stride),
+        token_scale(t.token_scale) {
+    const int64_t left = t.channels - 16 * block;
+    exists = left >= 16 ? __mmask16{0xFFFF} : static_cast<__mmask16>((1u << left) - 1);
+  }
+
+  void operator()(int row, __m512i acc) const {
+    const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), scale);
+    const __m512 shifted = _mm512_add_ps(_mm512_mul_ps(y, _mm512_set1_ps(token_scale[row])), bias);
+    _mm512_mask_storeu_ps(out + row * stride, exists, shifted);
+  }
+};
 
 template <int Rows, int Blocks>
 void tile_of(const Tile& t) {
@@ -111,7 +128,10 @@ void tile_of(const Tile& t) {
       unroll<Blocks>([&](int b) { acc[r][b] = _mm512_dpbusd_epi32(acc[r][b], weights[b], token); });
     });
   }
-  unroll<Rows>([&](int r) { unroll<Blocks>([&](int b) { finish(acc[r][b], t, r, b); }); });
+  unroll<Blocks>([&](int b) {
+    const Finish finish(t, b);
+    unroll<Rows>([&](int r) { finish(r, acc[r][b]); });
+  });
 }
 
 template <int Blocks>
@@ -157,12 +177,13 @@ void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
     }
   }
   const __m512i channel_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const Finish finish(t, 0);
   for (int r = 0; r < Rows; ++r) {
     __m512i parts[4];
     transpose_in_lanes(acc[r], parts);
     const __m512i sums = _mm512_add_epi32(_mm512_add_epi32(parts[0], parts[1]), _mm512_add_epi32(parts[2], parts[3]));
     const __m512i ordered = _mm512_permutexvar_epi32(channel_order, sums);
-    finish(_mm512_add_epi32(ordered, _mm512_set1_epi32(t.offset[r])), t, r, 0);
+    finish(r, _mm512_add_epi32(ordered, _mm512_set1_epi32(t.offset[r])));
   }
 }
 
