@@ -109,7 +109,7 @@ void tile_of(const Tile& t) {
 
 void tile(const Tile& t) {
   static constexpr void (*kKernels[kTileRows])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>,
-                                                        tile_of<4>, tile_of<5>, tile_of<6>};
+                                                               tile_of<4>, tile_of<5>, tile_of<6>};
   kKernels[t.rows - 1](t);
 }
 

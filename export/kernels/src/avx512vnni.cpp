@@ -136,9 +136,9 @@ void tile_of(const Tile& t) {
 
 template <int Blocks>
 void tile_rows(const Tile& t) {
-  static constexpr void (*kKernels[kTileRows])(const Tile&) = {tile_of<1, Blocks>, tile_of<2, Blocks>, tile_of<3, Blocks>,
-                                                        tile_of<4, Blocks>, tile_of<5, Blocks>, tile_of<6, Blocks>,
-                                                        tile_of<7, Blocks>, tile_of<8, Blocks>};
+  static constexpr void (*kKernels[kTileRows])(const Tile&) = {
+      tile_of<1, Blocks>, tile_of<2, Blocks>, tile_of<3, Blocks>, tile_of<4, Blocks>,
+      tile_of<5, Blocks>, tile_of<6, Blocks>, tile_of<7, Blocks>, tile_of<8, Blocks>};
   kKernels[t.rows - 1](t);
 }
 
