@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import hqdit_mobile.step_ops  # noqa: F401  (registers the operators)
-from hqdit_mobile.dit import DiT, DiTBlock, FinalLayer, TimestepEmbedder
+from hqdit_mobile.dit import Attention, DiT, DiTBlock, FinalLayer, TimestepEmbedder
 from hqdit_mobile.vae import VAEDecoder
 
 
@@ -90,9 +90,16 @@ def fused_block(block: DiTBlock, x: Tensor, condition: Tensor) -> Tensor:
     ops = torch.ops.hqdit
     modulation = linear(block.adaLN, condition)  # (B, 6 D): shift, scale, gate of the attention, then of the MLP
     qkv = linear(block.attn.qkv, ops.modulated_norm(x, modulation, 0, 1, block.norm1.eps))
-    x = ops.gated_add(x, modulation, 2, linear(block.attn.proj, ops.attention(qkv, block.attn.num_heads)))
+    x = ops.gated_add(x, modulation, 2, linear(block.attn.proj, fused_attention(block.attn, qkv)))
     inner = linear(block.mlp.fc1, ops.modulated_norm(x, modulation, 3, 4, block.norm2.eps))
     return ops.gated_add(x, modulation, 5, linear(block.mlp.fc2, ops.gelu_tanh(inner)))
+
+
+def fused_attention(attention: Attention, qkv: Tensor) -> Tensor:
+    """[B, T, 3 D] -> [B, T, D]. A quantized model multiplies in int8 here too."""
+    ops = torch.ops.hqdit
+    attend = ops.attention if isinstance(attention.qkv, nn.Linear) else ops.attention_int8
+    return attend(qkv, attention.num_heads)
 
 
 def fused_final(final: FinalLayer, x: Tensor, condition: Tensor) -> Tensor:

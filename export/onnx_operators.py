@@ -31,6 +31,7 @@ class Operator:
 OPERATORS = {
     "fp4_linear": Operator("FP4Linear", INPUTS, ATTRIBUTES),
     "attention": Operator("QkvAttention", ("qkv",), ("heads",)),
+    "attention_int8": Operator("QkvAttentionInt8", ("qkv",), ("heads",)),
     "modulated_norm": Operator("ModulatedNorm", ("x", "modulation"), ("shift_index", "scale_index"), ("epsilon",)),
     "gated_add": Operator("GatedAdd", ("x", "modulation", "y"), ("gate_index",)),
     "gelu_tanh": Operator("GeluTanh", ("x",)),

@@ -43,7 +43,7 @@ class AttentionOp(nn.Module):
         self.heads = heads
 
     def forward(self, qkv: Tensor) -> Tensor:
-        return torch.ops.hqdit.attention(qkv, self.heads)
+        return torch.ops.hqdit.attention_int8(qkv, self.heads)
 
 
 def model_parts(dit: DiT, latents: Tensor, timestep: int, label: int) -> list[Part]:

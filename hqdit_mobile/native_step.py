@@ -23,6 +23,7 @@ def _library() -> ctypes.CDLL:
     pointer, int64, int32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
     arguments = {
         "hqdit_attention": [pointer, *[int64] * 4, int32, pointer],
+        "hqdit_attention_int8": [pointer, *[int64] * 4, int32, pointer],
         "hqdit_modulated_norm": [pointer, pointer, *[int64] * 6, ctypes.c_float, int32, pointer],
         "hqdit_gated_add": [pointer, pointer, pointer, *[int64] * 5, int32, pointer],
         "hqdit_gelu_tanh": [pointer, int64, int32, pointer],
@@ -50,9 +51,18 @@ def _call(
 
 def attention(qkv: Tensor, heads: int, *, threads: int | None = None) -> Tensor:
     """qkv float32 [B, T, 3 D] -> [B, T, D]; ``threads``: at most so many of the runtime's, None for all."""
+    return _attention("attention", qkv, heads, threads)
+
+
+def attention_int8(qkv: Tensor, heads: int, *, threads: int | None = None) -> Tensor:
+    """As attention, with both products in int8."""
+    return _attention("attention_int8", qkv, heads, threads)
+
+
+def _attention(name: str, qkv: Tensor, heads: int, threads: int | None) -> Tensor:
     batch, tokens, width = qkv.shape
     out = qkv.new_empty(batch, tokens, width // 3)
-    return _call("attention", [qkv], [batch, tokens, heads, width // 3 // heads], out, threads)
+    return _call(name, [qkv], [batch, tokens, heads, width // 3 // heads], out, threads)
 
 
 def modulated_norm(

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The float operators around hqdit::fp4_linear in a DiT: definitions in plain torch and the registered operators
-``torch.ops.hqdit.{attention, modulated_norm, gated_add, gelu_tanh, silu_f32, linear_f32, timestep_embedding}``
-(docs/step-ops.md).
+``torch.ops.hqdit.{attention, attention_int8, modulated_norm, gated_add, gelu_tanh, silu_f32, linear_f32,
+timestep_embedding}`` (docs/step-ops.md).
 
 On the CPU they run the native kernels, which give the bits that a phone gives; on other devices, the definition.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 
 import torch
@@ -25,6 +27,36 @@ def attention(qkv: Tensor, heads: int) -> Tensor:
     b, t, width = qkv.shape
     q, k, v = qkv.view(b, t, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4).unbind(0)
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, width // 3)
+
+
+def attention_int8(qkv: Tensor, heads: int) -> Tensor:
+    """attention with both products in int8 (docs/step-ops.md): q and k with a scale for each token, v with one for each
+    channel, the softmax's weights in two parts that together have about 15 bits. Same shapes."""
+    b, t, width = qkv.shape
+    head_dim = width // 3 // heads
+    q, k, v = qkv.view(b, t, 3, heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+    (q, q_scale), (k, k_scale), (v, v_scale) = _to_int8(q, -1), _to_int8(k, -1), _to_int8(v, -2)
+    k_scale = k_scale * (math.log2(math.e) / math.sqrt(head_dim))
+    # Whole numbers below 2^24 as float64: every product is exact.
+    scores = (q.double() @ k.double().mT).float() * k_scale.mT * q_scale
+    weights = torch.exp2(scores - scores.amax(dim=-1, keepdim=True))
+    high = (weights * 127).round()
+    low = ((weights * 127 - high) * 254).round()
+    high_scale = weights.sum(dim=-1, keepdim=True).reciprocal() * (1 / 127)
+    out = (high.double() @ v.double()).float() * v_scale * high_scale
+    out = out + (low.double() @ v.double()).float() * v_scale * (high_scale * (1 / 254))
+    return out.transpose(1, 2).reshape(b, t, width // 3)
+
+
+def _to_int8(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """x as whole numbers in -127..127 along ``dim``, and their scales; a line that is not finite has the scale NaN."""
+    amax = x.abs().amax(dim=dim, keepdim=True)
+    finite = torch.isfinite(x).all(dim=dim, keepdim=True)
+    usable = finite & (amax >= 2.0**-100)
+    scale = torch.where(usable, amax / 127, torch.where(finite, 0.0, math.nan))
+    # As a tensor: torch turns a number by a tensor into a product with the reciprocal, which rounds twice.
+    inverse = amax.new_full((), 127.0) / amax
+    return torch.where(usable, x * inverse, 0.0).round(), scale
 
 
 def modulated_norm(x: Tensor, modulation: Tensor, shift_index: int, scale_index: int, eps: float) -> Tensor:
@@ -70,12 +102,12 @@ def _check(op: str, name: str, tensor: Tensor, shape: tuple[int | None, ...] | N
         raise ValueError(f"{op}: {name} must be float32{wanted}, got {tensor.dtype} {list(tensor.shape)}")
 
 
-def _check_attention(qkv: Tensor, heads: int) -> None:
-    _check("attention", "qkv", qkv, (None, None, None))
+def _check_attention(op: str, qkv: Tensor, heads: int) -> None:
+    _check(op, "qkv", qkv, (None, None, None))
     low, high = HEAD_DIMS
     if heads < 1 or qkv.shape[2] % (3 * heads) or not low <= qkv.shape[2] // (3 * heads) <= high or not qkv.shape[1]:
         raise ValueError(
-            f"attention: qkv must be [B, T >= 1, 3 * heads * head_dim] with head_dim {low} to {high}, "
+            f"{op}: qkv must be [B, T >= 1, 3 * heads * head_dim] with head_dim {low} to {high}, "
             f"got {list(qkv.shape)} with heads = {heads}"
         )
 
@@ -150,14 +182,18 @@ def _like_first(x: Tensor, *_rest) -> Tensor:
     return x.new_empty(x.shape)
 
 
-_register(
-    "attention",
-    "Tensor qkv, int heads",
-    _check_attention,
-    attention,
-    native_step.attention,
-    lambda qkv, heads: qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3),
-)
+for _name, _definition, _native in (
+    ("attention", attention, native_step.attention),
+    ("attention_int8", attention_int8, native_step.attention_int8),
+):
+    _register(
+        _name,
+        "Tensor qkv, int heads",
+        functools.partial(_check_attention, _name),
+        _definition,
+        _native,
+        lambda qkv, heads: qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3),
+    )
 _register(
     "modulated_norm",
     "Tensor x, Tensor modulation, int shift_index, int scale_index, float eps",

@@ -85,6 +85,7 @@ class StepOp(torch.nn.Module):
 GENERATOR = torch.Generator().manual_seed(2)
 STEP_OPS = {
     "attention": (StepOp("attention", 4), [(2, 10, 96)], lambda x: step_ops.attention(x, 4)),
+    "attention_int8": (StepOp("attention_int8", 4), [(2, 10, 96)], lambda x: step_ops.attention_int8(x, 4)),
     "modulated_norm": (
         StepOp("modulated_norm", 1, 2, 1e-6), [(2, 10, 32), (2, 96)],
         lambda x, m: step_ops.modulated_norm(x, m, 1, 2, 1e-6),

@@ -30,6 +30,7 @@ def make_case(shape: tuple[int, int, int, int]) -> tuple[bytes, np.ndarray]:
     qkv, modulation, x, y = (torch.from_numpy(a.astype(np.float32)) for a in arrays)
     outputs = [
         ops.attention(qkv, heads),
+        ops.attention_int8(qkv, heads),
         ops.modulated_norm(x, modulation, 3, 4, 1e-6),
         ops.gated_add(x, modulation, 2, y),
         ops.gelu_tanh(qkv),
@@ -70,7 +71,7 @@ def test_instruction_sets_agree(isa, cases):
         library.hqdit_use_isa(before)
 
 
-@pytest.mark.parametrize("isa", ["scalar", "dotprod"])
+@pytest.mark.parametrize("isa", ["scalar", "dotprod", "i8mm"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_arm_gives_the_same_bits(arm_drivers, isa, threads, tmp_path, cases):
     check(["qemu-aarch64-static", "-cpu", "max", arm_drivers / DRIVER, isa, threads], tmp_path, cases)

@@ -100,18 +100,62 @@ def test_exponential_is_good_to_one_unit(isa):
     assert error.max() < 2**-23 + 2 * ROUNDING * 1.01
 
 
+def int8_error_bound(qkv: torch.Tensor, heads: int) -> torch.Tensor:
+    """How far int8 operands can take attention from its exact value. A rounding moves q, k and v by at most half a step
+    of their lines; a logit that moves by e changes each weight by a factor within exp(+-2 e); and a weight is rounded
+    to 1 / (2 * 127 * 254)."""
+    q, k, v = split_heads(qkv, heads)
+    d, t = q.shape[-1], q.shape[-2]
+    dq, dk, dv = (x.abs().amax(dim=dim, keepdim=True) / 254 for x, dim in ((q, -1), (k, -1), (v, -2)))
+    logit = (dq * k.abs().sum(-1)[..., None, :] + (q.abs().sum(-1, keepdim=True) + d * dq) * dk.mT) / math.sqrt(d)
+    weights = torch.softmax(q @ k.mT / math.sqrt(d), dim=-1)
+    changed = (2 * logit.amax(dim=-1, keepdim=True)).exp() - 1
+    low = weights.amax(dim=-1, keepdim=True) * t / (2 * 127 * 254)  # of the sum of the weights, where the largest is 1
+    bound = changed * (weights @ (v.abs() + dv)) + dv + low * (v.abs() + dv).amax(dim=-2, keepdim=True)
+    return bound.transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_attention_int8(isa, shape):
+    """Its definition to float32's roundings, and exact attention to what int8 operands allow."""
+    b, t, heads, d = shape
+    qkv = normal(1, b, t, 3 * heads * d)
+    out, (exact, rounding) = ops.attention_int8(qkv, heads), exact_attention(qkv, heads)
+    torch.testing.assert_close(out, step_ops.attention_int8(qkv, heads), rtol=1e-4, atol=1e-5)
+    assert_within(out, exact, int8_error_bound(qkv, heads) + rounding)
+    error = (out.double() - exact).square().sum() / exact.square().sum()
+    assert 10 * math.log10(float(error)) < -38
+
+
+def test_attention_int8_is_exact_on_its_grid(isa):
+    """Whole numbers up to 127 are their own int8: what is left is the softmax."""
+    generator = torch.Generator().manual_seed(3)
+    qkv = torch.randint(-127, 128, (1, 40, 3, 2, 16), generator=generator).float()
+    qkv[:, :, :, :, 0] = 127
+    qkv[:, 0, 2] = 127  # the largest of each channel of v
+    qkv[:, :, 0] /= 128  # a power of two: q keeps its grid, and logits stay small
+    flat = qkv.flatten(2)
+    expected, _ = exact_attention(flat, 2)
+    torch.testing.assert_close(ops.attention_int8(flat, 2).double(), expected, rtol=2e-4, atol=2e-2)
+
+
+@pytest.mark.parametrize("name", ["attention", "attention_int8"])
 @pytest.mark.parametrize("part", range(3), ids=["q", "k", "v"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_attention_propagates(isa, part, value):
+def test_attention_propagates(isa, name, part, value):
     qkv = normal(4, 2, 21, 3, 2, 10)
     qkv[1, 7, part, 1, 4] = value
     flat = qkv.flatten(2)
     expected = exact_attention(flat, 2)[0].float()
-    out = ops.attention(flat, 2)
+    out = getattr(ops, name)(flat, 2)
     assert not torch.isfinite(expected).all()
-    assert torch.equal(out.isnan(), expected.isnan())
-    assert torch.equal(out.isinf(), expected.isinf())
-    torch.testing.assert_close(out, expected, equal_nan=True, rtol=1e-4, atol=1e-5)
+    if name == "attention":
+        assert torch.equal(out.isnan(), expected.isnan())
+        assert torch.equal(out.isinf(), expected.isinf())
+        torch.testing.assert_close(out, expected, equal_nan=True, rtol=1e-4, atol=1e-5)
+    else:  # a scale cannot be infinite: NaN takes the whole line of numbers that share one
+        assert torch.equal(out.isfinite(), step_ops.attention_int8(flat, 2).isfinite())
+        assert not out[~expected.isfinite()].isfinite().any() and out[0].isfinite().all()
 
 
 @pytest.mark.parametrize(("b", "t", "d"), [(2, 256, 384), (1, 3, 1152), (3, 5, 1), (2, 7, 15), (1, 4, 16), (2, 9, 33)])

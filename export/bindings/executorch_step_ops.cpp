@@ -23,6 +23,7 @@ using executorch::runtime::Error;
 using executorch::runtime::KernelRuntimeContext;
 
 constexpr char kAttention[] = "hqdit::attention.out";
+constexpr char kAttentionInt8[] = "hqdit::attention_int8.out";
 constexpr char kNorm[] = "hqdit::modulated_norm.out";
 constexpr char kGated[] = "hqdit::gated_add.out";
 constexpr char kGelu[] = "hqdit::gelu_tanh.out";
@@ -73,18 +74,25 @@ bool shape_out(const char* op, Tensor& out, std::initializer_list<int64_t> shape
 
 bool shape_out_like(const char* op, Tensor& out, const Tensor& x) { return resize_out(op, out, x.sizes()); }
 
-bool run_attention(const Tensor& qkv, int64_t heads, Tensor& out) {
-  if (!dense(kAttention, "qkv", qkv, 3)) return false;
+struct Attention {
+  const char* op;
+  size_t (*workspace)(const hqdit::AttentionShape& shape, const hqdit::ParallelFor& parallel);
+  void (*run)(const hqdit::AttentionShape& shape, const float* qkv, float* out, void* workspace,
+              const hqdit::ParallelFor& parallel);
+};
+
+bool run_attention(const Attention& attention, const Tensor& qkv, int64_t heads, Tensor& out) {
+  if (!dense(attention.op, "qkv", qkv, 3)) return false;
   if (heads < 1 || qkv.size(2) % (3 * heads) != 0) {
-    return refuse(kAttention, "the last size of qkv must be three times heads times the size of a head");
+    return refuse(attention.op, "the last size of qkv must be three times heads times the size of a head");
   }
   const hqdit::AttentionShape shape{qkv.size(0), qkv.size(1), heads, qkv.size(2) / (3 * heads)};
-  if (const char* problem = hqdit::attention_check(shape)) return refuse(kAttention, problem);
-  if (!shape_out(kAttention, out, {shape.batch, shape.tokens, qkv.size(2) / 3})) return false;
+  if (const char* problem = hqdit::attention_check(shape)) return refuse(attention.op, problem);
+  if (!shape_out(attention.op, out, {shape.batch, shape.tokens, qkv.size(2) / 3})) return false;
   const hqdit::ParallelFor parallel = pool();
-  void* workspace = hqdit::thread_scratch(hqdit::attention_workspace(shape, parallel));
-  if (!workspace) return refuse(kAttention, kNoMemory);
-  hqdit::attention(shape, qkv.const_data_ptr<float>(), out.mutable_data_ptr<float>(), workspace, parallel);
+  void* workspace = hqdit::thread_scratch(attention.workspace(shape, parallel));
+  if (!workspace) return refuse(attention.op, kNoMemory);
+  attention.run(shape, qkv.const_data_ptr<float>(), out.mutable_data_ptr<float>(), workspace, parallel);
   return true;
 }
 
@@ -163,7 +171,13 @@ Tensor& finish(KernelRuntimeContext& context, bool good, Tensor& out) {
 }
 
 Tensor& attention_out(KernelRuntimeContext& context, const Tensor& qkv, int64_t heads, Tensor& out) {
-  return finish(context, run_attention(qkv, heads, out), out);
+  const Attention attention{kAttention, hqdit::attention_workspace, hqdit::attention};
+  return finish(context, run_attention(attention, qkv, heads, out), out);
+}
+
+Tensor& attention_int8_out(KernelRuntimeContext& context, const Tensor& qkv, int64_t heads, Tensor& out) {
+  const Attention attention{kAttentionInt8, hqdit::attention_int8_workspace, hqdit::attention_int8};
+  return finish(context, run_attention(attention, qkv, heads, out), out);
 }
 
 Tensor& modulated_norm_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& modulation,
@@ -197,6 +211,7 @@ Tensor& timestep_out(KernelRuntimeContext& context, const Tensor& timestep, cons
 
 void hqdit::register_step_ops() {
   register_unless_known(make_boxed_kernel(kAttention, EXECUTORCH_FN(attention_out, kAttention)));
+  register_unless_known(make_boxed_kernel(kAttentionInt8, EXECUTORCH_FN(attention_int8_out, kAttentionInt8)));
   register_unless_known(make_boxed_kernel(kNorm, EXECUTORCH_FN(modulated_norm_out, kNorm)));
   register_unless_known(make_boxed_kernel(kGated, EXECUTORCH_FN(gated_add_out, kGated)));
   register_unless_known(make_boxed_kernel(kGelu, EXECUTORCH_FN(gelu_out, kGelu)));

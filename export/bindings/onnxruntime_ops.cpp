@@ -13,7 +13,8 @@ using namespace hqdit::ort;
 // Sessions keep pointers to both, so they live as long as the process.
 const OrtCustomOp kOperators[] = {
     custom_op<Fp4LinearOp>(),
-    custom_op<AttentionOp>(),
+    custom_op<AttentionOp<QkvAttention>>(),
+    custom_op<AttentionOp<QkvAttentionInt8>>(),
     custom_op<ModulatedNormOp>(),
     custom_op<GatedAddOp>(),
     custom_op<ElementwiseOp<GeluTanh>>(),

@@ -16,23 +16,6 @@ ModulatedShape modulated_shape(const Node& node, const Input& x, const Input& mo
 
 }  // namespace
 
-AttentionOp::AttentionOp(const OrtApi& api, const OrtKernelInfo* info)
-    : node(api, info, kName), heads(node.integer(info, "heads")) {
-  if (heads < 1) node.fail("attribute 'heads' must be positive");
-}
-
-void AttentionOp::compute(OrtKernelContext* context) {
-  Call call(node, context);
-  const Input qkv = call.input(kQkv, 3);
-  const int64_t* dims = qkv.shape.dims;
-  if (dims[2] % (3 * heads) != 0) node.fail("the last size of qkv must be a multiple of 3 * heads");
-  const AttentionShape shape{dims[0], dims[1], heads, dims[2] / (3 * heads)};
-  node.require(attention_check(shape));
-  float* out = call.output({dims[0], dims[1], dims[2] / 3});
-  const ParallelFor parallel = call.parallel();
-  attention(shape, qkv.floats(), out, call.scratch(attention_workspace(shape, parallel)), parallel);
-}
-
 ModulatedNormOp::ModulatedNormOp(const OrtApi& api, const OrtKernelInfo* info)
     : node(api, info, kName),
       shift_index(node.integer(info, "shift_index")),

@@ -2,6 +2,7 @@
 // The step operators (docs/step-ops.md) for ONNX Runtime.
 #pragma once
 
+#include "hqdit/step_ops.h"
 #include "ort_op.h"
 
 namespace hqdit::ort {
@@ -10,14 +11,41 @@ struct FloatOp {
   static bool is_bytes(size_t) { return false; }
 };
 
+/// One of the two attentions.
+template <class Kind>
 struct AttentionOp : FloatOp {
-  static constexpr const char* kName = "QkvAttention";
+  static constexpr const char* kName = Kind::kName;
   enum : size_t { kQkv, kInputs };
-  AttentionOp(const OrtApi& api, const OrtKernelInfo* info);
-  void compute(OrtKernelContext* context);
+  AttentionOp(const OrtApi& api, const OrtKernelInfo* info)
+      : node(api, info, kName), heads(node.integer(info, "heads")) {
+    if (heads < 1) node.fail("attribute 'heads' must be positive");
+  }
+  void compute(OrtKernelContext* context) {
+    Call call(node, context);
+    const Input qkv = call.input(kQkv, 3);
+    const int64_t* dims = qkv.shape.dims;
+    if (dims[2] % (3 * heads) != 0) node.fail("the last size of qkv must be a multiple of 3 * heads");
+    const AttentionShape shape{dims[0], dims[1], heads, dims[2] / (3 * heads)};
+    node.require(attention_check(shape));
+    float* out = call.output({dims[0], dims[1], dims[2] / 3});
+    const ParallelFor parallel = call.parallel();
+    Kind::run(shape, qkv.floats(), out, call.scratch(Kind::workspace(shape, parallel)), parallel);
+  }
 
   Node node;
   int64_t heads;
+};
+
+struct QkvAttention {
+  static constexpr const char* kName = "QkvAttention";
+  static constexpr auto workspace = attention_workspace;
+  static constexpr auto run = attention;
+};
+
+struct QkvAttentionInt8 {
+  static constexpr const char* kName = "QkvAttentionInt8";
+  static constexpr auto workspace = attention_int8_workspace;
+  static constexpr auto run = attention_int8;
 };
 
 struct ModulatedNormOp : FloatOp {

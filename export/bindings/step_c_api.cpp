@@ -4,15 +4,33 @@
 #include "hqdit/step_ops.h"
 #include "scratch.h"
 
-const char* hqdit_attention(const float* qkv, int64_t batch, int64_t tokens, int64_t heads, int64_t head_dim,
-                            int32_t threads, float* out) {
-  const hqdit::AttentionShape shape{batch, tokens, heads, head_dim};
+namespace {
+
+using Workspace = size_t (*)(const hqdit::AttentionShape& shape, const hqdit::ParallelFor& parallel);
+using Attention = void (*)(const hqdit::AttentionShape& shape, const float* qkv, float* out, void* workspace,
+                           const hqdit::ParallelFor& parallel);
+
+const char* attend(Workspace workspace_bytes, Attention attention, const hqdit::AttentionShape& shape, const float* qkv,
+                   int32_t threads, float* out) {
   if (const char* problem = hqdit::attention_check(shape)) return problem;
   const hqdit::ParallelFor parallel = hqdit::thread_pool(threads);
-  void* workspace = hqdit::thread_scratch(hqdit::attention_workspace(shape, parallel));
+  void* workspace = hqdit::thread_scratch(workspace_bytes(shape, parallel));
   if (!workspace) return "out of memory for the workspace";
-  hqdit::attention(shape, qkv, out, workspace, parallel);
+  attention(shape, qkv, out, workspace, parallel);
   return nullptr;
+}
+
+}  // namespace
+
+const char* hqdit_attention(const float* qkv, int64_t batch, int64_t tokens, int64_t heads, int64_t head_dim,
+                            int32_t threads, float* out) {
+  return attend(hqdit::attention_workspace, hqdit::attention, {batch, tokens, heads, head_dim}, qkv, threads, out);
+}
+
+const char* hqdit_attention_int8(const float* qkv, int64_t batch, int64_t tokens, int64_t heads, int64_t head_dim,
+                                 int32_t threads, float* out) {
+  return attend(hqdit::attention_int8_workspace, hqdit::attention_int8, {batch, tokens, heads, head_dim}, qkv, threads,
+                out);
 }
 
 const char* hqdit_modulated_norm(const float* x, const float* modulation, int64_t batch, int64_t tokens, int64_t dim,

@@ -13,6 +13,8 @@ extern "C" {
 /* qkv [batch][tokens][3][heads][head_dim] -> out [batch][tokens][heads][head_dim]. */
 HQDIT_API const char* hqdit_attention(const float* qkv, int64_t batch, int64_t tokens, int64_t heads, int64_t head_dim,
                                       int32_t threads, float* out);
+HQDIT_API const char* hqdit_attention_int8(const float* qkv, int64_t batch, int64_t tokens, int64_t heads,
+                                           int64_t head_dim, int32_t threads, float* out);
 
 /* x [batch][tokens][dim], modulation [batch][vectors][dim] -> out, as x. */
 HQDIT_API const char* hqdit_modulated_norm(const float* x, const float* modulation, int64_t batch, int64_t tokens,

@@ -4,10 +4,10 @@
 //   step_driver ISA THREADS CASES OUTPUTS
 //
 // CASES: per case 4 int64 (batch, tokens, heads, head_dim), then qkv [batch][tokens][3 dim], modulation
-// [batch][6][dim], x and y [batch][tokens][dim]. OUTPUTS: per case attention(qkv), modulated_norm(x; 3, 4),
-// gated_add(x, 2, y), gelu_tanh(qkv), silu_f32(qkv), linear_f32 of the rows of x with those of y as its weight and the
-// first of qkv as its bias, timestep_embedding of six of qkv and a row of y. Every array has its exact size on the
-// heap, so that a sanitizer sees each access past it.
+// [batch][6][dim], x and y [batch][tokens][dim]. OUTPUTS: per case attention(qkv), attention_int8(qkv),
+// modulated_norm(x; 3, 4), gated_add(x, 2, y), gelu_tanh(qkv), silu_f32(qkv), linear_f32 of the rows of x with those of
+// y as its weight and the first of qkv as its bias, timestep_embedding of six of qkv and a row of y. Every array has
+// its exact size on the heap, so that a sanitizer sees each access past it.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -74,6 +74,9 @@ void run_case(const hqdit::AttentionShape& shape, std::FILE* cases, std::FILE* o
   std::vector<float> out(x.size());
   const auto workspace = allocate(hqdit::attention_workspace(shape, parallel));
   hqdit::attention(shape, qkv.data(), out.data(), workspace.get(), parallel);
+  write(outputs, out);
+  const auto int8_workspace = allocate(hqdit::attention_int8_workspace(shape, parallel));
+  hqdit::attention_int8(shape, qkv.data(), out.data(), int8_workspace.get(), parallel);
   write(outputs, out);
   hqdit::modulated_norm(modulated, x.data(), modulation.data(), 3, 4, 1e-6f, out.data(), parallel);
   write(outputs, out);

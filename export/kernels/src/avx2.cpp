@@ -71,6 +71,20 @@ void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   }
 }
 
+void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
+  const __m256i pairs_apart = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0, 1, 4, 5, 8, 9,
+                                               12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+  for (int64_t k = 0; k < k_padded; k += 4, quads += 64, panel += 128) {
+    for (int half = 0; half < 2; ++half) {
+      const __m256i eight = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(quads + 32 * half));
+      const __m256i apart = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(eight, pairs_apart), 0xD8);
+      __m256i* to = reinterpret_cast<__m256i*>(panel + 32 * half);
+      _mm256_storeu_si256(to, _mm256_cvtepi8_epi16(_mm256_castsi256_si128(apart)));
+      _mm256_storeu_si256(to + 2, _mm256_cvtepi8_epi16(_mm256_extracti128_si256(apart, 1)));
+    }
+  }
+}
+
 /// out[first .. first + 8) of one token from its accumulators.
 void finish(__m256i acc, const Tile& t, int row, int first) {
   __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(t.scale + first));
@@ -172,6 +186,7 @@ bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_suppor
 
 }  // namespace
 
-const Backend kAvx2 = {"avx2", supported, kTileRows, 1, 1, 1, 2, prepare_token<Avx2>, unpack, tile, gemv, dot_loop};
+const Backend kAvx2 = {"avx2", supported, kTileRows,        1,    1,    1,       2, prepare_token<Avx2>,
+                       unpack, pack,      put_values<Avx2>, tile, gemv, dot_loop};
 
 }  // namespace hqdit

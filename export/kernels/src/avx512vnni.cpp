@@ -86,6 +86,15 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
   }
 }
 
+void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+  for (int b = 0; b < blocks; ++b) {
+    for (int64_t k = 0; k < k_padded / 4; ++k, quads += 64) {
+      const __m512i row = _mm512_xor_si512(_mm512_loadu_si512(quads), _mm512_set1_epi8(-128));
+      _mm512_storeu_si512(panel + (k * blocks + b) * 64, row);
+    }
+  }
+}
+
 /// Step 4 for the 16 channels of one block: everything but the row is loaded once.
 struct Finish {
   __m512 scale;
@@ -214,7 +223,7 @@ bool supported() {
 
 }  // namespace
 
-const Backend kAvx512Vnni = {"avx512vnni",          supported, kTileRows, kPanelBlocks, 2,       1, 1,
-                             prepare_token<Avx512>, unpack,    tile,      gemv,         dot_loop};
+const Backend kAvx512Vnni = {"avx512vnni",          supported, kTileRows, kPanelBlocks,       2,    1,    1,
+                             prepare_token<Avx512>, unpack,    pack,      put_values<Avx512>, tile, gemv, dot_loop};
 
 }  // namespace hqdit

@@ -58,6 +58,10 @@ struct Backend {
   void (*prepare)(const TokenStep& step, const float* x, int64_t row, const Left& left, float* scratch);
   /// Decodes `blocks` 16-channel blocks, from `block` on, into panel.
   void (*unpack)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel);
+  /// A panel out of int8 that is no weight: quads [blocks][k_padded / 4][16 channels][4 inputs], within +-127.
+  void (*pack)(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel);
+  /// Row `row` of the left side out of k_padded floats that round to -127 .. 127; left.scale is not written.
+  void (*put)(const float* values, int64_t k_padded, int64_t row, const Left& left);
   void (*tile)(const Tile& tile);
   /// Tokens 0 .. tile.rows - 1 times one 16-channel block, straight from the codes; tile.panel is not read.
   void (*gemv)(const Fp4Weight& weight, int64_t block, const Tile& tile);
@@ -73,5 +77,12 @@ extern const Backend kI8mm;
 
 /// The backend in use.
 const Backend& backend();
+
+/// Left::stride for rows of k_padded inputs.
+inline int64_t left_stride(const Backend& isa, int64_t k_padded) {
+  const int64_t bytes = k_padded * isa.row_pack * isa.operand_bytes;
+  // Rows a multiple of 512 bytes apart would fall into the same few cache sets.
+  return bytes % 512 == 0 ? bytes + 64 : bytes;
+}
 
 }  // namespace hqdit

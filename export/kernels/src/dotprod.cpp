@@ -49,6 +49,10 @@ void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   }
 }
 
+void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
+  std::memcpy(panel, quads, static_cast<size_t>(16 * k_padded));
+}
+
 template <int Rows>
 void tile_of(const Tile& t) {
   int32x4_t acc[Rows][4];
@@ -111,7 +115,7 @@ bool supported() {
 
 }  // namespace
 
-const Backend kDotprod = {"dotprod", supported, kTileRows, 1,       2, 1, 1, prepare_token<Dotprod>,
-                          unpack,    tile,      gemv,      dot_loop};
+const Backend kDotprod = {"dotprod", supported, kTileRows,           1,    2,    1,       1, prepare_token<Dotprod>,
+                          unpack,    pack,      put_values<Dotprod>, tile, gemv, dot_loop};
 
 }  // namespace hqdit

@@ -40,9 +40,7 @@ Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   const Backend& isa = backend();
   Layout l{};
   l.k_padded = padded_inputs(weight.k);
-  l.left_stride = l.k_padded * isa.row_pack * isa.operand_bytes;
-  // Rows a multiple of 512 bytes apart would fall into the same few cache sets.
-  if (l.left_stride % 512 == 0) l.left_stride += 64;
+  l.left_stride = left_stride(isa, l.k_padded);
   l.panel_channels = 16 * isa.panel_blocks;
   const size_t padded_channels = aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
   l.panel = aligned(l.panel_channels * l.k_padded * isa.operand_bytes) + padded_channels;

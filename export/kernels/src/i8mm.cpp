@@ -38,6 +38,15 @@ void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   }
 }
 
+void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
+  for (int64_t k = 0; k < k_padded; k += 8, quads += 128, panel += 128) {
+    for (int channel = 0; channel < 16; ++channel) {
+      std::memcpy(panel + 8 * channel, quads + 4 * channel, 4);
+      std::memcpy(panel + 8 * channel + 4, quads + 64 + 4 * channel, 4);
+    }
+  }
+}
+
 /// The two rows of four channels out of two 2 x 2 results.
 int32x4_t row_of(int row, int32x4_t ab, int32x4_t cd) {
   const int64x2_t x = vreinterpretq_s64_s32(ab);
@@ -108,6 +117,7 @@ bool supported() {
 
 }  // namespace
 
-const Backend kI8mm = {"i8mm", supported, kTileRows, 1, 2, 2, 1, prepare_token<I8mm>, unpack, tile, gemv, dot_loop};
+const Backend kI8mm = {"i8mm", supported, kTileRows,        1,    2,    2,       1, prepare_token<I8mm>,
+                       unpack, pack,      put_values<I8mm>, tile, gemv, dot_loop};
 
 }  // namespace hqdit

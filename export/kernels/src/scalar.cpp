@@ -114,6 +114,20 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
   }
 }
 
+void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+  int8_t* to = reinterpret_cast<int8_t*>(panel);
+  for (int64_t n = 0; n < 16 * blocks; ++n) {
+    const int8_t* from = quads + n / 16 * 16 * k_padded + n % 16 * 4;
+    for (int64_t k = 0; k < k_padded; ++k) *to++ = from[k / 4 * 64 + k % 4];
+  }
+}
+
+void put(const float* values, int64_t k_padded, int64_t row, const Left& left) {
+  int8_t* a = reinterpret_cast<int8_t*>(left.data + row * left.stride);
+  for (int64_t k = 0; k < k_padded; ++k) a[k] = static_cast<int8_t>(rounded(values[k], 127.0f));
+  left.offset[row] = 0;
+}
+
 void tile(const Tile& t) {
   for (int row = 0; row < t.rows; ++row) {
     const int8_t* a = reinterpret_cast<const int8_t*>(t.left + row * t.left_stride);
@@ -144,6 +158,6 @@ bool supported() { return true; }
 
 }  // namespace
 
-const Backend kScalar = {"scalar", supported, 8, 1, 0, 1, 1, prepare, unpack, tile, nullptr, dot_loop};
+const Backend kScalar = {"scalar", supported, 8, 1, 0, 1, 1, prepare, unpack, pack, put, tile, nullptr, dot_loop};
 
 }  // namespace hqdit

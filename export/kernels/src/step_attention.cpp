@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Splits one attention call into heads and, when there are few, row ranges of a head.
-#include <algorithm>
-
+// Attention in float32: the memory of each thread.
 #include "hqdit/step_ops.h"
 #include "step_backend.h"
-#include "step_parallel.h"
+#include "step_heads.h"
 
 namespace hqdit {
 namespace {
@@ -43,16 +41,13 @@ HeadScratch scratch_at(const Layout& l, float* memory) {
   return s;
 }
 
-struct Split {
-  int64_t slots;
-  int64_t ranges;  ///< per head
-};
+struct Worker {
+  const StepBackend& isa;
+  HeadScratch scratch;
 
-Split split_for(const AttentionShape& shape, const ParallelFor& parallel) {
-  const int64_t heads = shape.batch * shape.heads;
-  const int64_t ranges = ranges_per_unit(parallel, heads, shape.tokens);
-  return {std::min<int64_t>(parallel.threads, heads * ranges), ranges};
-}
+  void pack(const Head& head) const { isa.pack_head(head, scratch); }
+  void attend(const Head& head, int64_t begin, int64_t end) const { isa.attend(head, scratch, begin, end); }
+};
 
 }  // namespace
 
@@ -65,34 +60,14 @@ const char* attention_check(const AttentionShape& shape) {
 }
 
 size_t attention_workspace(const AttentionShape& shape, const ParallelFor& parallel) {
-  return static_cast<size_t>(split_for(shape, parallel).slots * layout(shape).total) * sizeof(float);
+  return static_cast<size_t>(split_heads(shape, parallel).slots * layout(shape).total) * sizeof(float);
 }
 
 void attention(const AttentionShape& shape, const float* qkv, float* out, void* workspace,
                const ParallelFor& parallel) {
-  const StepBackend& isa = step_backend();
   const Layout l = layout(shape);
-  const Split split = split_for(shape, parallel);
-  const int64_t dim = shape.heads * shape.head_dim;
-  const int64_t rows = (shape.tokens + split.ranges - 1) / split.ranges;
-  const auto head_at = [&](int64_t index) {
-    const int64_t image = index / shape.heads * shape.tokens;
-    const int64_t column = index % shape.heads * shape.head_dim;
-    const float* q = qkv + image * 3 * dim + column;
-    return Head{q, q + dim, q + 2 * dim, out + image * dim + column, 3 * dim, dim, shape.tokens, shape.head_dim};
-  };
-  const int64_t units = shape.batch * shape.heads * split.ranges;
-  take_units(parallel, split.slots, units, [&](int64_t slot, const auto& next) {
-    const HeadScratch scratch = scratch_at(l, static_cast<float*>(workspace) + slot * l.total);
-    int64_t packed = -1;
-    for (int64_t unit = next(); unit >= 0; unit = next()) {
-      const int64_t index = unit / split.ranges;
-      const Head head = head_at(index);
-      if (index != packed) isa.pack_head(head, scratch);
-      packed = index;
-      const int64_t begin = unit % split.ranges * rows;
-      isa.attend(head, scratch, begin, std::min(shape.tokens, begin + rows));
-    }
+  each_head(shape, qkv, out, parallel, [&](int64_t slot) {
+    return Worker{step_backend(), scratch_at(l, static_cast<float*>(workspace) + slot * l.total)};
   });
 }
 

@@ -72,12 +72,25 @@ struct LinearBlock {
   float* sums;    ///< [kRows][kColumns]
 };
 
+/// The float half of attention_int8; step_head_int8.h has the functions.
+struct Int8Head {
+  /// quads [tokens / 16][depth / 4][16][4]: the keys in int8; scale [tokens, padded to 16]: theirs, times `factor`.
+  void (*quantize_keys)(const Head& head, float factor, int64_t depth, int8_t* quads, float* scale);
+  /// quads [head_dim / 16][keys / 4][16][4]: the values in int8 with a scale for each channel, [head_dim, padded to
+  /// 16].
+  void (*quantize_values)(const Head& head, int64_t keys, int8_t* quads, float* scale);
+  /// The softmax of scores [tokens], in two parts of int8 range with zeros up to `keys`: weight = (high + low / 254) /
+  /// 127 before both are rounded. Returns 1 / the sum of the weights, or NaN, with both parts zero.
+  float (*split_softmax)(float* scores, int64_t tokens, int64_t keys, float* high, float* low);
+};
+
 struct StepBackend {
   const char* name;
   /// Fills scratch.k and scratch.v.
   void (*pack_head)(const Head& head, const HeadScratch& scratch);
   /// Query rows [begin, end) of a packed head.
   void (*attend)(const Head& head, const HeadScratch& scratch, int64_t begin, int64_t end);
+  Int8Head int8;
   void (*norm)(const NormRows& rows);
   void (*gated)(const GatedRows& rows);
   void (*gelu)(const float* x, int64_t count, float* out);

@@ -37,6 +37,25 @@ inline void store_first(float* to, F32x16 a, int64_t count) {
   _mm256_maskstore_ps(to, first(count), a.low);
   _mm256_maskstore_ps(to + 8, first(count - 8), a.high);
 }
+inline void store_int8(int8_t* to, F32x16 a) {
+  const __m256i lanes = _mm256_packs_epi32(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
+  const __m256i ordered = _mm256_permute4x64_epi64(lanes, 0xD8);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+}
+inline void store_quads(int8_t* to, const F32x16 (&rows)[4]) {
+  const auto store_eight = [&](int half) {
+    const auto byte = [&](int j) {
+      const __m256i lanes = _mm256_cvtps_epi32(half ? rows[j].high : rows[j].low);
+      return _mm256_and_si256(lanes, _mm256_set1_epi32(255));
+    };
+    const __m256i low = _mm256_or_si256(byte(0), _mm256_slli_epi32(byte(1), 8));
+    const __m256i high = _mm256_or_si256(_mm256_slli_epi32(byte(2), 16), _mm256_slli_epi32(byte(3), 24));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 32 * half), _mm256_or_si256(low, high));
+  };
+  store_eight(0);
+  store_eight(1);
+}
 inline F32x16 keep_first(F32x16 a, int64_t count, float fill) {
   const __m256 other = _mm256_set1_ps(fill);
   return {_mm256_blendv_ps(other, a.low, _mm256_castsi256_ps(first(count))),

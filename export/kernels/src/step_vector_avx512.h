@@ -23,6 +23,15 @@ inline F32x16 load(const float* from) { return {_mm512_loadu_ps(from)}; }
 inline F32x16 load_first(const float* from, int64_t count) { return {_mm512_maskz_loadu_ps(first(count), from)}; }
 inline void store(float* to, F32x16 a) { _mm512_storeu_ps(to, a.v); }
 inline void store_first(float* to, F32x16 a, int64_t count) { _mm512_mask_storeu_ps(to, first(count), a.v); }
+inline void store_int8(int8_t* to, F32x16 a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a.v)));
+}
+inline void store_quads(int8_t* to, const F32x16 (&rows)[4]) {
+  const auto byte = [&](int j) { return _mm512_and_si512(_mm512_cvtps_epi32(rows[j].v), _mm512_set1_epi32(255)); };
+  const __m512i low = _mm512_or_si512(byte(0), _mm512_slli_epi32(byte(1), 8));
+  const __m512i high = _mm512_or_si512(_mm512_slli_epi32(byte(2), 16), _mm512_slli_epi32(byte(3), 24));
+  _mm512_storeu_si512(to, _mm512_or_si512(low, high));
+}
 inline F32x16 keep_first(F32x16 a, int64_t count, float fill) {
   return {_mm512_mask_mov_ps(_mm512_set1_ps(fill), first(count), a.v)};
 }

@@ -33,6 +33,22 @@ inline F32x16 load(const float* from) {
 inline void store(float* to, const F32x16& a) {
   for (int i = 0; i < 4; ++i) vst1q_f32(to + 4 * i, a.q[i]);
 }
+inline void store_int8(int8_t* to, const F32x16& a) {
+  const auto eight = [&](int i) {
+    return vcombine_s16(vmovn_s32(vcvtnq_s32_f32(a.q[i])), vmovn_s32(vcvtnq_s32_f32(a.q[i + 1])));
+  };
+  vst1q_s8(to, vcombine_s8(vmovn_s16(eight(0)), vmovn_s16(eight(2))));
+}
+inline void store_quads(int8_t* to, const F32x16 (&rows)[4]) {
+  for (int i = 0; i < 4; ++i) {
+    // Each insertion keeps the bits below it and takes the low ones of its lane.
+    int32x4_t quads = vcvtnq_s32_f32(rows[0].q[i]);
+    quads = vsliq_n_s32(quads, vcvtnq_s32_f32(rows[1].q[i]), 8);
+    quads = vsliq_n_s32(quads, vcvtnq_s32_f32(rows[2].q[i]), 16);
+    quads = vsliq_n_s32(quads, vcvtnq_s32_f32(rows[3].q[i]), 24);
+    vst1q_s8(to + 16 * i, vreinterpretq_s8_s32(quads));
+  }
+}
 inline F32x16 load_first(const float* from, int64_t count) {
   float lanes[16] = {};
   std::memcpy(lanes, from, static_cast<size_t>(count) * sizeof(float));

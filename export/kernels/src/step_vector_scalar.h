@@ -32,6 +32,17 @@ inline F32x16 splat(float value) {
 inline F32x16 load(const float* from) {
   return each([&](int i) { return from[i]; });
 }
+inline int8_t rounded(float value) { return value == value ? static_cast<int8_t>(std::nearbyint(value)) : int8_t{0}; }
+/// Lanes rounded to the nearest integer, ties to even; they must round to -128 .. 127. A NaN becomes any of these.
+inline void store_int8(int8_t* to, const F32x16& a) {
+  for (int i = 0; i < 16; ++i) to[i] = rounded(a.lane[i]);
+}
+/// to[4 i + j] = lane i of rows[j], rounded as by store_int8.
+inline void store_quads(int8_t* to, const F32x16 (&rows)[4]) {
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 4; ++j) to[4 * i + j] = rounded(rows[j].lane[i]);
+  }
+}
 /// Zeros after the first `count`.
 inline F32x16 load_first(const float* from, int64_t count) {
   return each([&](int i) { return i < count ? from[i] : 0.0f; });

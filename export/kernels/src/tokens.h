@@ -189,5 +189,11 @@ void prepare_token(const TokenStep& step, const float* x, int64_t row, const Lef
   V::finish_row(left, row, step.k_padded);
 }
 
+template <class V>
+void put_values(const float* values, int64_t k_padded, int64_t row, const Left& left) {
+  for (int64_t k = 0; k < k_padded; k += 16) V::put16(left, row, k, V::round16(values + k, 1.0f));
+  V::finish_row(left, row, k_padded);
+}
+
 }  // namespace
 }  // namespace hqdit

@@ -27,6 +27,14 @@ size_t attention_workspace(const AttentionShape& shape, const ParallelFor& paral
 /// [batch][tokens][3][heads][head_dim]. `workspace` must have 64-byte alignment. qkv and out must not overlap.
 void attention(const AttentionShape& shape, const float* qkv, float* out, void* workspace, const ParallelFor& parallel);
 
+/// Bytes of scratch attention_int8 needs.
+size_t attention_int8_workspace(const AttentionShape& shape, const ParallelFor& parallel);
+
+/// attention with both products in int8, from and to the same arrays. `workspace` must have 64-byte alignment. qkv and
+/// out must not overlap.
+void attention_int8(const AttentionShape& shape, const float* qkv, float* out, void* workspace,
+                    const ParallelFor& parallel);
+
 /// x [batch][tokens][dim] with vectors of one adaLN output, modulation [batch][vectors][dim].
 struct ModulatedShape {
   int64_t batch;
