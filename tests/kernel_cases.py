@@ -13,7 +13,8 @@ import torch
 from hqdit_mobile import native
 from hqdit_mobile.fp4_linear import ACTIVATIONS, fp4_linear_reference
 
-ISAS = ["scalar", *(["dotprod", "i8mm"] if platform.machine() in ("aarch64", "arm64") else ["avx2", "avx512vnni"])]
+ARM = platform.machine() in ("aarch64", "arm64")
+ISAS = ["scalar", *(["dotprod", "i8mm"] if ARM else ["avx2", "avxvnni", "avx512vnni"])]
 ROTATIONS = [1, 2, 8, 16, 32, 64, 128, 256, 12, 24, 96, 192, 384, 28, 56, 224, 448, 36, 72, 288, 576]
 INPUTS = [
     "normal", "outlier", "ties", "sixteenths", "zero", "minus zero", "denormal", "tiny", "huge", "nan", "infinite",

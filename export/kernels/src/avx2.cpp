@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX2: VPMADDUBSW would saturate at int16, so both sides are int16 and VPMADDWD adds pairs into int32.
 // Panel: int16 [k_padded / 2][16][2], one 16-channel block.
+#include "avx2_channels.h"
 #include "simd_avx2.h"
 #include "tokens.h"
 #include "unroll.h"
@@ -9,8 +10,6 @@ namespace hqdit {
 namespace {
 
 constexpr int kTileRows = 6;
-
-__m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
 /// In each 128-bit lane, the 8 x 8 matrix of 16-bit elements transposed: out[j] element i = in[i] element j.
 void transpose_in_lanes(const __m256i in[8], __m256i out[8]) {
@@ -29,13 +28,6 @@ void transpose_in_lanes(const __m256i in[8], __m256i out[8]) {
       out[4 * i + 2 * j] = _mm256_unpacklo_epi64(quads[4 * i + j], quads[4 * i + 2 + j]);
       out[4 * i + 2 * j + 1] = _mm256_unpackhi_epi64(quads[4 * i + j], quads[4 * i + 2 + j]);
     }
-  }
-}
-
-/// Lanes: channels i and i + 8.
-void sixteen_tables(const uint8_t* ids, __m256i out[8]) {
-  for (int i = 0; i < 8; ++i) {
-    out[i] = _mm256_set_m128i(load128(kDecode.value[ids[i + 8]]), load128(kDecode.value[ids[i]]));
   }
 }
 
@@ -82,19 +74,6 @@ void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
       _mm256_storeu_si256(to, _mm256_cvtepi8_epi16(_mm256_castsi256_si128(apart)));
       _mm256_storeu_si256(to + 2, _mm256_cvtepi8_epi16(_mm256_extracti128_si256(apart, 1)));
     }
-  }
-}
-
-/// out[first .. first + 8) of one token from its accumulators.
-void finish(__m256i acc, const Tile& t, int row, int first) {
-  __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(t.scale + first));
-  y = _mm256_add_ps(_mm256_mul_ps(y, _mm256_set1_ps(t.token_scale[row])), _mm256_loadu_ps(t.bias + first));
-  float* out = t.out + row * t.out_stride + first;
-  if (t.channels - first >= 8) {
-    _mm256_storeu_ps(out, y);
-  } else {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    _mm256_maskstore_ps(out, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(t.channels) - first), lane), y);
   }
 }
 

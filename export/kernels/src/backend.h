@@ -71,6 +71,7 @@ struct Backend {
 
 extern const Backend kScalar;
 extern const Backend kAvx2;
+extern const Backend kAvxVnni;
 extern const Backend kAvx512Vnni;
 extern const Backend kDotprod;
 extern const Backend kI8mm;

@@ -11,7 +11,7 @@ namespace {
 // Best first.
 const Backend* const kCompiled[] = {
 #ifdef HQDIT_X86
-    &kAvx512Vnni, &kAvx2,
+    &kAvx512Vnni, &kAvxVnni, &kAvx2,
 #endif
 #ifdef HQDIT_ARM64
     &kI8mm,       &kDotprod,

@@ -40,7 +40,7 @@ const char* modulated_check(const ModulatedShape& shape, int64_t index) {
 const StepBackend& step_backend() {
 #if defined(HQDIT_X86)
   if (std::strcmp(isa(), kStepAvx512.name) == 0) return kStepAvx512;
-  if (std::strcmp(isa(), kStepAvx2.name) == 0) return kStepAvx2;
+  if (std::strcmp(isa(), kStepScalar.name) != 0) return kStepAvx2;
 #elif defined(HQDIT_ARM64)
   // Every other name stands for an extension of NEON.
   if (std::strcmp(isa(), kStepScalar.name) != 0) return kStepNeon;
