@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from onnx import AttributeProto, FunctionProto, TensorProto
 from onnx.helper import make_node, make_opsetid
 
 from hqdit_mobile.export.onnx_body import Body
-from hqdit_mobile.export.onnx_function import SMALLEST_AMAX, ZERO_POINT
+from hqdit_mobile.export.onnx_function import SMALLEST_AMAX
 
 DOMAIN = "hqdit"
 OPSET = 20
@@ -31,10 +29,31 @@ def step_functions() -> list[FunctionProto]:
 
 def _attention() -> FunctionProto:
     b = Body()
-    q, k, v, root = _heads(b)
-    scores = b.op("MatMul", b.op("Div", q, root), _transposed(b, k))
-    _joined(b, b.op("MatMul", b.op("Softmax", scores, axis=-1), v))
+    _attend(b, *_heads(b))
     return _finish(b, "QkvAttention", ["qkv"], ["heads"])
+
+
+def _attention_int8() -> FunctionProto:
+    """float32 attention on what int8 makes of q, k and v. The softmax's weights stay as they are: what their 15 bits
+    change is 80 dB below the result, and integer products with rounded weights would take three times as long."""
+    b = Body()
+    q, k, v, root = _heads(b)
+    _attend(b, _through_int8(b, q, -1), _through_int8(b, k, -1), _through_int8(b, v, -2), root)
+    return _finish(b, "QkvAttentionInt8", ["qkv"], ["heads"])
+
+
+def _attend(b: Body, q: str, k: str, v: str, root: str) -> None:
+    scores = b.op("MatMul", b.op("Div", q, root), b.op("Transpose", k, perm=[0, 1, 3, 2]))
+    mixed = b.op("MatMul", b.op("Softmax", scores, axis=-1), v)
+    b.op("Reshape", b.op("Transpose", mixed, perm=[0, 2, 1, 3]), b.i64([0, 0, -1]), output="out")
+
+
+def _through_int8(b: Body, x: str, axis: int) -> str:
+    """x rounded to multiples of its largest magnitude / 127 along ``axis``. NaN stays, and infinity becomes NaN."""
+    amax = b.op("ReduceMax", b.op("Abs", x), b.i64([axis]), keepdims=1)
+    amax = b.op("Max", amax, b.constant(np.float32(SMALLEST_AMAX)))
+    points = b.op("Round", b.op("Mul", x, b.op("Div", b.constant(np.float32(127)), amax)))
+    return b.op("Mul", points, b.op("Div", amax, b.constant(np.float32(127))))
 
 
 def _heads(b: Body) -> tuple[str, str, str, str]:
@@ -45,54 +64,6 @@ def _heads(b: Body) -> tuple[str, str, str, str]:
     parts = b.op("Transpose", split, perm=[2, 0, 3, 1, 4])  # (3, batch, heads, tokens, head_dim)
     q, k, v = (b.op("Gather", parts, b.i64(i), axis=0) for i in range(3))
     return q, k, v, b.op("Sqrt", b.op("Cast", b.op("Shape", q, start=3), to=TensorProto.FLOAT))
-
-
-def _transposed(b: Body, x: str) -> str:
-    return b.op("Transpose", x, perm=[0, 1, 3, 2])
-
-
-def _joined(b: Body, mixed: str) -> None:
-    b.op("Reshape", b.op("Transpose", mixed, perm=[0, 2, 1, 3]), b.i64([0, 0, -1]), output="out")
-
-
-def _attention_int8() -> FunctionProto:
-    b = Body()
-    q, k, v, root = _heads(b)
-    (q, q_scale), (k, k_scale), (v, v_scale) = _to_int8(b, q, -1), _to_int8(b, k, -1), _to_int8(b, v, -2)
-    k_scale = b.op("Mul", k_scale, b.op("Div", b.constant(np.float32(math.log2(math.e))), root))
-    scores = b.op("Mul", b.op("Mul", _int8_product(b, q, _transposed(b, k)), _transposed(b, k_scale)), q_scale)
-    below = b.op("Sub", scores, b.op("ReduceMax", scores, b.i64([-1]), keepdims=1))
-    weights = b.op("Exp", b.op("Mul", below, b.constant(np.float32(math.log(2)))))
-    scaled = b.op("Mul", weights, b.constant(np.float32(127)))
-    high = b.op("Round", scaled)
-    low = b.op("Round", b.op("Mul", b.op("Sub", scaled, high), b.constant(np.float32(254))))
-    total = b.op("ReduceSum", weights, b.i64([-1]), keepdims=1)
-    high_scale = b.op("Mul", b.op("Reciprocal", total), b.constant(np.float32(1 / 127)))
-    low_scale = b.op("Mul", high_scale, b.constant(np.float32(1 / 254)))
-    parts = [
-        b.op("Mul", b.op("Mul", _int8_product(b, part, v), v_scale), scale)
-        for part, scale in ((high, high_scale), (low, low_scale))
-    ]
-    _joined(b, b.op("Add", *parts))
-    return _finish(b, "QkvAttentionInt8", ["qkv"], ["heads"])
-
-
-def _to_int8(b: Body, x: str, axis: int) -> tuple[str, str]:
-    """Whole numbers in -127..127 and their scales along ``axis``. Of NaN and infinity the scale is NaN."""
-    amax = b.op("ReduceMax", b.op("Abs", x), b.i64([axis]), keepdims=1)
-    amax = b.op("Max", amax, b.constant(np.float32(SMALLEST_AMAX)))
-    # Infinity less itself is NaN, which a largest value may not be.
-    poison = b.op("ReduceSum", b.op("Sub", x, x), b.i64([axis]), keepdims=1)
-    scale = b.op("Add", b.op("Div", amax, b.constant(np.float32(127))), poison)
-    return b.op("Round", b.op("Mul", x, b.op("Div", b.constant(np.float32(127)), amax))), scale
-
-
-def _int8_product(b: Body, left: str, right: str) -> str:
-    """float32 of the int32 product of whole numbers; unsigned by signed is a runtime's fast pair."""
-    unsigned = b.op("Cast", b.op("Add", left, b.constant(np.float32(ZERO_POINT))), to=TensorProto.UINT8)
-    signed = b.op("Cast", right, to=TensorProto.INT8)
-    product = b.op("MatMulInteger", unsigned, signed, b.constant(np.uint8(ZERO_POINT)))
-    return b.op("Cast", product, to=TensorProto.FLOAT)
 
 
 def _vector(b: Body, dim: str, index: str) -> str:
