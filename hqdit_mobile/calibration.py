@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,12 @@ from hqdit_mobile.dit import DiT
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.packing import groups_per_row
 from hqdit_mobile.rotation import rotate
+from hqdit_mobile.rows import by_rows
 from hqdit_mobile.sampling import Guidance, SchedulerConfig, trajectory
 from hqdit_mobile.streaming import float_block
 
 TOKENS_PER_INPUT = 64  # of one model input; neighbours tell little that is new
-POWER_ROWS = 1024  # at a time: the outputs of all conditions at once would take a gigabyte
+SAMPLE_ROWS = 256  # of each call, to compare a quantized layer with its float twin
 CONDITIONS = 8192  # (timestep, label) pairs for the layers that see the condition alone
 
 
@@ -166,52 +167,54 @@ def draw_conditions(model: DiT, train_timesteps: int, seed: int) -> tuple[Tensor
 class Moments:
     """Sums over tokens for one linear layer with inputs x, of which the product sees xq (rotated and quantized).
 
-    gram: xq^T xq [K, K]; cross: x^T xq [K, K] with x rotated too; total, quantized_total: sums [K] of x (rotated) and
-    xq; power: sum of squares of the float output x W^T.
+    total, quantized_total: sums [K] of x (rotated) and xq; gram: xq^T xq [K, K]; cross: x^T xq [K, K] with x rotated
+    too, both absent where nobody asked for products. sample [rows, K]: some of x, neither rotated nor scaled.
     """
 
-    gram: Tensor
-    cross: Tensor
     total: Tensor
     quantized_total: Tensor
-    power: float = 0.0
-    tokens: int = 0
+    gram: Tensor | None
+    cross: Tensor | None
+    sample: Tensor
+    tokens: int
 
 
-@dataclass
 class Observer:
-    """Collects the Moments of one linear layer under the input transform of `target`, its quantized successor."""
+    """Collects the Moments of one linear layer under the input transform of `target`, its quantized successor.
 
-    name: str
-    linear: nn.Linear
-    target: FP4Linear
-    moments: Moments = field(init=False)
-    _quantizer: FP4Linear = field(init=False)
+    products: whether gram and cross are wanted: most of the work.
+    """
 
-    def __post_init__(self) -> None:
-        k = self.linear.in_features
-        square, line = torch.zeros(2, k, k, dtype=torch.float64), torch.zeros(2, k, dtype=torch.float64)
-        self.moments = Moments(*square, *line)
-        self._quantizer = input_quantizer(self.target)
+    def __init__(self, name: str, linear: nn.Linear, target: FP4Linear, products: bool = True):
+        self.name, self.linear, self.target = name, linear, target
+        k = linear.in_features
+        self._sums = torch.zeros(2, k, dtype=torch.float64)
+        self._products = torch.zeros(2, k, k, dtype=torch.float64) if products else None
+        self._sample: list[Tensor] = []
+        self._tokens = 0
+        self._quantizer = input_quantizer(target)
 
     def add(self, x: Tensor, generator: torch.Generator) -> None:
         """x float32 [B, K] or [B, T, K]: the inputs of one call; a seeded sample of the tokens is used."""
         x = pick_tokens(x, generator)
         quantized = self._quantizer(x)
-        self.moments.gram += quantized.t() @ quantized
-        self.moments.cross += x.t() @ quantized
-        self.moments.total += x.sum(dim=0)
-        self.moments.quantized_total += quantized.sum(dim=0)
-        for part in x.split(POWER_ROWS):
-            self.moments.power += float((part @ self.linear.weight.t()).double().square().sum())
-        self.moments.tokens += len(x)
+        self._sums += torch.stack([x.sum(dim=0), quantized.sum(dim=0)])
+        if self._products is not None:
+            gram, cross = self._products
+            gram += quantized.t() @ quantized
+            cross += x.t() @ quantized
+        self._sample.append(x[:: -(-len(x) // SAMPLE_ROWS)].clone())
+        self._tokens += len(x)
 
     def result(self) -> Moments:
         # Rotating is linear: one rotation of the sums serves for one of every token.
         pre = 1.0 if self.target.pre is None else self.target.pre.double()
-        self.moments.total = rotate(self.moments.total * pre, self.target.rotation)
-        self.moments.cross = rotate(self.moments.cross.t() * pre, self.target.rotation).t().contiguous()
-        return self.moments
+        gram = cross = None
+        if self._products is not None:
+            gram, cross = self._products
+            cross = by_rows(lambda rows: rotate(rows * pre, self.target.rotation), cross.t()).t().contiguous()
+        total = rotate(self._sums[0] * pre, self.target.rotation)
+        return Moments(total, self._sums[1], gram, cross, torch.cat(self._sample), self._tokens)
 
 
 def pick_tokens(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -270,6 +273,8 @@ def observing(observers: Mapping[str, Observer], seed: int, timesteps: Callable[
 
 def check_finite(layer: str, x: Tensor, timesteps: Tensor) -> None:
     """Raises CalibrationError if an input [B, ...] of `layer` is NaN or infinite."""
+    if torch.isfinite(x.sum()):  # in one pass: NaN and infinity stay in a sum
+        return
     finite = torch.isfinite(x).flatten(1).all(dim=1)
     if finite.all():
         return

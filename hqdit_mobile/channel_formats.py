@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hqdit_mobile.formats import Format
-from hqdit_mobile.gptq import QuantizedWeight, gptq
+from hqdit_mobile.gptq import QuantizedWeight, quantize_weight
 
 LOW_QUANTILE = 0.25  # stands for the smallest weight, which would be any number close to zero
 
@@ -29,8 +29,8 @@ def ratio_choice(weight: Tensor, formats: Sequence[Format]) -> Tensor:
     return (ratio.clamp(min=1).log()[:, None] - own).abs().argmin(dim=1)
 
 
-def gptq_by_channel(weight: Tensor, hessian: Tensor, formats: Sequence[Format], rule: str) -> QuantizedWeight:
-    """GPTQ with one format and one clipping range per row of weight [N, K]; hessian [K, K] damped.
+def by_channel(weight: Tensor, hessian: Tensor | None, formats: Sequence[Format], rule: str) -> QuantizedWeight:
+    """gptq with one format and one clipping range per row of weight [N, K]; hessian [K, K] damped, or None for nearest.
 
     rule: "ratio" (ratio_choice) or "error": each row keeps the format whose error (w - q) H (w - q) is the smallest.
     """
@@ -44,9 +44,9 @@ def gptq_by_channel(weight: Tensor, hessian: Tensor, formats: Sequence[Format], 
         picked = torch.arange(rows) if choice is None else (choice == index).nonzero()[:, 0]
         if not len(picked):
             continue
-        tried = gptq(weight[picked], hessian, [format], k)
+        tried = quantize_weight(weight[picked], hessian, [format], k)
         difference = weight[picked].double() - tried.lattice(k).double() * tried.scale.double()[:, None]
-        error = ((difference @ hessian) * difference).sum(dim=1)
+        error = ((difference if hessian is None else difference @ hessian) * difference).sum(dim=1)
         better = error < least[picked]
         kept = picked[better]
         least[kept] = error[better]

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hqdit_mobile.formats import FORMATS, Format, lookup_tables, nearest_codes, round_to_grid, table_ids
+from hqdit_mobile.formats import Format, lookup_tables, round_magnitude_, round_to_grid, table_ids
+from hqdit_mobile.rows import by_rows
 
 OFFSETS = (0, -1, -2, 1)  # multipliers that a group tries, from the smallest that does not clip
+SEARCH_OFFSETS = OFFSETS[:3]  # while the scale is searched
 CLIP_FACTORS = tuple(0.60 + 0.05 * i for i in range(9))
 LATTICE_MAX = 120.0  # the largest E2M1 point, r = 10: what a channel's largest weight maps to, unless E3M0 stands alone
 
@@ -41,33 +44,46 @@ def candidate_multipliers(largest: Tensor, format: Format, offsets: Sequence[int
     return (fitting.unsqueeze(-1) + torch.tensor(offsets, dtype=largest.dtype)).clamp_(1, format.multipliers)
 
 
-def _group_error(groups: Tensor, importance: Tensor, formats: Sequence[Format]) -> Tensor:
-    """Weighted squared error [N] of plain rounding with the best (format, multiplier) per group [N, groups, size]."""
-    largest = groups.abs().amax(dim=-1)
-    best = torch.full_like(largest, float("inf"))
-    for format in formats:
-        for multiplier in candidate_multipliers(largest, format, (0, -1, -2)).unbind(-1):
-            r = multiplier.unsqueeze(-1)
-            error = ((groups - r * round_to_grid(groups / r, format)).square() * importance).sum(dim=-1)
-            best = torch.minimum(best, error)
-    return best.sum(dim=-1)
-
-
 def search_scale(weight: Tensor, importance: Tensor, formats: Sequence[Format], group: int) -> Tensor:
     """Clipping range: per row of weight [N, K] the scale with the smallest error, weighted by importance [K]."""
-    rows, k = weight.shape
-    amax = weight.abs().amax(dim=1).clamp_(min=torch.finfo(weight.dtype).tiny * 2**20)
     per_group = importance.view(-1, group)
+    return by_rows(lambda rows: _search_scale(rows, per_group, formats), weight)
+
+
+def _search_scale(weight: Tensor, importance: Tensor, formats: Sequence[Format]) -> Tensor:
+    """importance [groups, size]."""
+    magnitude = weight.abs().view(-1, *importance.shape)
+    largest = magnitude.amax(dim=2)
+    amax = largest.amax(dim=1).clamp_(min=torch.finfo(weight.dtype).tiny * 2**20)
     largest_point = min(LATTICE_MAX, max(format.max * format.multipliers for format in formats))
     best_scale, best_error = amax / largest_point, torch.full_like(amax, float("inf"))
     for factor in CLIP_FACTORS:
         scale = amax * (factor / largest_point)
-        error = _group_error((weight / scale[:, None]).view(rows, k // group, group), per_group, formats)
-        error = error * scale.square()
+        steps = magnitude / scale[:, None, None], largest / scale[:, None]
+        _, errors = _best_tables(*steps, importance, formats, SEARCH_OFFSETS)
+        error = errors.sum(dim=1) * scale.square()
         better = error < best_error
         best_scale = torch.where(better, scale, best_scale)
         best_error = torch.where(better, error, best_error)
     return best_scale
+
+
+def _best_tables(
+    magnitude: Tensor, largest: Tensor, importance: Tensor, formats: Sequence[Format], offsets: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Table ids and weighted squared errors [N, groups] of plain rounding with the best (format, multiplier).
+
+    magnitude [N, groups, size], in lattice steps: signs make no difference; largest [N, groups] of it.
+    """
+    ids, least = torch.zeros_like(largest, dtype=torch.uint8), torch.full_like(largest, float("inf"))
+    for format in formats:
+        for multiplier in candidate_multipliers(largest, format, offsets).unbind(-1):
+            r = multiplier.unsqueeze(-1)
+            rounded = round_magnitude_(magnitude / r, format).mul_(r)
+            error = rounded.sub_(magnitude).square_().mul_(importance).sum(dim=-1)
+            ids = torch.where(error < least, table_ids(format, multiplier), ids)
+            least = torch.minimum(least, error)
+    return ids, least
 
 
 def _quantize_group(columns: Tensor, factor: Tensor, formats: Sequence[Format]) -> tuple[Tensor, Tensor, Tensor]:
@@ -78,27 +94,23 @@ def _quantize_group(columns: Tensor, factor: Tensor, formats: Sequence[Format]) 
     """
     rows, size = columns.shape
     largest = columns.abs().amax(dim=1)
-    multipliers = [candidate_multipliers(largest, format, OFFSETS) for format in formats]
-    r = torch.cat(multipliers, dim=1)  # (N, candidates)
-    work = columns.t()[:, :, None].repeat(1, 1, r.shape[1])  # (size, N, candidates): columns contiguous
-    points, errors = torch.empty_like(work), torch.empty_like(work)
+    multipliers = [candidate_multipliers(largest, format, OFFSETS).t() for format in formats]
+    r = torch.cat(multipliers)  # (candidates, N)
+    work = columns.t()[:, None].repeat(1, len(r), 1)  # (size, candidates, N): whatever is rounded at once lies together
+    points, errors, moved = torch.empty_like(work), torch.empty_like(work), torch.empty_like(work)
     for j in range(size):
-        scaled = work[j] / r
+        torch.div(work[j], r, out=points[j])
         for index, format in enumerate(formats):
             part = slice(index * len(OFFSETS), (index + 1) * len(OFFSETS))
-            points[j, :, part] = round_to_grid(scaled[:, part], format)
+            points[j, part] = round_to_grid(points[j, part], format)
         points[j] *= r
-        errors[j] = (work[j] - points[j]) / factor[j, j]
+        torch.sub(work[j], points[j], out=errors[j]).div_(factor[j, j])
         if j + 1 < size:
-            work[j + 1 :] -= factor[j, j + 1 :, None, None] * errors[j]
-    best = errors.square().sum(dim=0).argmin(dim=1)
-    pick = best[None, :, None].expand(size, rows, 1)
-    ids = torch.cat([table_ids(f, m) for f, m in zip(formats, multipliers, strict=True)], dim=1)
-    return (
-        points.gather(2, pick)[..., 0].t(),
-        errors.gather(2, pick)[..., 0].t(),
-        ids.gather(1, best[:, None])[:, 0],
-    )
+            work[j + 1 :] -= torch.mul(factor[j, j + 1 :, None, None], errors[j], out=moved[j + 1 :])
+    best = errors.square().sum(dim=0).argmin(dim=0)
+    pick = best[None, None].expand(size, 1, rows)
+    ids = torch.cat([table_ids(f, m) for f, m in zip(formats, multipliers, strict=True)])
+    return points.gather(1, pick)[:, 0].t(), errors.gather(1, pick)[:, 0].t(), ids.gather(0, best[None])[0]
 
 
 def damped(gram: Tensor, damping: float) -> Tensor:
@@ -137,26 +149,66 @@ def gptq(weight: Tensor, hessian: Tensor, formats: Sequence[Format], group: int)
     for index, start in enumerate(range(0, work.shape[1], size)):
         columns = slice(start, start + size)
         points[:, columns], errors, ids[:, index] = _quantize_group(work[:, columns], factor[columns, columns], formats)
-        work[:, start + size :] -= errors @ factor[columns, start + size :]
+        work[:, start + size :].addmm_(errors, factor[columns, start + size :], alpha=-1)
     points = points[:, :k]
     scale = refit_scale(weight.double(), points.double(), hessian, scale)
     return QuantizedWeight(codes_of(points, ids, size), ids, scale)
 
 
-def refit_scale(weight: Tensor, points: Tensor, hessian: Tensor, scale: Tensor) -> Tensor:
-    """Least-squares scale of each row for the codes that GPTQ ended with: w H q / q H q, float32 [N]."""
-    projected = points @ hessian
+def quantize_weight(weight: Tensor, hessian: Tensor | None, formats: Sequence[Format], group: int) -> QuantizedWeight:
+    """gptq, or nearest where there is no Hessian."""
+    return nearest(weight, formats, group) if hessian is None else gptq(weight, hessian, formats, group)
+
+
+def nearest(weight: Tensor, formats: Sequence[Format], group: int) -> QuantizedWeight:
+    """weight [N, K] -> the nearest lattice point: gptq with the identity as Hessian, without its products."""
+    k = weight.shape[1]
+    size = min(group, k)
+    padded = F.pad(weight.float(), (0, -k % size))
+    importance = torch.ones(padded.shape[1] // size, size)
+    scale = search_scale(padded, importance.flatten(), formats, size)
+
+    def tables(weight: Tensor, scale: Tensor) -> Tensor:
+        magnitude = (weight / scale[:, None]).abs_().view(-1, *importance.shape)
+        return _best_tables(magnitude, magnitude.amax(dim=2), importance, formats, OFFSETS)[0]
+
+    def round_(weight: Tensor, scale: Tensor, ids: Tensor) -> Tensor:
+        steps = (weight / scale[:, None]).view(-1, *importance.shape)
+        points = torch.zeros_like(steps)
+        for format in formats:
+            r = (ids.float() - (format.first_id - 1)).unsqueeze_(-1)
+            chosen = (r >= 1) & (r <= format.multipliers)
+            points = torch.where(chosen, round_to_grid(steps / r, format).mul_(r), points)
+        return points.flatten(1)[:, :k]
+
+    ids = by_rows(tables, padded, scale)
+    points = by_rows(round_, padded, scale, ids)
+    return QuantizedWeight(codes_of(points, ids, size), ids, refit_scale(weight.double(), points.double(), None, scale))
+
+
+def refit_scale(weight: Tensor, points: Tensor, hessian: Tensor | None, scale: Tensor) -> Tensor:
+    """Least-squares scale of each row for the codes that were found: w H q / q H q, float32 [N]; H None: identity."""
+    projected = points if hessian is None else points @ hessian
     power = (projected * points).sum(dim=1)
     fitted = (projected * weight).sum(dim=1) / power
     return torch.where((power > 0) & (fitted > 0), fitted, scale.double()).float()
 
 
 def codes_of(points: Tensor, ids: Tensor, group: int) -> Tensor:
-    """The code (uint8 [N, K]) of each lattice point under its group's table."""
-    codes = torch.zeros(points.shape, dtype=torch.uint8)
-    per_input = ids.repeat_interleave(group, dim=1)[:, : points.shape[1]]
-    for format in FORMATS.values():
-        chosen = (per_input >= format.first_id) & (per_input < format.first_id + format.multipliers)
-        multiplier = per_input.float() - (format.first_id - 1)
-        codes = torch.where(chosen, nearest_codes(points / multiplier, format), codes)
-    return codes
+    """The code (uint8 [N, K]) of each lattice point under its group's table, which has it."""
+
+    def codes(points: Tensor, ids: Tensor) -> Tensor:
+        first = (ids.long() * 256 + 128).repeat_interleave(group, dim=1)[:, : points.shape[1]]
+        return _codes_of_points().take(first.add_(points.long()))
+
+    return by_rows(codes, points, ids)
+
+
+@cache
+def _codes_of_points() -> Tensor:
+    """uint8 [tables * 256]: the inverse of lookup_tables, at 256 * id + 128 + point."""
+    points = lookup_tables().long() + 128
+    codes = torch.zeros(len(points), 256, dtype=torch.uint8)
+    for code in reversed(range(points.shape[1])):  # zero has two codes, and the smaller one stays
+        codes[torch.arange(len(points)), points[:, code]] = code
+    return codes.flatten()

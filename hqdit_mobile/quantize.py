@@ -25,7 +25,7 @@ from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.progress import Stages
-from hqdit_mobile.quantize_layer import LayerReport, fill_layer, new_layer
+from hqdit_mobile.quantize_layer import LayerReport, fill_layer, needs_products, new_layer
 from hqdit_mobile.quantized_block import layer_settings, quantized_block
 from hqdit_mobile.sampling import SchedulerConfig
 from hqdit_mobile.sensitivity import noise_shares, spend_budget
@@ -83,23 +83,36 @@ class _Quantizer:
         costs = {name: layer.in_features * layer.out_features for name, layer in targets.items()}
         self.fp4_layers = set(targets) - set(spend_budget(shares, costs, self.config.int8_share))
 
-    def quantize(self, parent: nn.Module, prefix: str, parts: Iterable[str], run: Callable[[], object]) -> None:
-        """Replaces layers of `parent` by what `run`, which calls them on calibration data, tells about their inputs.
-
-        prefix: of the layers' names in the model.
-        """
+    def observers(self, parent: nn.Module, prefix: str, parts: Iterable[str]) -> dict[str, Observer]:
+        """prefix: of the layers' names in the model."""
         observers = {}
         for part in parts:
             name, linear = prefix + part, linear_at(parent, part)
             activation = self.config.fp4_activation if name in self.fp4_layers else "int8"
-            observers[part] = Observer(name, linear, self.new_layer(name, linear, activation))
-        with observing(observers, self.config.seed, lambda: self.timesteps):
-            run()
+            target = self.new_layer(name, linear, activation)
+            observers[part] = Observer(name, linear, target, needs_products(self.config))
+        return observers
+
+    def replace(self, parent: nn.Module, observers: dict[str, Observer]) -> None:
+        """Puts the quantized layers in place of those that were observed."""
         for part in list(observers):
             observer = observers.pop(part)  # its moments take gigabytes in a large model
             layer = observer.target
             self.report.layers.append(fill_layer(observer.name, observer.linear, layer, observer.result(), self.config))
             parent.set_submodule(part, layer)
+
+    def quantize(self, parent: nn.Module, prefix: str, parts: Iterable[str], run: Callable[[], object]) -> None:
+        """Replaces layers of `parent` by what `run`, which calls them on calibration data, tells about their inputs."""
+        observers = self.observers(parent, prefix, parts)
+        with observing(observers, self.config.seed, lambda: self.timesteps):
+            run()
+        self.replace(parent, observers)
+
+    def quantize_modulation(self, parent: nn.Module, prefix: str) -> None:
+        """The adaLN layer of `parent`: all that it ever sees is the condition, so nothing has to run."""
+        observers = self.observers(parent, prefix, ["adaLN"])
+        observers["adaLN"].add(self.conditions[1], torch.Generator())
+        self.replace(parent, observers)
 
     def blocks(self, on_block: Callable[[], None]) -> None:
         """Block after block on all tokens of the calibration set, which go from one file to the other and back."""
@@ -131,8 +144,7 @@ class _Quantizer:
                 target[rows] = block(source[rows], condition[rows])
 
         self.quantize(block, prefix, TOKEN_LAYERS, run)
-        self.timesteps = self.conditions[0]
-        self.quantize(block, prefix, ["adaLN"], lambda: block.adaLN(self.conditions[1]))
+        self.quantize_modulation(block, prefix)
         self.model.blocks[index] = block
         self.work.sync(TOKENS[(index + 1) % 2])
         reports = [asdict(layer) for layer in self.report.layers if layer.name.startswith(prefix)]
@@ -153,13 +165,14 @@ class _Quantizer:
         timestep, label = draw_conditions(self.model, train_timesteps, self.config.seed)
         # The adaLN layers are given the float condition; nothing in front of them is worth waiting for.
         self.conditions = timestep, self.model.condition(timestep, label)
+        check_finite("adaLN", self.conditions[1], timestep)
 
     def layers_outside_blocks(self) -> None:
-        model, (timestep, condition) = self.model, self.conditions
-        self.timesteps = timestep
-        self.quantize(model, "", ["final.adaLN"], lambda: model.final.adaLN(condition))
+        model = self.model
+        self.quantize_modulation(model.final, "final.")
+        self.timesteps = self.conditions[0]
         # Not fc1: every layer depends on its sines and cosines, and four bits there cost 3 dB at the noisiest steps.
-        self.quantize(model, "", ["t_embedder.fc2"], lambda: model.t_embedder(timestep))
+        self.quantize(model, "", ["t_embedder.fc2"], lambda: model.t_embedder(self.timesteps))
 
 
 def _batches(count: int) -> list[slice]:

@@ -10,18 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from hqdit_mobile.calibration import Moments
-from hqdit_mobile.channel_formats import gptq_by_channel
+from hqdit_mobile.channel_formats import by_channel
 from hqdit_mobile.config import CHANNEL, HQDiTConfig
 from hqdit_mobile.formats import FORMATS, count_formats
 from hqdit_mobile.fp4_linear import FP4Linear
-from hqdit_mobile.gptq import damped, gptq
+from hqdit_mobile.gptq import damped, quantize_weight
+from hqdit_mobile.metrics import snr_db
 from hqdit_mobile.packing import unpack_tables
 from hqdit_mobile.rotation import random_signs, rotate, usable_rotation
+from hqdit_mobile.rows import by_rows
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """snr_db: output of the layer against its float twin on calibration data, from the second moments.
+    """snr_db: output of the layer against its float twin, about its mean, on a sample of the calibration data.
 
     formats: number of weight groups per FP4 format.
     """
@@ -70,7 +72,13 @@ def smoothing(weight: Tensor, input_power: Tensor) -> Tensor:
 def transformed_weight(linear: nn.Linear, layer: FP4Linear) -> Tensor:
     """float64 [N, K]: the weight in the basis of `layer`'s inputs: times the inverse of diag(pre) H."""
     assert layer.pre is not None
-    return rotate(linear.weight.detach().double() / (layer.pre.double() * layer.rotation), layer.rotation)
+    divisor = layer.pre.double() * layer.rotation
+    return by_rows(lambda rows: rotate(rows.double() / divisor, layer.rotation), linear.weight.detach())
+
+
+def needs_products(config: HQDiTConfig) -> bool:
+    """Whether fill_layer looks at more of a layer's inputs than their mean."""
+    return config.rounding == "gptq" or config.shrinkage > 0
 
 
 def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments, config: HQDiTConfig) -> LayerReport:
@@ -80,26 +88,26 @@ def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments,
     """
     weight = transformed_weight(linear, layer)
     mean, quantized_mean = moments.total / moments.tokens, moments.quantized_total / moments.tokens
-    gram = moments.gram / moments.tokens - torch.outer(quantized_mean, quantized_mean)
-    cross = moments.cross / moments.tokens - torch.outer(mean, quantized_mean)
-    hessian = damped(gram, config.damping)
-    target = weight
-    if config.shrinkage:
-        least_squares = torch.linalg.solve(hessian, (weight @ (cross + hessian - gram)).t()).t()
-        target = weight + config.shrinkage * (least_squares - weight)
+    target, hessian = weight, None
+    if moments.gram is not None and moments.cross is not None:
+        gram = moments.gram / moments.tokens - torch.outer(quantized_mean, quantized_mean)
+        hessian = damped(gram, config.damping)
+        if config.shrinkage:
+            cross = moments.cross / moments.tokens - torch.outer(mean, quantized_mean)
+            least_squares = torch.linalg.solve(hessian, (weight @ (cross + hessian - gram)).t()).t()
+            target = weight + config.shrinkage * (least_squares - weight)
     if config.rounding == "nearest":
-        hessian = torch.eye(layer.in_features, dtype=hessian.dtype)
+        hessian = None
     formats = [FORMATS[name] for name in config.weight_formats]
     if config.group == CHANNEL:
-        quantized = gptq_by_channel(target, hessian, formats, config.format_rule)
+        quantized = by_channel(target, hessian, formats, config.format_rule)
     else:
-        quantized = gptq(target, hessian, formats, layer.group)
+        quantized = quantize_weight(target, hessian, formats, layer.group)
     layer.set_weight(quantized.codes, quantized.tables, quantized.scale)
     lattice = layer.lattice().double() * layer.scale.double()[:, None]
     layer.bias = linear.bias.detach() + (weight @ mean - lattice @ quantized_mean).float()
-    # E |W x - Q xq|^2 about the means, which the bias has made equal, expanded into the moments.
-    power = moments.power / moments.tokens - float((weight @ mean).square().sum())
-    noise = power - 2 * float(((weight @ cross) * lattice).sum()) + float(((lattice @ gram) * lattice).sum())
+    expected, got = linear(moments.sample), layer(moments.sample)
+    centre = expected.mean(dim=0)
     return LayerReport(
         name,
         layer.in_features,
@@ -108,5 +116,5 @@ def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments,
         layer.rotation,
         layer.stored_bits() / (layer.in_features * layer.out_features),
         count_formats(unpack_tables(layer.tables, layer.out_features)),
-        10 * math.log10(power / noise) if noise > 0 and power > 0 else math.inf,
+        snr_db(expected - centre, got - centre),
     )

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hqdit_mobile.calibration import (
+    SAMPLE_ROWS,
     TOKENS_PER_INPUT,
     CalibrationError,
     Observer,
@@ -111,8 +112,7 @@ def test_moments_are_the_sums_over_all_tokens():
     torch.testing.assert_close(moments.cross, rotated.t() @ quantized, rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(moments.total, rotated.sum(dim=0), rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(moments.quantized_total, quantized.sum(dim=0), rtol=1e-5, atol=1e-4)
-    output = x.double() @ linear.weight.double().t()
-    assert moments.power == pytest.approx(float(output.square().sum()), rel=1e-5)
+    assert torch.equal(moments.sample, x)
     assert not linear._forward_pre_hooks
 
 
@@ -124,10 +124,23 @@ def test_long_inputs_are_sampled_by_seed():
         observer = Observer("layer", linear, layer_with(16, 1, "int8"))
         with observing({"layer": observer}, seed, lambda: torch.zeros(3)):
             linear(x)
-        assert observer.moments.tokens == 3 * TOKENS_PER_INPUT
-        return observer.result().gram
+        moments = observer.result()
+        assert moments.tokens == len(moments.sample) == 3 * TOKENS_PER_INPUT
+        return moments.gram
 
     assert torch.equal(gram(0), gram(0)) and not torch.equal(gram(0), gram(1))
+
+
+def test_without_products_the_means_stay():
+    linear = nn.Linear(32, 8).requires_grad_(False)
+    x = torch.randn(3000, 32, generator=torch.Generator().manual_seed(0))
+    whole, means = (Observer("layer", linear, layer_with(32, 16, "int8"), products) for products in (True, False))
+    for observer in (whole, means):
+        observer.add(x, torch.Generator())
+    moments = means.result()
+    assert moments.gram is None and moments.cross is None and len(moments.sample) <= SAMPLE_ROWS
+    assert torch.equal(moments.total, whole.result().total)
+    assert torch.equal(moments.quantized_total, whole.result().quantized_total)
 
 
 @pytest.mark.parametrize(("value", "kind"), [(math.nan, "NaN"), (math.inf, "infinite"), (-math.inf, "infinite")])

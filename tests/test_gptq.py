@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hqdit_mobile.formats import E1M2, E2M1, E3M0, lookup_tables
-from hqdit_mobile.gptq import damped, gptq, inverse_factor, refit_scale, search_scale
+from hqdit_mobile.gptq import codes_of, damped, gptq, inverse_factor, nearest, refit_scale, search_scale
 
 
 def correlated_hessian(k: int, seed: int, tokens: int = 4096) -> torch.Tensor:
@@ -103,6 +103,25 @@ def test_group_choice_is_the_best_of_all_tables_for_uncorrelated_inputs():
     )
     chosen = errors.gather(0, result.tables.long().t())[0]
     assert (chosen <= errors.amin(dim=0) * 1.02).all()
+
+
+@pytest.mark.parametrize(("k", "group"), [(48, 16), (40, 16), (24, 24)])
+def test_nearest_is_gptq_without_correlations(k, group):
+    weight = random_weight(600, k, 13)
+    weight[7] = 0
+    plain = nearest(weight, (E2M1, E1M2, E3M0), group)
+    with_identity = gptq(weight, torch.eye(k, dtype=torch.float64), (E2M1, E1M2, E3M0), group)
+    assert torch.equal(plain.codes, with_identity.codes) and torch.equal(plain.tables, with_identity.tables)
+    assert torch.equal(plain.scale, with_identity.scale)
+    assert plain.tables.unique().numel() > 3 or group == k
+
+
+def test_codes_are_those_of_the_points():
+    ids = torch.arange(29, dtype=torch.uint8).repeat_interleave(16)[:, None]
+    codes = torch.arange(16, dtype=torch.uint8).repeat(29)[:, None]
+    points = lookup_tables()[ids.long(), codes.long()].float()
+    found = codes_of(points, ids, 1)
+    assert torch.equal(found, torch.where(codes == 8, torch.zeros_like(codes), codes)), "8 is minus zero"
 
 
 def test_refitted_scale_is_the_least_squares_one():

@@ -6,7 +6,7 @@ import copy
 import pytest
 import torch
 
-from hqdit_mobile.channel_formats import gptq_by_channel, ratio_choice
+from hqdit_mobile.channel_formats import by_channel, ratio_choice
 from hqdit_mobile.cli import RECIPE_NAMES
 from hqdit_mobile.dit import DiT, DiTConfig
 from hqdit_mobile.formats import E1M2, E2M1, E3M0, FORMATS
@@ -49,7 +49,7 @@ def test_heavy_tails_get_wider_formats():
 
 def test_by_error_each_channel_has_its_best_format():
     weight, hessian = problem()
-    chosen = error(weight, hessian, gptq_by_channel(weight, hessian, ALL, "error"))
+    chosen = error(weight, hessian, by_channel(weight, hessian, ALL, "error"))
     each = torch.stack([error(weight, hessian, gptq(weight, hessian, [format], weight.shape[1])) for format in ALL])
     torch.testing.assert_close(chosen, each.amin(dim=0), rtol=1e-9, atol=0)
     assert (each.argmin(dim=0).unique().numel()) == 3
@@ -57,7 +57,7 @@ def test_by_error_each_channel_has_its_best_format():
 
 def test_by_ratio_each_channel_has_the_format_of_the_rule():
     weight, hessian = problem()
-    quantized = gptq_by_channel(weight, hessian, ALL, "ratio")
+    quantized = by_channel(weight, hessian, ALL, "ratio")
     first = torch.tensor([format.first_id for format in ALL])[ratio_choice(weight, ALL)]
     count = torch.tensor([format.multipliers for format in ALL])[ratio_choice(weight, ALL)]
     ids = quantized.tables[:, 0].long()
