@@ -120,6 +120,9 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here too.")
 @click.option("--npz", is_flag=True, help="Write images to OUTPUT/NAME.npz as ADM's evaluator reads them.")
+@click.option("--fidelity", type=click.Path(path_type=Path, exists=True), metavar="REFERENCE",
+              help="FID, IS, precision and recall against this folder of images or .npz (arr_0); needs torch-fidelity, "
+                   "which downloads Inception weights.")  # fmt: skip
 def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
     """Compare images of each CANDIDATE with the float model's: a bundle's folder, a recipe (such as w4a8) or float.
 

@@ -14,8 +14,10 @@ import pytest
 import torch
 from test_models import tiny_folder
 
+from hqdit_mobile.commands.evaluate import run_evaluate
 from hqdit_mobile.evaluate.candidates import find_candidates
 from hqdit_mobile.evaluate.emoji import EmojiJudge
+from hqdit_mobile.evaluate.fidelity import Fidelity
 from hqdit_mobile.evaluate.protocol import classes_of
 from hqdit_mobile.evaluate.run import load_float_model
 from hqdit_mobile.evaluate.shards import StaleError, Store
@@ -160,6 +162,28 @@ def test_two_processes_equal_one(evaluated, folder, tmp_path):
     assert [p.name for p in (output / "rank1/w4a8").glob("images-*")] == ["images-000032-000037.npz"]
     assert [p.name for p in (output / "rank0/w4a8").glob("images-*")] == ["images-000000-000032.npz"]
     assert without_times(figures_of(output / "rank0")) == without_times(figures_of(evaluated))
+
+
+def test_fidelity_is_in_the_record_and_its_images_are_those_stored(evaluated, folder, tmp_path, monkeypatch, capsys):
+    from fidelity_features import NAME
+
+    monkeypatch.setattr("hqdit_mobile.evaluate.fidelity.EXTRACTOR", NAME)
+    output = tmp_path / "out"
+    shutil.copytree(evaluated, output)
+    reference = tmp_path / "reference.npz"
+    np.savez(reference, arr_0=np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8))
+    settings = {"vae": None, "samples": SAMPLES, "steps": STEPS, "guidance_scale": 2.5, "noise_samples": 2}
+    settings |= {"json_file": None, "npz": False, "fidelity": reference, "model": str(folder), "output": output}
+    assert run_evaluate(("w4a8",), **settings) == 0
+    with Fidelity(reference, 16) as compared, np.load(evaluated / "w4a8.npz") as adm:
+        expected = compared.figures(adm["arr_0"])
+    figures = figures_of(output)
+    assert {key: figures["w4a8"][key] for key in expected} == pytest.approx(expected)
+    assert figures["float"]["fid"] != figures["w4a8"]["fid"] > 0.01
+    assert "torch-fidelity" in json.loads((output / "evaluation.json").read_text())["notes"][-1]
+    assert "FID" in capsys.readouterr().out and "Frechet Inception" in (output / "report.html").read_text()
+    assert run_evaluate(("w4a8",), **settings | {"samples": 9}) == 2
+    assert "--fidelity needs --samples 10" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ def run_evaluate(
     noise_samples: int,
     json_file: Path | None,
     npz: bool,
+    fidelity: Path | None,
 ) -> int:
     """Returns the exit code: 0, 2 when the input is at fault, 130 after Ctrl-C."""
     console = Console(stderr=True)
     from hqdit_mobile.engine import EngineError
     from hqdit_mobile.evaluate.adm import write_adm
+    from hqdit_mobile.evaluate.fidelity import FEWEST, Fidelity
     from hqdit_mobile.evaluate.group import process_group
     from hqdit_mobile.evaluate.protocol import Protocol
     from hqdit_mobile.evaluate.record import make_page, make_record
@@ -38,15 +41,26 @@ def run_evaluate(
 
     try:
         protocol = Protocol(samples, steps, guidance_scale, min(noise_samples, samples))
-        with process_group() as group, Stages(console) as stages:
+        if fidelity and samples < FEWEST:
+            raise ValueError(f"--fidelity needs --samples {FEWEST} or more")
+        with process_group() as group, Stages(console) as stages, ExitStack() as opened:
             stages.begin("Load the model")
             loaded = load_float_model(model, vae)
+            compared = None
+            if fidelity and group.rank == 0:
+                compared = opened.enter_context(Fidelity(fidelity, loaded.image_size))
             output.mkdir(parents=True, exist_ok=True)
             measured = evaluate(list(candidates), loaded, protocol, output, group, stages)
             if group.rank != 0:
                 return 0
             stages.begin("Intervals by bootstrap")
             record = make_record(measured, loaded, protocol, shlex.join(["hqdit", *sys.argv[1:]]))
+            if compared:
+                stages.begin("FID, IS, precision and recall", len(measured))
+                for part, figures in zip(measured, record["candidates"], strict=True):
+                    figures |= compared.figures(part.all_images("--fidelity"))
+                    stages.advance()
+                record["notes"].append(compared.note())
         text = json.dumps(record, indent=2, allow_nan=False) + "\n"
         for path in filter(None, (output / "evaluation.json", json_file)):
             write_whole(path, text.encode())

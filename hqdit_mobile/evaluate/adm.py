@@ -13,13 +13,7 @@ from hqdit_mobile.whole_file import whole_file
 
 def write_adm(folder: Path, measured: Measured) -> Path:
     """NAME.npz with ``arr_0`` uint8 [n, H, W, 3]. Raises ValueError where other processes hold a part of the images."""
-    images = measured.own_images()
-    wanted = sum(len(part["seconds"]) for part in measured.images)
-    if len(images) != wanted:
-        raise ValueError(
-            f"--npz: {wanted - len(images)} of {wanted} images of {measured.candidate.name} are in other processes' "
-            "folders: give all processes one folder, or run again with one process"
-        )
+    images = measured.all_images("--npz")
     path = folder / f"{measured.candidate.name}.npz"
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, arr_0=images)

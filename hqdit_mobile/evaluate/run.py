@@ -39,10 +39,15 @@ class Measured:
     stored: Store
     chunks: list[Chunk]
 
-    def own_images(self) -> np.ndarray:
-        """uint8 [n, H, W, 3]: those in this process's folder, which is all of them where the folder is shared."""
+    def all_images(self, option: str) -> np.ndarray:
+        """uint8 [n, H, W, 3]. Raises ValueError, for `option`, where other processes' folders hold a part of them."""
         names = [_images_name(chunk) for chunk in self.chunks]
-        return np.concatenate([self.stored.read(name)["images"] for name in names if self.stored.has(name)])
+        if missing := sum(not self.stored.has(name) for name in names):
+            raise ValueError(
+                f"{option}: {missing} of {len(names)} files of images of {self.candidate.name} are in other processes' "
+                "folders: give all processes one folder, or run again with one process"
+            )
+        return np.concatenate([self.stored.read(name)["images"] for name in names])
 
     def first_images(self) -> np.ndarray:
         return self.stored.read(_images_name(self.chunks[0]))["images"]
