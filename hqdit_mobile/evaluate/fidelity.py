@@ -119,5 +119,5 @@ def _require_extractor() -> None:
     except (OSError, RuntimeError) as error:
         raise FidelityError(
             f"--fidelity: torch-fidelity cannot load the weights of {EXTRACTOR} ({error}). It downloads them into "
-            f"{torch.hub.get_dir()}/checkpoints: run once with a connection, or copy that folder's file here"
+            f"{torch.hub.get_dir()}/checkpoints: run once with a connection, or copy the file from there"
         ) from error
