@@ -15,9 +15,7 @@ from hqdit_mobile.calibration import CalibrationSet, draw_calibration_set, linea
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.gptq import damped, inverse_factor
-from hqdit_mobile.metrics import snr_db
-from hqdit_mobile.quantize import QuantizationReport, token_layers
-from hqdit_mobile.quantize_layer import LayerReport
+from hqdit_mobile.quantize import token_layers
 from hqdit_mobile.sampling import SchedulerConfig
 
 BATCH = 8
@@ -141,7 +139,7 @@ def gptq_blocks(weight: Tensor, hessian: Tensor, format: BlockFormat) -> Tensor:
 @torch.no_grad()
 def quantize_baseline_(
     model: DiT, name: str, config: HQDiTConfig, scheduler: SchedulerConfig, guidance_channels: int
-) -> QuantizationReport:
+) -> None:
     """Puts the baseline in place of the four token layers of every block of `model`, calibrated as `config` says.
 
     Raises ValueError for a name that is not in BASELINES.
@@ -150,23 +148,15 @@ def quantize_baseline_(
         raise ValueError(f"there is no baseline {name!r}; known: {', '.join(BASELINES)}")
     format, use_gptq = BASELINES[name]
     layers = {layer: linear_at(model, layer) for i in range(len(model.blocks)) for layer in token_layers(i)}
-    report = QuantizationReport(sum(p.numel() * 4 for p in model.parameters()))
     data = draw_calibration_set(model, config, scheduler, guidance_channels)
     seen = _tokens(model, layers, data, config.seed)
     for layer, linear in layers.items():
-        k, n = linear.in_features, linear.out_features
         if use_gptq:
             gram = seen[layer].double().t() @ seen[layer].double()
             weight = gptq_blocks(linear.weight, damped(gram, config.damping), format)
         else:
             weight = format.quantize(linear.weight)
-        quantized = BlockQuantizedLinear(weight, linear.bias, format)
-        model.set_submodule(layer, quantized)
-        report.layers.append(LayerReport(
-            layer, k, n, quantized.activation, 1, quantized.stored_bits() / (n * k), {},
-            snr_db(linear(seen[layer]), quantized(seen[layer])),
-        ))  # fmt: skip
-    return report
+        model.set_submodule(layer, BlockQuantizedLinear(weight, linear.bias, format))
 
 
 def _tokens(model: DiT, layers: Mapping[str, nn.Linear], data: CalibrationSet, seed: int) -> dict[str, Tensor]:

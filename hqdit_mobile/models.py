@@ -45,6 +45,8 @@ class LoadedModel:
     guidance_channels: int
     """diffusers guides every latent channel, the original DiT code the first three."""
     defaults: dict[str, Any] = field(default_factory=dict)
+    train_counts: list[int] | None = None
+    """Training images of each class, where the model says."""
     model_card: str = ""
     weight_files: list[Path] = field(default_factory=list)
     """What tells one checkpoint of this source from another."""
@@ -53,6 +55,11 @@ class LoadedModel:
     def has_random_weights(self) -> bool:
         """It stands in for a model of its size and draws noise."""
         return self.source.startswith(RANDOM)
+
+    @property
+    def class_weights(self) -> list[int]:
+        """How often each class is drawn where images of all are wanted: as in the training images, else all alike."""
+        return self.train_counts or [1] * self.dit.config.num_classes
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -119,6 +126,7 @@ def _load_builtin(name: str, streamed: bool) -> LoadedModel:
         labels=config["labels"],
         guidance_channels=config["guidance_channels"],
         defaults=config["defaults"],
+        train_counts=config["train_counts"],
         model_card=(folder / "README.md").read_text(),
         weight_files=[weights],
     )

@@ -21,9 +21,9 @@ from hqdit_mobile.evaluate.fidelity import Fidelity
 from hqdit_mobile.evaluate.protocol import classes_of
 from hqdit_mobile.evaluate.run import load_float_model
 from hqdit_mobile.evaluate.shards import StaleError, Store
-from hqdit_mobile.evaluate.subjects import a4_share, weight_bits
 from hqdit_mobile.metrics import snr_db
 from hqdit_mobile.models import load_model
+from hqdit_mobile.precision import a4_share, weight_bits
 from hqdit_mobile.progress import Stages
 
 HQDIT = Path(sys.executable).parent / "hqdit"
@@ -96,7 +96,7 @@ def test_noise_figures_are_those_of_the_models(evaluated, folder):
     dit = recipe.open(Stages()).dit
     with np.load(evaluated / "float/noise-000001.npz") as stored:
         latents, timesteps = torch.from_numpy(stored["latents"]), stored["timesteps"]
-    label = torch.tensor([classes_of(range(1, 2), 10)[0], model.dit.null_label])
+    label = torch.tensor([classes_of(range(1, 2), model.class_weights)[0], model.dit.null_label])
     with np.load(evaluated / "w4a8/noise-000001.npz") as stored, torch.no_grad():
         for i, t in enumerate(timesteps):
             inputs = torch.stack([latents[i]] * 2), torch.full((2,), float(t)), label

@@ -75,13 +75,23 @@ def test_interval_of_a_distance_lies_about_the_estimate():
 
 
 def test_classes_do_not_depend_on_how_many_are_drawn_and_cover_all():
-    many = classes_of(range(4000), 207)
-    assert many[100:132] == classes_of(range(100, 132), 207)
+    many = classes_of(range(4000), [1] * 207)
+    assert many[100:132] == classes_of(range(100, 132), [1] * 207)
     assert set(many) == set(range(207))
     # By the definition that the record states.
     word = int(philox4x32(np.array([[77, 0, 0, 0]], dtype=np.uint64), (1818321516, 1702259809))[0, 0])
     assert many[77] == word * 207 // 2**32
+    assert classes_of(range(70, 80), [207]) == [0] * 10
     assert [chunk.seeds for chunk in chunks(70)] == [range(0, 32), range(32, 64), range(64, 70)]
+
+
+def test_classes_are_drawn_as_often_as_their_weights_say():
+    weights, draws = [3, 0, 1, 12], 4000
+    counts = np.bincount(classes_of(range(draws), weights), minlength=4)
+    assert counts[1] == 0 and counts.sum() == draws
+    for count, weight in zip(counts, weights, strict=True):
+        low, high = binom.interval(1 - 1e-6, draws, weight / 16)
+        assert low <= count <= high
 
 
 def test_noise_timesteps_are_those_of_the_published_table():

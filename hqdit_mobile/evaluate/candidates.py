@@ -20,7 +20,7 @@ import hqdit_mobile
 from hqdit_mobile.baselines import BASELINES, quantize_baseline_
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.evaluate.subjects import BundleSubject, Subject, TorchSubject
-from hqdit_mobile.export.bundle import MANIFEST, read_manifest
+from hqdit_mobile.export.bundle import MANIFEST, BundleError, read_manifest
 from hqdit_mobile.models import LoadedModel
 from hqdit_mobile.progress import Stages
 from hqdit_mobile.quantize import quantize_
@@ -103,6 +103,8 @@ def _bundle(folder: Path, model: LoadedModel, steps: int, guidance_scale: float)
             f"{folder} was not made from {model.name}: latents, image size and classes are {theirs}, not {ours}; "
             "give its own --model"
         )
+    if "a4_share" not in manifest["quantization"]:
+        raise BundleError(f"{folder / MANIFEST} has no quantization.a4_share: export the bundle again")
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     origin = {"kind": "bundle", "manifest": digest, "runtime": manifest["runtime"]}
     return Candidate(
@@ -125,6 +127,7 @@ def protocol_origin(model: LoadedModel, steps: int, guidance_scale: float) -> di
         "hqdit-mobile": version("hqdit-mobile"),
         "steps": steps,
         "guidance_scale": guidance_scale,
+        "class_weights": model.class_weights,
         "guidance_channels": model.guidance_channels,
         "scheduler": asdict(model.scheduler),
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,12 +51,13 @@ def chunks(samples: int) -> list[Chunk]:
     return [Chunk(start, min(start + CHUNK, samples)) for start in range(0, samples, CHUNK)]
 
 
-def classes_of(seeds: range, num_classes: int) -> list[int]:
-    """The class of each image: uniform over all classes, a word of Philox4x32 each."""
+def classes_of(seeds: range, weights: Sequence[int]) -> list[int]:
+    """The class of each image, by a word of Philox4x32 each; class c is drawn with probability weights[c] / sum."""
     counter = np.zeros((len(seeds), 4), dtype=np.uint64)
     counter[:, 0] = seeds
     words = philox4x32(counter, LABEL_KEY)[:, 0].astype(np.uint64)
-    return (words * np.uint64(num_classes) >> np.uint64(32)).astype(int).tolist()
+    ends = np.cumsum(np.array(weights, dtype=np.uint64))
+    return np.searchsorted(ends, words * ends[-1] >> np.uint64(32), side="right").tolist()
 
 
 def noise_timesteps(timesteps: list[int]) -> list[int]:

@@ -17,7 +17,7 @@ from hqdit_mobile.evaluate.run import Measured
 from hqdit_mobile.evaluate.summary import json_ready, summarize
 from hqdit_mobile.models import LoadedModel
 
-LABELS = f"class of image i: word 0 of Philox4x32-10, counter (i, 0, 0, 0), key {LABEL_KEY}, scaled to the classes"
+LABELS = f"class of image i: word 0 of Philox4x32-10, counter (i, 0, 0, 0), key {LABEL_KEY}, scaled to "
 
 
 PICTURES = 8  # of each candidate in the report
@@ -26,7 +26,7 @@ PICTURES = 8  # of each candidate in the report
 def make_page(record: dict[str, Any], measured: list[Measured], model: LoadedModel) -> str:
     """The report of a record, with the first images of each candidate."""
     images = {part.candidate.name: part.first_images()[:PICTURES] for part in measured}
-    classes = classes_of(range(len(images["float"])), model.dit.config.num_classes)
+    classes = classes_of(range(len(images["float"])), model.class_weights)
     return report_page(record, images, [model.labels[i] for i in classes])
 
 
@@ -41,13 +41,16 @@ def make_record(measured: list[Measured], model: LoadedModel, protocol: Protocol
                      f"only, not those of {model.name}.")  # fmt: skip
     notes += [f"{f['name']} has no SNR per layer: a bundle gives noise predictions, not its layers' outputs."
               for f in figures if f["kind"] == "bundle"]  # fmt: skip
-    notes += [f"{f['name']} does not say which of its layers have 4-bit activations." for f in figures
-              if "a4_share" not in f]  # fmt: skip
     return json_ready(
         {
             "command": command,
             "model": model.source,
-            "protocol": {**asdict(protocol), "scheduler": "ddim", "seeds": "image i has seed i", "labels": LABELS},
+            "protocol": {
+                **asdict(protocol),
+                "scheduler": "ddim",
+                "seeds": "image i has seed i",
+                "labels": LABELS + ("the training images" if model.train_counts else "the classes"),
+            },
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
             "versions": {tool: version(tool) for tool in ("hqdit-mobile", "torch", "numpy")},
             "notes": notes,

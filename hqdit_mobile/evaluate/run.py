@@ -61,7 +61,7 @@ class Evaluation:
         self.model, self.protocol, self.output = model, protocol, output
         self.group, self.stages = group, stages
         self.judge: EmojiJudge | None = emoji_judge(model)
-        self.labels = classes_of(range(protocol.samples), model.dit.config.num_classes)
+        self.labels = classes_of(range(protocol.samples), model.class_weights)
         self.reference: Store | None = None
 
     def measure(self, candidate: Candidate) -> Measured:

@@ -10,30 +10,25 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hqdit_mobile.baselines import BlockQuantizedLinear
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.export.denoiser import Denoiser
-from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.models import LoadedModel
 from hqdit_mobile.open_bundle import open_bundle
 from hqdit_mobile.pictures import to_rgb
+from hqdit_mobile.precision import a4_share, weight_bits
 from hqdit_mobile.sampling import Guidance, initial_noise, sample_latents
 
 CPU_BATCH, GPU_BATCH = 4, 32  # images at a time: on a CPU, more of them fall out of its cache
-FP4_ACTIVATIONS = ("fp4", "e2m1")
-QUANTIZED = FP4Linear | BlockQuantizedLinear
 
 
 @dataclass(frozen=True)
 class Facts:
-    """weight_bits: stored bits per weight of the quantized layers (of all, in a float model). a4_share: part of the
-    multiply-adds of all linear layers that have 4-bit activations; None where a bundle does not say. megabytes: of the
-    transformer, 10^6 bytes."""
+    """weight_bits, a4_share: as in precision.py; megabytes: of the transformer, 10^6 bytes."""
 
     weight_bits: float
-    a4_share: float | None
+    a4_share: float
     megabytes: float
     runtime: str
 
@@ -113,8 +108,7 @@ class BundleSubject:
         about = self.manifest["quantization"]
         files = self.manifest["files"].items()
         stored = sum(entry["bytes"] for name, entry in files if name.startswith("transformer"))
-        share = 0.0 if about["precision"] == "w4a8" else about.get("a4_share")
-        return Facts(about["bits_per_weight"], share, stored / 1e6, self.manifest["runtime"])
+        return Facts(about["bits_per_weight"], about["a4_share"], stored / 1e6, self.manifest["runtime"])
 
     def draw(self, seeds: Sequence[int], labels: Sequence[int], on_images: Callable[[int], None]) -> np.ndarray:
         images = []
@@ -129,25 +123,3 @@ class BundleSubject:
 
     def close(self) -> None:
         self.pipeline.close()
-
-
-def weight_bits(dit: DiT) -> float:
-    quantized = [layer for layer in dit.modules() if isinstance(layer, QUANTIZED)]
-    if not quantized:
-        return 8.0 * next(dit.parameters()).element_size()
-    weights = sum(layer.in_features * layer.out_features for layer in quantized)
-    return sum(layer.stored_bits() for layer in quantized) / weights
-
-
-def a4_share(dit: DiT) -> float:
-    """Attention's own two products, which stay float, are not counted."""
-    total = four_bit = 0
-    for name, layer in dit.named_modules():
-        if isinstance(layer, QUANTIZED | nn.Linear):
-            # adaLN and the embedders see one row an image, the others every token.
-            once = name.endswith("adaLN") or "embedder" in name
-            products = layer.in_features * layer.out_features * (1 if once else dit.config.tokens)
-            total += products
-            if isinstance(layer, QUANTIZED) and layer.activation in FP4_ACTIVATIONS:
-                four_bit += products
-    return four_bit / total

@@ -34,9 +34,7 @@ def summarize(measured: Measured, reference: Measured, timesteps: list[int], dep
         figures |= _noise_figures(measured, timesteps, depth) | _pixel_figures(measured)
     if "features" in measured.images[0]:
         figures |= _emoji_figures(measured, reference)
-    figures["weight_bits"], figures["megabytes"] = facts.weight_bits, facts.megabytes
-    if facts.a4_share is not None:
-        figures["a4_share"] = facts.a4_share
+    figures |= {"weight_bits": facts.weight_bits, "a4_share": facts.a4_share, "megabytes": facts.megabytes}
     # The median is not moved by what else the machine did for a while.
     figures["seconds_per_image"] = float(np.median(measured.column("seconds")))
     return figures
