@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import html
 import io
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hqdit_mobile.charts import heat_map
 from hqdit_mobile.export.agreement import decibels
 from hqdit_mobile.export.parity import ParityReport
 from hqdit_mobile.export.quality import Quality
-from hqdit_mobile.page import figure, page, png
+from hqdit_mobile.page import figure, page, strips
 from hqdit_mobile.quantize import QuantizationReport
 
 
@@ -22,45 +26,46 @@ def write_report(
     sections = [
         f"<h1>{html.escape(title)}</h1>",
         "<p><b>Random weights: it draws noise.</b>" if manifest["source"]["random_weights"] else "",
-        figure(png(quality.grid()), "Same seeds, float above, this bundle below: " + ", ".join(quality.labels)),
+        "<h2>Images</h2><p>Same seeds, float above, this bundle below.</p>",
+        strips(np.stack([quality.float_images, quality.images]), quality.labels),
+        "<h2>Error</h2><div class=side>",
         figure(_plot_timesteps(quality), "Noise prediction against the float model, by timestep."),
-        figure(_plot_layers(quantized), "Output of each quantized layer against its float twin, on calibration data."),
-        "<h2>Parity with torch</h2>",
+        _layers(quantized),
+        "</div><h2>Parity with torch</h2>",
         _parity_table(parity),
     ]
     path.write_text(page(title, "".join(sections)))
 
 
-def _axes(width: float, height: float) -> tuple[Any, Any]:
+def _plot_timesteps(quality: Quality) -> bytes:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
+    plot = Figure(figsize=(5, 3), layout="constrained")  # inches: a phone's width, so that its text stays readable
+    axes = plot.subplots()
     axes.grid(alpha=0.3)
     axes.set_ylabel("SNR (dB)")
-    return figure, axes
-
-
-def _render(figure: Any) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    return stream.getvalue()
-
-
-def _plot_timesteps(quality: Quality) -> bytes:
-    figure, axes = _axes(9, 3)
     axes.plot(list(quality.eps_snr_db), list(quality.eps_snr_db.values()), marker="o")
     axes.set_xlabel("timestep (noise on the left)")
     axes.invert_xaxis()
-    return _render(figure)
+    stream = io.BytesIO()
+    plot.savefig(stream, format="png", dpi=150)
+    return stream.getvalue()
 
 
-def _plot_layers(quantized: QuantizationReport) -> bytes:
-    figure, axes = _axes(11, 3.5)
-    names = [layer.name for layer in quantized.layers]
-    axes.bar(range(len(names)), [layer.snr_db for layer in quantized.layers])
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
-    return _render(figure)
+def _layers(quantized: QuantizationReport) -> str:
+    """A table block x layer, and what is outside the blocks below it."""
+    snr = {layer.name: layer.snr_db for layer in quantized.layers}
+    rows: dict[str, list[float | None]] = {}
+    columns: list[str] = []
+    for name, value in snr.items():
+        if name.startswith("blocks."):
+            _, index, part = name.split(".", 2)
+            columns += [] if part in columns else [part]
+            rows.setdefault(f"block {index}", []).append(value if math.isfinite(value) else None)
+    others = "".join(f", {name} {decibels(value)}" for name, value in snr.items() if not name.startswith("blocks."))
+    chart = heat_map("SNR of each layer", rows, [part.split(".")[-1] for part in columns], "layer")
+    text = f"Output of each quantized layer against its float twin, on calibration data, in dB{others}."
+    return f"<figure>{chart}<figcaption>{html.escape(text)}</figcaption></figure>"
 
 
 def _parity_table(parity: ParityReport) -> str:
@@ -69,4 +74,5 @@ def _parity_table(parity: ParityReport) -> str:
         f"<td>{decibels(c.needed_db)}<td>{c.unit}<td>{c.max_error:.2e}<td>{c.mean_error:.2e}<td>{c.cosine:.6f}"
         for c in parity.checks
     )
-    return f"<table><tr><th>stage<th>what<th>value<th>needed<th>unit<th>max error<th>mean error<th>cosine{rows}</table>"
+    head = "<tr><th>stage<th>what<th>value<th>needed<th>unit<th>max error<th>mean error<th>cosine"
+    return f"<div class=scroll><table>{head}{rows}</table></div>"

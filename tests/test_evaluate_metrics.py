@@ -11,7 +11,7 @@ from scipy.stats import binom
 from hqdit_mobile.emoji_eval import frechet_distance
 from hqdit_mobile.evaluate import bootstrap, summary
 from hqdit_mobile.evaluate.candidates import Candidate
-from hqdit_mobile.evaluate.charts import Point, heat_map, pareto, scatter, ticks
+from hqdit_mobile.charts import Point, heat_map, pareto, scatter, ticks
 from hqdit_mobile.evaluate.image_metrics import psnr_of_each, ssim_of_each
 from hqdit_mobile.evaluate.protocol import Protocol, chunks, classes_of, noise_timesteps
 from hqdit_mobile.evaluate.report import report_page
@@ -155,7 +155,7 @@ def test_pareto_front_and_ticks():
 
 def test_charts_show_every_value_and_escape_names():
     rows = {"a<b": [10.0, None], "noise": [49.96, -3.2]}
-    chart = heat_map("SNR", rows, ["950", "0"])
+    chart = heat_map("SNR", rows, ["950", "0"], "timestep")
     assert "a&lt;b" in chart and all(f">{text}<" in chart for text in ("10.0", "equal", "50.0", "-3.2", "950", "0"))
     drawn = scatter("quality & size", "MB", "FD", [Point(1, 80.0, 0.0), Point(2, 12.0, 0.3)], False)
     assert drawn.count("<circle") == 2 and "quality &amp; size" in drawn

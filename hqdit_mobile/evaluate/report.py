@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from hqdit_mobile.evaluate.charts import Point, heat_map, scatter
+from hqdit_mobile.charts import Point, heat_map, scatter
 from hqdit_mobile.evaluate.figures import used_columns
-from hqdit_mobile.page import figure, page, png
+from hqdit_mobile.page import page, strips
 
-PER_STRIP = 4
 GAIN = 4  # of the difference
 STYLE = """
-.scroll { overflow-x: auto; } td, th { white-space: nowrap; padding: .2rem .45rem; }
 td.name, th.name { position: sticky; left: 0;
 background: #fff; } small { display: block; color: #666; } .n { text-align: right; }
-.side { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; } .side > * { flex: 1 1 20rem; margin: 0; }
-.side figure { max-width: 36rem; } svg { width: 100%; height: auto; font: 10px system-ui, sans-serif; display: block; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; padding: .6rem; } dt { font-weight: bold; }
 """
 
@@ -84,14 +80,8 @@ def _strips(name: str, images: dict[str, np.ndarray], labels: list[str]) -> str:
     expected, got = images["float"], images[name]
     difference = np.abs(expected.astype(int) - got) * GAIN
     rows = np.stack([expected, got, difference.clip(max=255).astype(np.uint8)])  # (3, n, H, W, 3)
-    figures = []
-    for start in range(0, len(got), PER_STRIP):
-        part = rows[:, start : start + PER_STRIP]
-        # Rows of images side by side, one below the other.
-        grid = part.transpose(0, 2, 1, 3, 4).reshape(3 * part.shape[2], -1, 3)
-        figures.append(figure(png(grid), ", ".join(labels[start : start + PER_STRIP])))
     text = f"<p>Float above, {html.escape(name)} below it, then their difference times {GAIN}.</p>"
-    return f"<h2>Images: {html.escape(name)}</h2>{text}<div class=side>{''.join(figures)}</div>"
+    return f"<h2>Images: {html.escape(name)}</h2>{text}{strips(rows, labels)}"
 
 
 def _heat_maps(candidates: list[dict[str, Any]]) -> str:
@@ -102,7 +92,7 @@ def _heat_maps(candidates: list[dict[str, Any]]) -> str:
             continue
         rows = {name.removeprefix("blocks."): values for name, values in figures.get("layer_snr_db", {}).items()}
         rows["noise"] = list(by_timestep.values())
-        chart = heat_map(f"SNR of {figures['name']} by layer and timestep", rows, list(by_timestep))
+        chart = heat_map(f"SNR of {figures['name']} by layer and timestep", rows, list(by_timestep), "timestep")
         parts.append(f"<figure>{chart}<figcaption>{html.escape(figures['name'])}</figcaption></figure>")
     if not parts:
         return ""

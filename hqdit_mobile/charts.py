@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inline SVG: SNR by layer and timestep, and quality against a cost."""
+"""Inline SVG that reads on a phone: tables of SNR in colour, and quality against a cost."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ LABEL, CELL, ROW = 92, 33, 16  # width of the names, width and height of a cell
 PLOT_WIDTH, PLOT_HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 360, 260, 46, 36, 12, 14
 
 
-def heat_map(title: str, rows: dict[str, Sequence[float | None]], columns: Sequence[str]) -> str:
-    """A cell per row and timestep, in dB; None is "equal". Wide as a phone's screen."""
+def heat_map(title: str, rows: dict[str, Sequence[float | None]], columns: Sequence[str], heading: str) -> str:
+    """A cell per row and column, in dB; None is "equal". Wide as a phone's screen. heading: what the columns are."""
     width, height = LABEL + CELL * len(columns), ROW * (len(rows) + 1)
     parts = [_text(LABEL + CELL * (i + 0.5), 11, f"{name}", "middle") for i, name in enumerate(columns)]
-    parts.append(_text(LABEL - 4, 11, "timestep", "end"))
+    parts.append(_text(LABEL - 4, 11, heading, "end"))
     for index, (name, values) in enumerate(rows.items(), start=1):
         y = ROW * index
         parts.append(_text(LABEL - 4, y + 11.5, name, "end"))
