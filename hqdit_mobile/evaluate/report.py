@@ -24,8 +24,7 @@ def report_page(record: dict[str, Any], images: dict[str, np.ndarray], labels: l
     """images: the first few images of each candidate by name, uint8 [n, H, W, 3]; labels [n]: what they show."""
     candidates = record["candidates"]
     protocol = record["protocol"]
-    names = ", ".join(figures["name"] for figures in candidates[1:])
-    title = f"{record['model']}: {names or 'float'}"
+    title = f"{record['model'].removeprefix('builtin:')}: image quality"
     intro = (
         f"{protocol['samples']} images of each, {protocol['steps']} DDIM steps, "
         f"guidance {protocol['guidance_scale']:g}. "
@@ -53,7 +52,7 @@ def _table(candidates: list[dict[str, Any]]) -> str:
         name = f"{number} {html.escape(figures['name'])}<small>{html.escape(figures['runtime'])}</small>"
         rows.append(f"<tr><td class=name>{name}{''.join(cells)}")
     meanings = "".join(f"<dt>{html.escape(c.short)}<dd>{html.escape(c.meaning)}" for c in columns)
-    small = "<p>Small print: 95 % intervals by the bootstrap over images.</p>"
+    small = "<p>Small print: 95 % intervals by the bootstrap over images. A narrow screen scrolls the table sideways.</p>"
     table = f"<div class=scroll><table><tr><th class=name>candidate{head}{''.join(rows)}</table></div>"
     return f"{table}{small}<details><summary>What the columns are</summary><dl>{meanings}</dl></details>"
 
