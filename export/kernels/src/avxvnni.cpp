@@ -180,7 +180,7 @@ bool supported() {
 
 }  // namespace
 
-const Backend kAvxVnni = {"avxvnni", supported, kTileRows,           1,    1,    1,       1, prepare_token<AvxVnni>,
+const Backend kAvxVnni = {"avxvnni", supported, kTileRows,           1,    1,    1,       1, 32, prepare_token<AvxVnni>,
                           unpack,    pack,      put_values<AvxVnni>, tile, gemv, dot_loop};
 
 }  // namespace hqdit

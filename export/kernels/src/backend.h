@@ -54,6 +54,7 @@ struct Backend {
   int gemv_rows;      ///< up to so many tokens go through gemv; 0 if there is none
   int row_pack;       ///< tokens that share one run of the left side
   int operand_bytes;  ///< bytes of one left or right operand
+  int k_step;         ///< left side and panel are padded to a multiple of so many inputs, itself one of 32
   /// Rotates and quantizes one token x [k] into row `row`. scratch: 3 * k_padded floats, 64-byte alignment.
   void (*prepare)(const TokenStep& step, const float* x, int64_t row, const Left& left, float* scratch);
   /// Decodes `blocks` 16-channel blocks, from `block` on, into panel.
@@ -73,11 +74,15 @@ extern const Backend kScalar;
 extern const Backend kAvx2;
 extern const Backend kAvxVnni;
 extern const Backend kAvx512Vnni;
+extern const Backend kAmx;
 extern const Backend kDotprod;
 extern const Backend kI8mm;
 
 /// The backend in use.
 const Backend& backend();
+
+/// k as the left side and the panels of `isa` have it.
+inline int64_t padded_inputs(const Backend& isa, int64_t k) { return (k + isa.k_step - 1) / isa.k_step * isa.k_step; }
 
 /// Left::stride for rows of k_padded inputs.
 inline int64_t left_stride(const Backend& isa, int64_t k_padded) {

@@ -10,6 +10,9 @@ namespace {
 
 // Best first.
 const Backend* const kCompiled[] = {
+#ifdef HQDIT_AMX
+    &kAmx,
+#endif
 #ifdef HQDIT_X86
     &kAvx512Vnni, &kAvxVnni, &kAvx2,
 #endif

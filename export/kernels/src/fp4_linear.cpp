@@ -39,7 +39,7 @@ struct Layout {
 Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   const Backend& isa = backend();
   Layout l{};
-  l.k_padded = padded_inputs(weight.k);
+  l.k_padded = padded_inputs(isa, weight.k);
   l.left_stride = left_stride(isa, l.k_padded);
   l.panel_channels = 16 * isa.panel_blocks;
   const size_t padded_channels = aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
@@ -174,7 +174,8 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
   const int64_t panels = ceil_div(weight.n, l.panel_channels);
   int64_t splits = 1;
   while (slots > 1 && panels * splits < 2 * slots && rows / (2 * splits) >= kTokensPerSplit) splits *= 2;
-  const int64_t rows_per_split = ceil_div(ceil_div(rows, splits), isa.tile_rows) * isa.tile_rows;
+  const int64_t row_step = std::min<int64_t>(isa.tile_rows, kTokensPerSplit);
+  const int64_t rows_per_split = ceil_div(ceil_div(rows, splits), row_step) * row_step;
   for_each_unit(parallel, slots, panels * splits, [&](int64_t unit, int64_t slot) {
     const int64_t first = unit % splits * rows_per_split;
     call.panel(unit / splits, first, std::min(rows, first + rows_per_split), slot);

@@ -158,6 +158,6 @@ bool supported() { return true; }
 
 }  // namespace
 
-const Backend kScalar = {"scalar", supported, 8, 1, 0, 1, 1, prepare, unpack, pack, put, tile, nullptr, dot_loop};
+const Backend kScalar = {"scalar", supported, 8, 1, 0, 1, 1, 32, prepare, unpack, pack, put, tile, nullptr, dot_loop};
 
 }  // namespace hqdit

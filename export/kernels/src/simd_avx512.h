@@ -1,14 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// V of tokens.h for AVX-512: 16 floats. The left side is int8, one token a row.
+// V of tokens.h for AVX-512: 16 floats. The left side is int8, laid out by Place.
 #pragma once
 
 #include "backend.h"
 #include "simd_x86.h"
+#include "unroll.h"
 
 namespace hqdit {
 namespace {
 
-struct Avx512 : X86Int16 {
+/// One token a row.
+struct PlaceInRow {
+  template <class Byte>
+  static Byte* place(Byte* left, int64_t stride, int64_t row, int64_t k) {
+    return left + row * stride + k;
+  }
+};
+
+template <class Place>
+struct Avx512 : X86Int16, Place {
   using Float = __m512;
   static constexpr int64_t kWidth = 16;
 
@@ -22,11 +32,14 @@ struct Avx512 : X86Int16 {
 
   /// The stages at distance 1, 2, 4 and 8: the lane's partner plus or minus the lane.
   static Float butterflies(Float v) {
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    v = _mm512_fmadd_ps(v, minus_where(lane, 1), _mm512_permute_ps(v, 0xB1));
-    v = _mm512_fmadd_ps(v, minus_where(lane, 2), _mm512_permute_ps(v, 0x4E));
-    v = _mm512_fmadd_ps(v, minus_where(lane, 4), _mm512_shuffle_f32x4(v, v, 0xB1));
-    return _mm512_fmadd_ps(v, minus_where(lane, 8), _mm512_shuffle_f32x4(v, v, 0x4E));
+    const __m512 one = _mm512_setr_ps(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1);
+    const __m512 two = _mm512_setr_ps(1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1);
+    const __m512 four = _mm512_setr_ps(1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1);
+    const __m512 eight = _mm512_setr_ps(1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1);
+    v = _mm512_fmadd_ps(v, one, _mm512_permute_ps(v, 0xB1));
+    v = _mm512_fmadd_ps(v, two, _mm512_permute_ps(v, 0x4E));
+    v = _mm512_fmadd_ps(v, four, _mm512_shuffle_f32x4(v, v, 0xB1));
+    return _mm512_fmadd_ps(v, eight, _mm512_shuffle_f32x4(v, v, 0x4E));
   }
 
   using Bits = __m512i;
@@ -34,34 +47,54 @@ struct Avx512 : X86Int16 {
   static Bits larger_bits(Bits largest, Float v) {
     return _mm512_max_epu32(largest, _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff)));
   }
+  /// Of a sum and the difference of the same two numbers: either both are NaN or none is.
+  static Bits larger_bits(Bits largest, Float sum, Float difference) {
+    constexpr int kLargerMagnitude = 0b1011;
+    return _mm512_max_epu32(largest, _mm512_castps_si512(_mm512_range_ps(sum, difference, kLargerMagnitude)));
+  }
   static uint32_t reduce_bits(Bits largest) { return _mm512_reduce_max_epu32(largest); }
 
   static Int16 round16(const float* y, float inverse) {
     return _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(y), _mm512_set1_ps(inverse))));
   }
   static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(left.data + row * left.stride + k), _mm256_cvtepi16_epi8(v));
+    uint8_t* a = Place::place(left.data, left.stride, row, k);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(a), _mm256_cvtepi16_epi8(v));
+  }
+  /// 64 inputs at a time; returns where the rest begins.
+  static int64_t put_most_rounded(const Left& left, int64_t row, int64_t k_padded, const float* y, float factor) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512 scale = _mm512_set1_ps(factor);
+    uint8_t* const data = left.data;
+    const int64_t stride = left.stride;
+    int64_t k = 0;
+    for (; k + 64 <= k_padded; k += 64) {
+      __m512i v[4];
+      unroll<4>([&](int i) { v[i] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(y + k + 16 * i), scale)); });
+      const __m512i packed = _mm512_packs_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
+      _mm512_storeu_si512(Place::place(data, stride, row, k), _mm512_permutexvar_epi32(order, packed));
+    }
+    return k;
   }
   /// The panel holds w + 128, so the accumulators must start at -128 sum(a).
   static void finish_row(const Left& left, int64_t row, int64_t k_padded) {
-    const uint8_t* a = left.data + row * left.stride;
     const __m256i ones = _mm256_set1_epi8(1);
-    __m256i sum = _mm256_setzero_si256();
+    // Two sums, since each waits for itself.
+    __m256i even = _mm256_setzero_si256();
+    __m256i odd = _mm256_setzero_si256();
     for (int64_t k = 0; k < k_padded; k += 32) {
-      sum = _mm256_dpbusd_epi32(sum, ones, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + k)));
+      const uint8_t* a = Place::place(left.data, left.stride, row, k);
+      const __m256i sum = _mm256_dpbusd_epi32(even, ones, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)));
+      even = odd;
+      odd = sum;
     }
+    const __m256i sum = _mm256_add_epi32(even, odd);
     left.offset[row] = -128 * _mm512_reduce_add_epi32(_mm512_zextsi256_si512(sum));
   }
   static Int16 e2m1_grid(Int16 steps) {
     const __m256i low = _mm256_setr_epi16(0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 6, 6, 6, 6, 8, 8);
     const __m256i high = _mm256_setr_epi16(8, 8, 8, 8, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12, 12);
     return _mm256_permutex2var_epi16(low, _mm256_min_epi16(steps, _mm256_set1_epi16(31)), high);
-  }
-
- private:
-  static Float minus_where(__m512i lane, int bit) {
-    return _mm512_mask_blend_ps(_mm512_test_epi32_mask(lane, _mm512_set1_epi32(bit)), _mm512_set1_ps(1),
-                                _mm512_set1_ps(-1));
   }
 };
 

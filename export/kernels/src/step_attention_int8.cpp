@@ -25,7 +25,7 @@ struct Rows {
 
 /// One thread's memory, carved from `memory` in the order of use; with nullptr it only counts.
 struct Scratch {
-  int64_t depth, keys, columns, width;  ///< head_dim padded to 32; tokens to 32 and to 16; head_dim to 16
+  int64_t depth, keys, columns, width;  ///< head_dim as inputs; tokens as inputs, and to 16; head_dim to 16
   int8_t *k_quads, *v_quads;
   uint8_t *k_panels, *v_panels;
   float *k_scale, *v_scale, *no_bias;
@@ -35,8 +35,8 @@ struct Scratch {
 
   Scratch(const AttentionShape& shape, uint8_t* memory) {
     const Backend& isa = backend();
-    depth = padded_inputs(shape.head_dim);
-    keys = padded_inputs(shape.tokens);
+    depth = padded_inputs(isa, shape.head_dim);
+    keys = padded_inputs(isa, shape.tokens);
     columns = round_up(shape.tokens, 16);
     width = round_up(shape.head_dim, 16);
     const auto take = [&](auto*& pointer, int64_t count) {

@@ -38,14 +38,16 @@ const char* modulated_check(const ModulatedShape& shape, int64_t index) {
 }
 
 const StepBackend& step_backend() {
+  // The names that are not here stand for extensions of the widest vectors.
 #if defined(HQDIT_X86)
-  if (std::strcmp(isa(), kStepAvx512.name) == 0) return kStepAvx512;
-  if (std::strcmp(isa(), kStepScalar.name) != 0) return kStepAvx2;
+  if (std::strcmp(isa(), kStepScalar.name) == 0) return kStepScalar;
+  const bool narrow = std::strcmp(isa(), kStepAvx2.name) == 0 || std::strcmp(isa(), "avxvnni") == 0;
+  return narrow ? kStepAvx2 : kStepAvx512;
 #elif defined(HQDIT_ARM64)
-  // Every other name stands for an extension of NEON.
-  if (std::strcmp(isa(), kStepScalar.name) != 0) return kStepNeon;
-#endif
+  return std::strcmp(isa(), kStepScalar.name) == 0 ? kStepScalar : kStepNeon;
+#else
   return kStepScalar;
+#endif
 }
 
 void modulated_norm(const ModulatedShape& shape, const float* x, const float* modulation, int64_t shift_index,

@@ -45,10 +45,12 @@ uint32_t first_pass(const float* x, const float* pre, int64_t k, float* y) {
         v[i + h] = V::sub(a, v[i + h]);
       });
     });
-    unroll<kVectors>([&](int i) {
-      largest = V::larger_bits(largest, v[i]);
-      V::store(y + start + i * V::kWidth, v[i]);
-    });
+    unroll<kVectors>([&](int i) { V::store(y + start + i * V::kWidth, v[i]); });
+    if constexpr (V::kWidth == 16 && kVectors > 1) {
+      unroll<kVectors / 2>([&](int i) { largest = V::larger_bits(largest, v[i], v[i + kVectors / 2]); });
+    } else {
+      unroll<kVectors>([&](int i) { largest = V::larger_bits(largest, v[i]); });
+    }
   }
   uint32_t bits = V::reduce_bits(largest);
   for (; start < k; ++start) {
@@ -160,6 +162,13 @@ void quantize_groups(const int16_t* t, const TokenStep& step, const Left& left, 
 }
 
 template <class V>
+void put_rounded(const float* y, float factor, int64_t k_padded, int64_t row, const Left& left) {
+  int64_t k = 0;
+  if constexpr (V::kWidth == 16) k = V::put_most_rounded(left, row, k_padded, y, factor);
+  for (; k < k_padded; k += 16) V::put16(left, row, k, V::round16(y + k, factor));
+}
+
+template <class V>
 void prepare_token(const TokenStep& step, const float* x, int64_t row, const Left& left, float* scratch) {
   int16_t* t = reinterpret_cast<int16_t*>(scratch + 2 * step.k_padded);
   uint32_t bits;
@@ -181,7 +190,7 @@ void prepare_token(const TokenStep& step, const float* x, int64_t row, const Lef
   if (zero) {
     for (int64_t k = 0; k < step.k_padded; k += 16) V::put16(left, row, k, V::zero16());
   } else if (int8) {
-    for (int64_t k = 0; k < step.k_padded; k += 16) V::put16(left, row, k, V::round16(y + k, inverse));
+    put_rounded<V>(y, inverse, step.k_padded, row, left);
   } else {
     for (int64_t k = 0; k < step.k_padded; k += 16) V::store16(t + k, V::round16(y + k, inverse));
     quantize_groups<V>(t, step, left, row);
@@ -191,7 +200,7 @@ void prepare_token(const TokenStep& step, const float* x, int64_t row, const Lef
 
 template <class V>
 void put_values(const float* values, int64_t k_padded, int64_t row, const Left& left) {
-  for (int64_t k = 0; k < k_padded; k += 16) V::put16(left, row, k, V::round16(values + k, 1.0f));
+  put_rounded<V>(values, 1.0f, k_padded, row, left);
   V::finish_row(left, row, k_padded);
 }
 

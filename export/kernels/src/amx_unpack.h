@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decodes FP4 weights to int8 for AMX tiles with AVX-512 VBMI. Codes are transposed while there are two in a byte; then
+// each 32-bit lane holds four inputs of one channel, and one 64-byte table has all grids. Its values are raised by the
+// grid's largest, so that they and their products with the multiplier fit uint8: one 16-bit multiplication then does
+// two of them, with nothing to carry from the lower to the upper.
+#pragma once
+
+#include <cstring>
+
+#include "fp4_avx512.h"
+
+namespace hqdit {
+namespace {
+
+struct LatticeTables {
+  alignas(64) uint8_t grid[64];    // [format][code]
+  alignas(64) uint8_t format[64];  // [table id], times 16
+  alignas(64) uint8_t multiplier[64];
+  alignas(64) uint8_t raised[64];  // what is to be subtracted after the multiplication
+};
+
+constexpr LatticeTables make_lattice_tables() {
+  LatticeTables tables{};
+  const int top[3] = {12, 7, 64};
+  for (int code = 0; code < 16; ++code) {
+    const int sign = code < 8 ? 1 : -1;
+    tables.grid[code] = static_cast<uint8_t>(top[0] + sign * kE2m1Grid[code & 7]);
+    tables.grid[16 + code] = static_cast<uint8_t>(top[1] + sign * (code & 7));
+    tables.grid[32 + code] = static_cast<uint8_t>(top[2] + sign * kE3m0Grid[code & 7]);
+  }
+  for (int id = 0; id < 64; ++id) {
+    int format = 3;  // its grid is zero
+    int multiplier = 0;
+    if (id < kE2m1Multipliers) {
+      format = 0;
+      multiplier = id + 1;
+    } else if (id < kE2m1Multipliers + kE1m2Multipliers) {
+      format = 1;
+      multiplier = id - kE2m1Multipliers + 1;
+    } else if (id < kTables) {
+      format = 2;
+      multiplier = 1;
+    }
+    tables.format[id] = static_cast<uint8_t>(16 * format);
+    tables.multiplier[id] = static_cast<uint8_t>(multiplier);
+    tables.raised[id] = static_cast<uint8_t>(format < 3 ? multiplier * top[format] : 0);
+  }
+  return tables;
+}
+
+inline constexpr LatticeTables kLattice = make_lattice_tables();
+
+/// What one group's 16 tables ask for; a channel in each 32-bit lane.
+struct GroupLattice {
+  __m512i format;
+  __m512i multiplier;  // 16 bits
+  __m512i raised;
+
+  explicit GroupLattice(const uint8_t* ids) {
+    const __m512i each_four_times = _mm512_add_epi8(
+        _mm512_setr_epi32(0, 0, 0, 0, 0x04040404, 0x04040404, 0x04040404, 0x04040404, 0x08080808, 0x08080808,
+                          0x08080808, 0x08080808, 0x0C0C0C0C, 0x0C0C0C0C, 0x0C0C0C0C, 0x0C0C0C0C),
+        _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x01010101, 0x02020202, 0x03030303)));
+    const __m512i lanes = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load128(ids)), each_four_times);
+    format = _mm512_permutexvar_epi8(lanes, _mm512_load_si512(kLattice.format));
+    multiplier = _mm512_maskz_permutexvar_epi8(0x5555555555555555u, lanes, _mm512_load_si512(kLattice.multiplier));
+    raised = _mm512_permutexvar_epi8(lanes, _mm512_load_si512(kLattice.raised));
+  }
+
+  /// The int8 weights of the codes in the low nibbles.
+  __m512i decode(__m512i codes) const {
+    constexpr int kAndOr = 0xEA;  // (a & b) | c
+    const __m512i entry = _mm512_ternarylogic_epi32(codes, _mm512_set1_epi8(15), format, kAndOr);
+    const __m512i grid = _mm512_permutexvar_epi8(entry, _mm512_load_si512(kLattice.grid));
+    return _mm512_sub_epi8(_mm512_mullo_epi16(grid, multiplier), raised);
+  }
+};
+
+/// 16 channels x 16 bytes of codes as four registers of [16 channels][4 bytes].
+inline void transpose_codes(const uint8_t* codes, __m512i quads[4]) {
+  const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
+  const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(2));
+  __m512i rows[4];
+  for (int i = 0; i < 4; ++i) rows[i] = _mm512_loadu_si512(codes + 64 * i);
+  const __m512i low01 = _mm512_permutex2var_epi32(rows[0], first, rows[1]);
+  const __m512i low23 = _mm512_permutex2var_epi32(rows[0], second, rows[1]);
+  const __m512i high01 = _mm512_permutex2var_epi32(rows[2], first, rows[3]);
+  const __m512i high23 = _mm512_permutex2var_epi32(rows[2], second, rows[3]);
+  quads[0] = _mm512_shuffle_i64x2(low01, high01, 0x44);
+  quads[1] = _mm512_shuffle_i64x2(low01, high01, 0xEE);
+  quads[2] = _mm512_shuffle_i64x2(low23, high23, 0x44);
+  quads[3] = _mm512_shuffle_i64x2(low23, high23, 0xEE);
+}
+
+/// Panel: int8 [ceil(k / 64)][blocks][16][16][4], a tile for each 64 inputs of a block; zero past the codes.
+inline void unpack_tiles(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
+  const int64_t k_blocks = padded_inputs(weight.k) / 32;
+  const int64_t groups = groups_per_row(weight.k, weight.group);
+  for (int b = 0; b < blocks; ++b) {
+    const uint8_t* codes = weight.codes + (block + b) * k_blocks * 256;
+    const uint8_t* ids = weight.tables + (block + b) * groups * 16;
+    int64_t next_group = weight.group;
+    GroupLattice lattice(ids);
+    uint8_t* first = panel + b * 1024;
+    const int64_t stride = blocks * 1024;
+    for (int64_t kb = 0; kb < k_blocks; ++kb, codes += 256) {
+      uint8_t* out = first + kb / 2 * stride + kb % 2 * 512;
+      __m512i quads[4];
+      transpose_codes(codes, quads);
+      for (int half = 0; half < 2; ++half) {
+        const int64_t k = 32 * kb + 16 * half;
+        if (k == next_group && k < weight.k) {
+          lattice = GroupLattice(ids += 16);
+          next_group += weight.group;
+        }
+        for (int j = 0; j < 4; ++j) {
+          const __m512i w = lattice.decode(half ? _mm512_srli_epi16(quads[j], 4) : quads[j]);
+          _mm512_storeu_si512(out + (4 * half + j) * 64, w);
+        }
+      }
+    }
+    if (k_blocks % 2) std::memset(first + k_blocks / 2 * stride + 512, 0, 512);
+  }
+}
+
+inline void pack_tiles(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+  for (int b = 0; b < blocks; ++b) {
+    for (int64_t k = 0; k < k_padded / 64; ++k, quads += 1024) {
+      std::memcpy(panel + (k * blocks + b) * 1024, quads, 1024);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hqdit
