@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-import hqdit_mobile.step_ops  # noqa: F401  (registers the operators)
 from hqdit_mobile.dit import Attention, DiT, DiTBlock, FinalLayer, TimestepEmbedder
+from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.vae import VAEDecoder
 
 
@@ -68,6 +68,11 @@ def linear(layer: nn.Module, x: Tensor) -> Tensor:
     return torch.ops.hqdit.linear_f32(x, layer.weight, layer.bias) if isinstance(layer, nn.Linear) else layer(x)
 
 
+def linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
+    """GELU of ``linear(layer, x)``, which a quantized layer applies before its outputs leave the cache."""
+    return layer(x, gelu=True) if isinstance(layer, FP4Linear) else torch.ops.hqdit.gelu_tanh(linear(layer, x))
+
+
 def fused_tokens(dit: DiT, latents: Tensor) -> Tensor:
     """DiT.embed: the convolution's stride is its kernel, so it is a linear layer over patches [C, p, p]."""
     p, grid = dit.config.patch_size, dit.config.sample_size // dit.config.patch_size
@@ -91,8 +96,8 @@ def fused_block(block: DiTBlock, x: Tensor, condition: Tensor) -> Tensor:
     modulation = linear(block.adaLN, condition)  # (B, 6 D): shift, scale, gate of the attention, then of the MLP
     qkv = linear(block.attn.qkv, ops.modulated_norm(x, modulation, 0, 1, block.norm1.eps))
     x = ops.gated_add(x, modulation, 2, linear(block.attn.proj, fused_attention(block.attn, qkv)))
-    inner = linear(block.mlp.fc1, ops.modulated_norm(x, modulation, 3, 4, block.norm2.eps))
-    return ops.gated_add(x, modulation, 5, linear(block.mlp.fc2, ops.gelu_tanh(inner)))
+    inner = linear_gelu(block.mlp.fc1, ops.modulated_norm(x, modulation, 3, 4, block.norm2.eps))
+    return ops.gated_add(x, modulation, 5, linear(block.mlp.fc2, inner))
 
 
 def fused_attention(attention: Attention, qkv: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ def to_onnx(
     model.ir_version, model.producer_name = IR_VERSION, "hqdit-mobile"
     _forget_python(model)
     used = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
-    model.functions.extend(function for function in functions() if function.name in used)
+    model.functions.extend(functions(used))
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hqdit.FP4Linear as a model-local ONNX function: docs/fp4-linear.md in standard operators.
+"""hqdit.FP4Linear and FP4LinearGelu as model-local ONNX functions: docs/fp4-linear.md in standard operators.
 
 Inputs x, codes, tables, scale, bias, pre; integer attributes group, rotation, activation (0 int8, 1 fp4, 2 e2m1) and
 activation_group. One body serves every layer: what depends on attributes and initializers alone, branches included, is
@@ -10,8 +10,8 @@ A registered kernel (export/bindings/onnxruntime_ops.cpp) goes before the body.
 from __future__ import annotations
 
 import numpy as np
-from onnx import FunctionProto, TensorProto
-from onnx.helper import make_opsetid
+from onnx import AttributeProto, FunctionProto, TensorProto
+from onnx.helper import make_function, make_node, make_opsetid
 
 from hqdit_mobile.export.onnx_body import Body
 from hqdit_mobile.formats import E1M2, E2M1, Format, lookup_tables
@@ -20,6 +20,7 @@ from hqdit_mobile.rotation import PALEY_PRIMES, hadamard
 
 DOMAIN = "hqdit"
 NAME = "FP4Linear"
+GELU_NAME = "FP4LinearGelu"
 OPSET = 20
 INPUTS = ("x", "codes", "tables", "scale", "bias", "pre")
 ATTRIBUTES = ("group", "rotation", "activation", "activation_group")
@@ -44,6 +45,16 @@ def fp4_linear_function() -> FunctionProto:
     b.op("Reshape", out, shape, output="y")
     opsets = [make_opsetid("", OPSET)]
     return b.function(DOMAIN, NAME, INPUTS, ["y"], ATTRIBUTES, opsets)
+
+
+def fp4_linear_gelu_function() -> FunctionProto:
+    """GeluTanh of FP4Linear, by these functions: a runtime that registers only those two runs them natively."""
+    linear = make_node(NAME, INPUTS, ["linear"], domain=DOMAIN)
+    for name in ATTRIBUTES:
+        linear.attribute.append(AttributeProto(name=name, ref_attr_name=name, type=AttributeProto.INT))
+    gelu = make_node("GeluTanh", ["linear"], ["y"], domain=DOMAIN)
+    opsets = [make_opsetid(DOMAIN, 1)]
+    return make_function(DOMAIN, GELU_NAME, INPUTS, ["y"], [linear, gelu], opsets, ATTRIBUTES)
 
 
 def _one(b: Body, token_scale: str) -> str:

@@ -11,7 +11,13 @@ from typing import Any
 import onnx
 import torch
 
-from hqdit_mobile.export.onnx_function import ACTIVATION_IDS, ATTRIBUTES, INPUTS, fp4_linear_function
+from hqdit_mobile.export.onnx_function import (
+    ACTIVATION_IDS,
+    ATTRIBUTES,
+    INPUTS,
+    fp4_linear_function,
+    fp4_linear_gelu_function,
+)
 from hqdit_mobile.export.onnx_step_functions import step_functions
 
 DOMAIN = "hqdit"
@@ -30,6 +36,7 @@ class Operator:
 
 OPERATORS = {
     "fp4_linear": Operator("FP4Linear", INPUTS, ATTRIBUTES),
+    "fp4_linear_gelu": Operator("FP4LinearGelu", INPUTS, ATTRIBUTES),
     "attention": Operator("QkvAttention", ("qkv",), ("heads",)),
     "attention_int8": Operator("QkvAttentionInt8", ("qkv",), ("heads",)),
     "modulated_norm": Operator("ModulatedNorm", ("x", "modulation"), ("shift_index", "scale_index"), ("epsilon",)),
@@ -41,16 +48,23 @@ OPERATORS = {
 }
 
 
-def functions() -> list[onnx.FunctionProto]:
-    """The bodies of all operators."""
-    return [fp4_linear_function(), *step_functions()]
+def functions(operators: set[str]) -> list[onnx.FunctionProto]:
+    """The bodies of ``operators`` (their names in the ONNX domain) and of those that the bodies call."""
+    needed, chosen = set(operators), []
+    # A body calls only what comes behind it here.
+    for function in (fp4_linear_gelu_function(), fp4_linear_function(), *step_functions()):
+        if function.name in needed:
+            needed |= {node.op_type for node in function.node if node.domain == DOMAIN}
+            chosen.append(function)
+    return chosen
 
 
 def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
     """For torch.onnx.export(custom_translation_table=...), inside of known_operators()."""
     import hqdit_mobile.step_ops  # noqa: F401  (registers the operators)
 
-    special: dict[str, Callable[..., Any]] = {"fp4_linear": _fp4_linear, "gated_add": _gated_add, "linear_f32": _linear}
+    special: dict[str, Callable[..., Any]] = {"gated_add": _gated_add, "linear_f32": _linear}
+    special |= {name: _fp4_linear(name) for name in ("fp4_linear", "fp4_linear_gelu")}
     return {getattr(torch.ops.hqdit, name).default: special.get(name) or _plain(name) for name in OPERATORS}
 
 
@@ -77,15 +91,18 @@ def _filled(value: float, count: int) -> Any:
     return opset20.Constant(value=onnx.numpy_helper.from_array(torch.full((count,), value).numpy()))
 
 
-def _fp4_linear(
-    x: Any, codes: Any, tables: Any, scale: Any, bias: Any, pre: Any,
-    out_features: int, group: int, rotation: int, activation: str, activation_group: int,
-) -> Any:  # fmt: skip
-    # Adding -0.0 and multiplying by 1 change no bit.
-    bias = _filled(-0.0, out_features) if bias is None else bias
-    pre = _filled(1.0, int(x.shape[-1])) if pre is None else pre
-    settings = (group, rotation, ACTIVATION_IDS[activation], activation_group)
-    return _node("fp4_linear", x, codes, tables, scale, bias, pre, **dict(zip(ATTRIBUTES, settings, strict=True)))
+def _fp4_linear(name: str) -> Callable:
+    def translate(
+        x: Any, codes: Any, tables: Any, scale: Any, bias: Any, pre: Any,
+        out_features: int, group: int, rotation: int, activation: str, activation_group: int,
+    ) -> Any:  # fmt: skip
+        # Adding -0.0 and multiplying by 1 change no bit.
+        bias = _filled(-0.0, out_features) if bias is None else bias
+        pre = _filled(1.0, int(x.shape[-1])) if pre is None else pre
+        settings = (group, rotation, ACTIVATION_IDS[activation], activation_group)
+        return _node(name, x, codes, tables, scale, bias, pre, **dict(zip(ATTRIBUTES, settings, strict=True)))
+
+    return translate
 
 
 def _gated_add(x: Any, modulation: Any, gate_index: int, y: Any) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hqdit::fp4_linear: the definition in plain torch, the registered operator, and the module (docs/fp4-linear.md)."""
+"""hqdit::fp4_linear and fp4_linear_gelu in plain torch, as operators and as a module (docs/fp4-linear.md)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqdit_mobile import native
+from hqdit_mobile import native, step_ops
 from hqdit_mobile.formats import E1M2, E2M1, Format, lookup_tables
 from hqdit_mobile.packing import groups_per_row, pack_codes, pack_tables, unpack_codes, unpack_tables
 from hqdit_mobile.rotation import rotate, split_order
@@ -150,28 +150,34 @@ _ARGUMENTS = (
     "int rotation, str activation, int activation_group"
 )
 _library = torch.library.Library("hqdit", "DEF")
-_library.define(f"fp4_linear({_ARGUMENTS}) -> Tensor")
-_library.define(f"fp4_linear.out({_ARGUMENTS}, *, Tensor(a!) out) -> Tensor(a!)")
 
 
-def _run(x: Tensor, *arguments) -> Tensor:
-    check_arguments(x, *arguments)
-    # The native kernels give the same bits, about a hundred times sooner; other devices have only the definition.
-    return (native.fp4_linear if x.device.type == "cpu" else fp4_linear_reference)(x, *arguments)
+def _register(name: str, gelu: bool) -> None:
+    _library.define(f"{name}({_ARGUMENTS}) -> Tensor")
+    _library.define(f"{name}.out({_ARGUMENTS}, *, Tensor(a!) out) -> Tensor(a!)")
+
+    def run(x: Tensor, *arguments) -> Tensor:
+        check_arguments(x, *arguments)
+        # The native kernels give the same bits, about a hundred times sooner; other devices have only the definition.
+        if x.device.type == "cpu":
+            return native.fp4_linear(x, *arguments, gelu=gelu)
+        out = fp4_linear_reference(x, *arguments)
+        return step_ops.gelu_tanh(out) if gelu else out
+
+    def run_out(x: Tensor, *arguments, out: Tensor) -> Tensor:
+        result = run(x, *arguments)
+        return out.resize_(result.shape).copy_(result)
+
+    def fake(x: Tensor, *arguments) -> Tensor:
+        return x.new_empty(*x.shape[:-1], arguments[5])
+
+    _library.impl(name, run, "CompositeExplicitAutograd")
+    _library.impl(f"{name}.out", run_out, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"hqdit::{name}", fake, lib=_library)
 
 
-def _run_out(x: Tensor, *arguments, out: Tensor) -> Tensor:
-    result = _run(x, *arguments)
-    return out.resize_(result.shape).copy_(result)
-
-
-def _fake(x: Tensor, *arguments) -> Tensor:
-    return x.new_empty(*x.shape[:-1], arguments[5])
-
-
-_library.impl("fp4_linear", _run, "CompositeExplicitAutograd")
-_library.impl("fp4_linear.out", _run_out, "CompositeExplicitAutograd")
-torch.library.register_fake("hqdit::fp4_linear", _fake, lib=_library)
+_register("fp4_linear", gelu=False)
+_register("fp4_linear_gelu", gelu=True)
 
 
 class FP4Linear(nn.Module):
@@ -221,8 +227,10 @@ class FP4Linear(nn.Module):
         settings = self.out_features, self.group, self.rotation, self.activation, self.activation_group
         return x, *buffers, *settings
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.hqdit.fp4_linear(*self.operands(x))
+    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
+        """float32 [..., K] -> [..., N]; ``gelu``: the outputs through hqdit::gelu_tanh, with the same bits."""
+        ops = torch.ops.hqdit
+        return (ops.fp4_linear_gelu if gelu else ops.fp4_linear)(*self.operands(x))
 
     def lattice(self) -> Tensor:
         """int8 [N, K]: the weights in units of `scale`, in the rotated basis."""

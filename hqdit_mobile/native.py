@@ -48,7 +48,7 @@ def declare(handle: ctypes.CDLL) -> ctypes.CDLL:
     signatures = {
         "hqdit_fp4_linear": (
             ctypes.c_char_p,
-            [pointer, int64, *[pointer] * 5, *[int64] * 4, int32, int64, int32, pointer],
+            [pointer, int64, *[pointer] * 5, *[int64] * 4, int32, int64, int32, int32, pointer],
         ),
         "hqdit_isa": (ctypes.c_char_p, []),
         "hqdit_available_isas": (ctypes.POINTER(ctypes.c_char_p), []),
@@ -84,8 +84,11 @@ def fp4_linear(
     rotation: int,
     activation: str,
     activation_group: int,
+    *,
+    gelu: bool = False,
 ) -> Tensor:
-    """hqdit::fp4_linear on the CPU: x float32 [..., K] -> float32 [..., out_features] (docs/fp4-linear.md).
+    """hqdit::fp4_linear on the CPU, or with ``gelu`` hqdit::fp4_linear_gelu: x float32 [..., K] -> float32
+    [..., out_features] (docs/fp4-linear.md).
 
     Shapes and types must have been checked (hqdit_mobile.fp4_linear.check_arguments): here are only pointers.
     Raises ValueError with the kernels' reason when they refuse the layer.
@@ -97,7 +100,7 @@ def fp4_linear(
     handle = library()
     problem = handle.hqdit_fp4_linear(
         first, x.numel() // k, *rest, out_features, k, group, rotation, _ACTIVATIONS[activation], activation_group,
-        handle.hqdit_thread_count(), out.data_ptr(),
+        gelu, handle.hqdit_thread_count(), out.data_ptr(),
     )  # fmt: skip
     if problem is not None:
         raise ValueError(f"fp4_linear: {problem.decode()}")

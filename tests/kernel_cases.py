@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hqdit_mobile import native
+from hqdit_mobile import native, native_step
 from hqdit_mobile.fp4_linear import ACTIVATIONS, fp4_linear_reference
 
 ARM = platform.machine() in ("aarch64", "arm64")
@@ -62,6 +62,7 @@ class Case:
     rotation: int
     activation: str
     activation_group: int
+    gelu: bool = False
 
     @property
     def arguments(self) -> list:
@@ -72,7 +73,9 @@ class Case:
         ]  # fmt: skip
 
     def reference(self) -> np.ndarray:
-        return fp4_linear_reference(*self.arguments).numpy()
+        out = fp4_linear_reference(*self.arguments)
+        # The kernel's bits, which the tests of the step operators compare with float64.
+        return (native_step.gelu_tanh(out) if self.gelu else out).numpy()
 
     def native(self, threads: int = 1) -> np.ndarray:
         out = np.empty((len(self.x), self.n), np.float32)
@@ -80,7 +83,7 @@ class Case:
         problem = native.library().hqdit_fp4_linear(
             self.x.ctypes.data, len(self.x), *[None if a is None else a.ctypes.data for a in arrays],
             self.n, self.x.shape[1], self.group, self.rotation, ACTIVATIONS.index(self.activation),
-            self.activation_group, threads, out.ctypes.data,
+            self.activation_group, self.gelu, threads, out.ctypes.data,
         )  # fmt: skip
         assert problem is None, problem
         return out
@@ -89,7 +92,7 @@ class Case:
         """As tests/native/kernel_driver.cpp reads it."""
         header = [
             len(self.x), self.n, self.x.shape[1], self.group, self.rotation, ACTIVATIONS.index(self.activation),
-            self.activation_group, self.bias is not None, self.pre is not None,
+            self.activation_group, self.bias is not None, self.pre is not None, self.gelu,
         ]  # fmt: skip
         arrays = [self.x, self.codes, self.tables, self.scale, self.bias, self.pre]
         return np.array(header, np.int64).tobytes() + b"".join(a.tobytes() for a in arrays if a is not None)
@@ -122,7 +125,7 @@ def random_case(seed: int) -> Case:
     rotation = int(rng.choice(ROTATIONS)) if rng.random() < 0.7 else 1
     k = rotation * int(rng.integers(1, max(2, 400 // rotation)))
     sizes = [16, 32, 64, 128, k, k + 5]
-    return make_case(
+    case = make_case(
         seed + 1,
         rows=int(rng.integers(1, 20)),
         n=int(rng.integers(1, 120)),
@@ -132,6 +135,8 @@ def random_case(seed: int) -> Case:
         activation=str(rng.choice(ACTIVATIONS)),
         activation_group=int(rng.choice(sizes)),
     )
+    case.gelu = bool(rng.random() < 0.3)
+    return case
 
 
 def assert_same_bits(actual: np.ndarray, expected: np.ndarray) -> None:

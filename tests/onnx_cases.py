@@ -16,11 +16,12 @@ from hqdit_mobile.export.onnx_function import (
     ACTIVATION_IDS,
     ATTRIBUTES,
     DOMAIN,
+    GELU_NAME,
     INPUTS,
     NAME,
     OPSET,
-    fp4_linear_function,
 )
+from hqdit_mobile.export.onnx_operators import functions
 from hqdit_mobile.formats import E2M1, NUM_TABLES, nearest_codes, table_ids
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.models import LoadedModel
@@ -50,15 +51,16 @@ def random_layer(n: int, k: int, group=16, rotation=1, activation="int8", activa
     return layer
 
 
-def layer_model(layer: FP4Linear, shape: torch.Size) -> onnx.ModelProto:
-    """x of this shape -> y, by one hqdit.FP4Linear node named "blocks.0.mlp.fc1"."""
+def layer_model(layer: FP4Linear, shape: torch.Size, gelu: bool = False) -> onnx.ModelProto:
+    """x of this shape -> y, by one hqdit.FP4Linear or FP4LinearGelu node named "blocks.0.mlp.fc1"."""
     n, k = layer.out_features, layer.in_features
     bias = torch.zeros(n) if layer.bias is None else layer.bias
     pre = torch.ones(k) if layer.pre is None else layer.pre
     buffers = dict(zip(INPUTS[1:], (layer.codes, layer.tables, layer.scale, bias, pre), strict=True))
     settings = {name: getattr(layer, name) for name in ATTRIBUTES}
     settings["activation"] = ACTIVATION_IDS[layer.activation]
-    node = helper.make_node(NAME, INPUTS, ["y"], domain=DOMAIN, name="blocks.0.mlp.fc1", **settings)
+    name = GELU_NAME if gelu else NAME
+    node = helper.make_node(name, INPUTS, ["y"], domain=DOMAIN, name="blocks.0.mlp.fc1", **settings)
     ends = [
         [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [*shape[:-1], size])]
         for name, size in (("x", k), ("y", n))
@@ -67,7 +69,7 @@ def layer_model(layer: FP4Linear, shape: torch.Size) -> onnx.ModelProto:
     model = helper.make_model(
         helper.make_graph([node], "layer", *ends, weights),
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
-        functions=[fp4_linear_function()],
+        functions=functions({name}),
         ir_version=IR_VERSION,
     )
     onnx.checker.check_model(model, full_check=True)

@@ -155,16 +155,24 @@ def test_rotation_leaves_the_product_as_it_was(rotation):
     assert torch.equal(layer(x), fp4_linear_reference(*layer.operands(x)))
 
 
-def test_operator_is_registered_as_torch_wants_it():
+@pytest.mark.parametrize("name", ["fp4_linear", "fp4_linear_gelu"])
+def test_operators_are_registered_as_torch_wants_them(name):
     layer = make_layer(8, 32, pre=torch.ones(32), rotation=32, activation="fp4")
     x = torch.randn(2, 3, 32)
-    torch.library.opcheck(torch.ops.hqdit.fp4_linear.default, layer.operands(x))
+    operator = getattr(torch.ops.hqdit, name)
+    torch.library.opcheck(operator.default, layer.operands(x))
     out = torch.empty(0)
-    assert torch.ops.hqdit.fp4_linear.out(*layer.operands(x), out=out) is out
-    assert torch.equal(out, layer(x)) and out.shape == (2, 3, 8)
-    assert torch.ops.hqdit.fp4_linear.default(
-        *[a.to("meta") if torch.is_tensor(a) else a for a in layer.operands(x)]
-    ).shape == (2, 3, 8)
+    assert operator.out(*layer.operands(x), out=out) is out
+    assert torch.equal(out, layer(x, gelu=name.endswith("gelu"))) and out.shape == (2, 3, 8)
+    assert operator.default(*[a.to("meta") if torch.is_tensor(a) else a for a in layer.operands(x)]).shape == (2, 3, 8)
+
+
+def test_gelu_is_the_one_of_torch():
+    layer = make_layer(8, 32, pre=torch.ones(32), rotation=32)
+    x = torch.randn(2, 3, 32)
+    exact = torch.nn.functional.gelu(fp4_linear_reference(*layer.operands(x)).double(), approximate="tanh")
+    torch.testing.assert_close(layer(x, gelu=True).double(), exact, rtol=1e-5, atol=1e-6)
+    assert torch.equal(layer(x, gelu=True), torch.ops.hqdit.gelu_tanh(layer(x)))
 
 
 def test_executorch_finds_the_out_variant():

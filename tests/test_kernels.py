@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import INPUTS, ISAS, ROTATIONS, Case, assert_same_bits, make_case, random_case, token
@@ -144,6 +145,18 @@ def test_threads_change_nothing(isa, rows, n):
     expected = case.reference()
     for threads in (1, 2, 7):
         assert_same_bits(case.native(threads), expected)
+
+
+@pytest.mark.parametrize(("rows", "n"), [(1, 70), (2, 33), (45, 300), (300, 200)])
+def test_gelu_of_the_finished_tiles(isa, rows, n):
+    case = make_case(rows, rows, n, 96, group=16, rotation=32, activation="int8", activation_group=16)
+    case.x = np.random.default_rng(0).standard_normal(case.x.shape, np.float32)
+    case.bias = np.zeros(n, np.float32)
+    exact = torch.nn.functional.gelu(torch.from_numpy(case.reference()).double(), approximate="tanh")
+    case.gelu = True
+    out = case.native(threads=2)
+    assert_same_bits(out, case.reference())
+    torch.testing.assert_close(torch.from_numpy(out).double(), exact, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

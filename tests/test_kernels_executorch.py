@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hqdit::fp4_linear.out inside the ExecuTorch runtime."""
+"""hqdit::fp4_linear.out and hqdit::fp4_linear_gelu.out inside the ExecuTorch runtime."""
 
 import pytest
 import torch
 from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 from executorch.runtime import Runtime
+from torch import nn
 
 from hqdit_mobile import native
 from hqdit_mobile.fp4_linear import FP4Linear
@@ -22,7 +23,7 @@ def layer_with(**settings) -> FP4Linear:
 class Method:
     """A layer in the runtime. Keeps the file's bytes: the runtime reads the weights where they lie."""
 
-    def __init__(self, layer: FP4Linear, x: torch.Tensor) -> None:
+    def __init__(self, layer: nn.Module, x: torch.Tensor) -> None:
         lowered = to_edge_transform_and_lower(
             torch.export.export(layer, (x,)), compile_config=EdgeCompileConfig(_check_ir_validity=False)
         )
@@ -51,6 +52,35 @@ def test_the_runtime_gives_the_bits_of_torch(settings, shape):
     expected = layer(x)
     assert out.shape == expected.shape
     assert torch.equal(out.view(torch.int32), expected.view(torch.int32))
+
+
+class WithGelu(nn.Module):
+    def __init__(self, layer: FP4Linear) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x, gelu=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 96), (2, 7, 96)])
+def test_gelu_gives_the_bits_of_two_operators(shape):
+    layer = layer_with(activation="int8", rotation=32, pre=True)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    out = Method(WithGelu(layer), x).execute(x)
+    expected = torch.ops.hqdit.gelu_tanh(layer(x))
+    assert out.shape == expected.shape and torch.equal(out, expected)
+
+
+def test_gelu_is_named_when_it_fails(capfd):
+    layer = layer_with()
+    layer.scale = torch.rand(39)
+    x = torch.randn(3, 96)
+    method = Method(WithGelu(layer), x)
+    with pytest.raises(RuntimeError):
+        method.execute(x)
+    written = capfd.readouterr()
+    assert "hqdit::fp4_linear_gelu.out: scale must be contiguous" in written.out + written.err
 
 
 @pytest.mark.parametrize(

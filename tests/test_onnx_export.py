@@ -41,10 +41,10 @@ def test_file_is_as_stated(model):
     onnx.checker.check_model(model, full_check=True)
     assert model.ir_version == IR_VERSION
     assert {(o.domain, o.version) for o in model.opset_import} == {("", OPSET), ("hqdit", 1)}
-    names = {"FP4Linear", "QkvAttentionInt8", "ModulatedNorm", "GatedAdd", "GeluTanh"}
+    names = {"FP4Linear", "FP4LinearGelu", "QkvAttentionInt8", "ModulatedNorm", "GatedAdd", "GeluTanh"}
     assert {f.name for f in model.functions} >= names
     codes = [t for t in model.graph.initializer if t.name.endswith((".codes", ".tables"))]
-    assert len(codes) == 2 * sum(node.op_type == "FP4Linear" for node in model.graph.node)
+    assert len(codes) == 2 * sum(node.op_type in ("FP4Linear", "FP4LinearGelu") for node in model.graph.node)
     assert all(t.data_type == onnx.TensorProto.UINT8 for t in codes)
     text = str(model)
     assert str(Path(__file__).parents[1]) not in text and "site-packages" not in text

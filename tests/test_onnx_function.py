@@ -43,6 +43,14 @@ def test_body_equals_the_definition(case):
         assert snr_db(expected[:, t], run(model, False, x=x)[:, t]) > 60
 
 
+@pytest.mark.parametrize("case", CASES[:3], ids=str)
+def test_gelu_behind_the_body(case):
+    layer = random_layer(**case)
+    x = tokens(case["k"])
+    expected = step_ops.gelu_tanh(fp4_linear_reference(*layer.operands(x)))
+    assert snr_db(expected, run(layer_model(layer, x.shape, gelu=True), False, x=x)) > 60
+
+
 @pytest.mark.parametrize("activation", ["int8", "fp4", "e2m1"])
 def test_zero_and_broken_tokens(activation):
     layer = random_layer(24, 64, rotation=32, activation=activation)

@@ -33,14 +33,15 @@ def layers(draw):
 
 
 @settings(max_examples=12, deadline=None)
-@given(layers(), st.integers(1, 40), st.integers(0, 2**30))
-def test_bits_of_the_definition(sizes, rows, seed):
+@given(layers(), st.integers(1, 40), st.integers(0, 2**30), st.booleans())
+def test_bits_of_the_definition(sizes, rows, seed, gelu):
     n, k, group, rotation, activation, activation_group = sizes
     layer = random_layer(n, k, group, rotation, activation, activation_group, seed=seed)
     x = torch.randn(rows, k, generator=torch.Generator().manual_seed(seed))
     x[0] *= 0
-    got = run(layer_model(layer, x.shape), True, threads=2, x=x)
-    assert torch.equal(got, fp4_linear_reference(*layer.operands(x)))
+    got = run(layer_model(layer, x.shape, gelu), True, threads=2, x=x)
+    expected = fp4_linear_reference(*layer.operands(x))
+    assert torch.equal(got, torch.ops.hqdit.gelu_tanh(expected) if gelu else expected)
 
 
 def test_broken_tokens_are_nan():
@@ -51,13 +52,15 @@ def test_broken_tokens_are_nan():
     assert torch.isnan(y[:2]).all() and torch.isfinite(y[2]).all()
 
 
-def test_kernel_goes_before_the_function_body(tmp_path):
-    model = layer_model(random_layer(48, 64), torch.Size((2, 64)))
-    for native, kind in ((True, "FP4Linear"), (False, "MatMulIntegerToFloat")):
+@pytest.mark.parametrize("gelu", [False, True])
+def test_kernel_goes_before_the_function_body(tmp_path, gelu):
+    ours = "FP4LinearGelu" if gelu else "FP4Linear"
+    model = layer_model(random_layer(48, 64), torch.Size((2, 64)), gelu)
+    for native, kind in ((True, ours), (False, "MatMulIntegerToFloat")):
         path = tmp_path / f"{native}.onnx"
         session(model, native, optimized=str(path))
         nodes = {node.op_type for node in onnx.load(path).graph.node}
-        assert nodes & {"FP4Linear", "MatMulIntegerToFloat"} == {kind}
+        assert nodes & {"FP4Linear", "FP4LinearGelu", "GeluTanh", "MatMulIntegerToFloat"} == {kind}
 
 
 def test_two_sessions_in_one_process():
@@ -155,12 +158,12 @@ def oldest_runtime(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("activation", ["int8", "fp4"])
-def test_oldest_runtime(oldest_runtime, tmp_path, activation):
+@pytest.mark.parametrize(("activation", "gelu"), [("int8", False), ("fp4", False), ("int8", True)])
+def test_oldest_runtime(oldest_runtime, tmp_path, activation, gelu):
     assert tuple(map(int, onnxruntime.__version__.split(".")[:2])) > (1, 17), "the newest is tested by all others"
     layer = random_layer(48, 96, rotation=32, activation=activation)
     x = torch.randn(9, 96)
-    onnx.save(layer_model(layer, x.shape), tmp_path / "layer.onnx")
+    onnx.save(layer_model(layer, x.shape, gelu), tmp_path / "layer.onnx")
     np.save(tmp_path / "x.npy", x.numpy())
     arguments = [tmp_path / "layer.onnx", library_path("hqdit_ort"), tmp_path / "x.npy", tmp_path / "y.npy"]
     environment = {**os.environ, "PYTHONPATH": str(oldest_runtime)}
@@ -171,6 +174,7 @@ def test_oldest_runtime(oldest_runtime, tmp_path, activation):
     assert done.stdout.strip() == OLDEST
     portable, native = torch.from_numpy(np.load(tmp_path / "y.npy"))
     expected = fp4_linear_reference(*layer.operands(x))
+    expected = torch.ops.hqdit.gelu_tanh(expected) if gelu else expected
     assert torch.equal(native, expected)
     torch.testing.assert_close(portable, expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
 

@@ -16,11 +16,12 @@ extern "C" {
 #endif
 
 /* out [rows][n] = fp4_linear(x [rows][k]), all contiguous. bias and pre may be null. activation: 0 int8, 1 fp4, 2 e2m1.
- * Uses at most `threads` threads of the runtime's pool. Returns null, or a static text that says what is wrong. */
+ * epilogue: 0 none, 1 gelu_tanh of the outputs. Uses at most `threads` threads of the runtime's pool. Returns null, or
+ * a static text that says what is wrong. */
 HQDIT_API const char* hqdit_fp4_linear(const float* x, int64_t rows, const uint8_t* codes, const uint8_t* tables,
                                        const float* scale, const float* bias, const float* pre, int64_t n, int64_t k,
                                        int64_t group, int64_t rotation, int32_t activation, int64_t activation_group,
-                                       int32_t threads, float* out);
+                                       int32_t epilogue, int32_t threads, float* out);
 
 /* "scalar", "avx2", "avx512vnni", "amx", "dotprod" or "i8mm". */
 HQDIT_API const char* hqdit_isa(void);

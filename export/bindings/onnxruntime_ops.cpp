@@ -13,6 +13,7 @@ using namespace hqdit::ort;
 // Sessions keep pointers to both, so they live as long as the process.
 const OrtCustomOp kOperators[] = {
     custom_op<Fp4LinearOp>(),
+    custom_op<Fp4LinearGeluOp>(),
     custom_op<AttentionOp<QkvAttention>>(),
     custom_op<AttentionOp<QkvAttentionInt8>>(),
     custom_op<ModulatedNormOp>(),

@@ -8,8 +8,9 @@ constexpr const char* kInputNames[] = {"x", "codes", "tables", "scale", "bias", 
 
 }  // namespace
 
-Fp4LinearOp::Fp4LinearOp(const OrtApi& api, const OrtKernelInfo* info)
-    : node(api, info, kName),
+Fp4LinearBase::Fp4LinearBase(const OrtApi& api, const OrtKernelInfo* info, const char* op_name, Epilogue epilogue)
+    : node(api, info, op_name),
+      epilogue_(epilogue),
       group_(node.integer(info, "group")),
       rotation_(node.integer(info, "rotation")),
       activation_(node.integer(info, "activation")),
@@ -18,7 +19,7 @@ Fp4LinearOp::Fp4LinearOp(const OrtApi& api, const OrtKernelInfo* info)
   if (activation_ < 0 || activation_ > 2) node.fail("attribute 'activation' must be 0, 1 or 2");
 }
 
-void Fp4LinearOp::check_weight(const Fp4Weight& weight) {
+void Fp4LinearBase::check_weight(const Fp4Weight& weight) {
   node.require(fp4_linear_check(weight, static_cast<Activation>(activation_), activation_group_));
   const StoredSize stored = fp4_stored_size(weight);
   const int64_t wanted[] = {0, stored.codes, stored.tables, weight.n, weight.n, weight.k};
@@ -33,7 +34,7 @@ void Fp4LinearOp::check_weight(const Fp4Weight& weight) {
   tables_checked_.store(true, std::memory_order_relaxed);
 }
 
-void Fp4LinearOp::compute(OrtKernelContext* context) {
+void Fp4LinearBase::compute(OrtKernelContext* context) {
   Call call(node, context);
   const Input x = call.input(kX);
   const Fp4Weight weight{call.input(kCodes).bytes(),
@@ -51,7 +52,7 @@ void Fp4LinearOp::compute(OrtKernelContext* context) {
   float* out = call.output(shape);
   const int64_t rows = x.shape.count() / weight.k;
   const ParallelFor parallel = call.parallel();
-  fp4_linear(weight, x.floats(), rows, static_cast<Activation>(activation_), activation_group_, out,
+  fp4_linear(weight, x.floats(), rows, static_cast<Activation>(activation_), activation_group_, epilogue_, out,
              call.scratch(fp4_linear_workspace(weight, rows, parallel)), parallel);
 }
 

@@ -3,9 +3,9 @@
 //
 //   kernel_driver ISA THREADS CASES OUTPUTS
 //
-// CASES: per case 9 int64 (rows, n, k, group, rotation, activation, activation_group, has_bias, has_pre), then x,
-// codes, tables, scale and what the last two announce. OUTPUTS: per case rows * n floats. Every array has its exact
-// size on the heap, so that a sanitizer sees each read past it.
+// CASES: per case 10 int64 (rows, n, k, group, rotation, activation, activation_group, has_bias, has_pre, epilogue),
+// then x, codes, tables, scale and what the last two announce. OUTPUTS: per case rows * n floats. Every array has its
+// exact size on the heap, so that a sanitizer sees each read past it.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -67,7 +67,8 @@ void run_case(const std::vector<int64_t>& header, std::FILE* cases, std::FILE* o
   std::vector<float> out(static_cast<size_t>(rows * weight.n));
   const size_t bytes = hqdit::fp4_linear_workspace(weight, rows, parallel);
   const std::unique_ptr<void, Free> workspace(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
-  hqdit::fp4_linear(weight, x.data(), rows, activation, header[6], out.data(), workspace.get(), parallel);
+  hqdit::fp4_linear(weight, x.data(), rows, activation, header[6], static_cast<hqdit::Epilogue>(header[9]), out.data(),
+                    workspace.get(), parallel);
   if (std::fwrite(out.data(), sizeof(float), out.size(), outputs) != out.size()) fail("cannot write the outputs");
 }
 
@@ -81,9 +82,9 @@ int main(int argc, char** argv) {
   std::FILE* cases = std::fopen(argv[3], "rb");
   std::FILE* outputs = std::fopen(argv[4], "wb");
   if (!cases || !outputs) fail("cannot open the files");
-  int64_t header[9];
+  int64_t header[10];
   while (std::fread(header, sizeof header, 1, cases) == 1) {
-    run_case(std::vector<int64_t>(header, header + 9), cases, outputs, parallel);
+    run_case(std::vector<int64_t>(header, header + 10), cases, outputs, parallel);
   }
   std::fclose(cases);
   if (std::fclose(outputs) != 0) fail("cannot write the outputs");

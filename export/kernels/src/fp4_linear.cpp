@@ -8,6 +8,7 @@
 
 #include "backend.h"
 #include "lattice.h"
+#include "step_backend.h"
 
 namespace hqdit {
 namespace {
@@ -89,6 +90,7 @@ struct Call {
   const Layout& l;
   Left left;
   int64_t rows;
+  void (*map)(const float* x, int64_t count, float* out);  // nullptr for Epilogue::kNone
   float* out;
   uint8_t* slots;
 
@@ -116,6 +118,15 @@ struct Call {
     return tile;
   }
 
+  /// Epilogue on a finished tile, which is still in the first-level cache.
+  void finish(const Tile& tile) const {
+    if (!map) return;
+    for (int row = 0; row < tile.rows; ++row) {
+      float* values = tile.out + row * tile.out_stride;
+      map(values, tile.channels, values);
+    }
+  }
+
   void panel(int64_t index, int64_t first_row, int64_t last_row, int64_t slot) const {
     const int64_t channel = index * l.panel_channels;
     const int64_t channels = std::min(l.panel_channels, weight.n - channel);
@@ -130,6 +141,7 @@ struct Call {
       tile.panel = decoded;
       tile.rows = static_cast<int>(std::min<int64_t>(isa.tile_rows, last_row - row));
       isa.tile(tile);
+      finish(tile);
     }
   }
 
@@ -141,6 +153,7 @@ struct Call {
     Tile tile = tile_at(0, 16 * block, channels, scale, bias);
     tile.rows = static_cast<int>(rows);
     isa.gemv(weight, block, tile);
+    finish(tile);
   }
 };
 
@@ -151,7 +164,7 @@ size_t fp4_linear_workspace(const Fp4Weight& weight, int64_t rows, const Paralle
 }
 
 void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activation activation, int64_t activation_group,
-                float* out, void* workspace, const ParallelFor& parallel) {
+                Epilogue epilogue, float* out, void* workspace, const ParallelFor& parallel) {
   if (rows < 1) return;
   const Backend& isa = backend();
   const int64_t slots = slots_for(weight, rows, parallel);
@@ -159,7 +172,8 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
   uint8_t* memory = static_cast<uint8_t*>(workspace);
   const Left left{memory + l.left, l.left_stride, reinterpret_cast<float*>(memory + l.scale),
                   reinterpret_cast<int32_t*>(memory + l.offset)};
-  const Call call{weight, isa, l, left, rows, out, memory + l.slots};
+  const auto map = epilogue == Epilogue::kGelu ? step_backend().gelu : nullptr;
+  const Call call{weight, isa, l, left, rows, map, out, memory + l.slots};
 
   const TokenStep step{weight.pre, weight.k,
                        l.k_padded, factor_rotation(weight.rotation),

@@ -9,6 +9,9 @@ namespace hqdit {
 
 enum class Activation : int32_t { kInt8 = 0, kFp4 = 1, kE2m1 = 2 };
 
+/// What is done with each finished output: nothing, or gelu_tanh of step_ops.h.
+enum class Epilogue : int32_t { kNone = 0, kGelu = 1 };
+
 /// The weights of one linear layer in the stored layout of docs/fp4-linear.md. Nothing is owned.
 struct Fp4Weight {
   const uint8_t* codes;   ///< [ceil(N/16)][ceil(K/32)][16][16], two codes a byte
@@ -49,9 +52,10 @@ StoredSize fp4_stored_size(const Fp4Weight& weight);
 /// Bytes of scratch fp4_linear needs for `rows` tokens.
 size_t fp4_linear_workspace(const Fp4Weight& weight, int64_t rows, const ParallelFor& parallel);
 
-/// out [rows][n] = fp4_linear(x [rows][k]). `workspace` must have 64-byte alignment. x and out must not overlap.
+/// out [rows][n] = epilogue(fp4_linear(x [rows][k])). `workspace` must have 64-byte alignment. x and out must not
+/// overlap.
 void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activation activation, int64_t activation_group,
-                float* out, void* workspace, const ParallelFor& parallel);
+                Epilogue epilogue, float* out, void* workspace, const ParallelFor& parallel);
 
 /// Name of the instruction set in use: "scalar", "avx2", "avx512vnni", "amx", "dotprod" or "i8mm".
 const char* isa();
