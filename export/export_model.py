@@ -28,8 +28,8 @@ from hqdit_mobile.export.quality import compare_with_float
 from hqdit_mobile.export.report import write_report
 from hqdit_mobile.export.resume import TOOLS, open_work, remember_staging, remove_staging
 from hqdit_mobile.models import LoadedModel, load_model
-from hqdit_mobile.progress import Stages, peak_rss_bytes
 from hqdit_mobile.precision import a4_share
+from hqdit_mobile.progress import Stages, peak_rss_bytes
 from hqdit_mobile.quantize import QuantizationReport, quantize_
 from hqdit_mobile.sampling import Guidance, initial_noise, sample_latents
 from hqdit_mobile.step_ops import HEAD_DIMS

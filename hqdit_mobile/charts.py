@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 # From dark to light, so that it reads in grey too.
@@ -15,7 +15,7 @@ LABEL, CELL, ROW = 92, 33, 16  # width of the names, width and height of a cell
 PLOT_WIDTH, PLOT_HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 360, 260, 46, 36, 12, 14
 
 
-def heat_map(title: str, rows: dict[str, Sequence[float | None]], columns: Sequence[str], heading: str) -> str:
+def heat_map(title: str, rows: Mapping[str, Sequence[float | None]], columns: Sequence[str], heading: str) -> str:
     """A cell per row and column, in dB; None is "equal". Wide as a phone's screen. heading: what the columns are."""
     width, height = LABEL + CELL * len(columns), ROW * (len(rows) + 1)
     parts = [_text(LABEL + CELL * (i + 0.5), 11, f"{name}", "middle") for i, name in enumerate(columns)]

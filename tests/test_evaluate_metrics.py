@@ -8,10 +8,10 @@ import pytest
 import scipy.linalg
 from scipy.stats import binom
 
+from hqdit_mobile.charts import Point, heat_map, pareto, scatter, ticks
 from hqdit_mobile.emoji_eval import frechet_distance
 from hqdit_mobile.evaluate import bootstrap, summary
 from hqdit_mobile.evaluate.candidates import Candidate
-from hqdit_mobile.charts import Point, heat_map, pareto, scatter, ticks
 from hqdit_mobile.evaluate.image_metrics import psnr_of_each, ssim_of_each
 from hqdit_mobile.evaluate.protocol import Protocol, chunks, classes_of, noise_timesteps
 from hqdit_mobile.evaluate.report import report_page

@@ -52,7 +52,7 @@ def _table(candidates: list[dict[str, Any]]) -> str:
         name = f"{number} {html.escape(figures['name'])}<small>{html.escape(figures['runtime'])}</small>"
         rows.append(f"<tr><td class=name>{name}{''.join(cells)}")
     meanings = "".join(f"<dt>{html.escape(c.short)}<dd>{html.escape(c.meaning)}" for c in columns)
-    small = "<p>Small print: 95 % intervals by the bootstrap over images. A narrow screen scrolls the table sideways.</p>"
+    small = "<p>Small print: 95 % intervals by bootstrap over images. A narrow screen scrolls the table sideways.</p>"
     table = f"<div class=scroll><table><tr><th class=name>candidate{head}{''.join(rows)}</table></div>"
     return f"{table}{small}<details><summary>What the columns are</summary><dl>{meanings}</dl></details>"
 
