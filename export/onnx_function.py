@@ -48,7 +48,7 @@ def fp4_linear_function() -> FunctionProto:
 
 
 def fp4_linear_gelu_function() -> FunctionProto:
-    """GeluTanh of FP4Linear, by these functions: a runtime that registers only those two runs them natively."""
+    """GeluTanh of FP4Linear, as two nodes: a kernel library that knows only those two still runs it natively."""
     linear = make_node(NAME, INPUTS, ["linear"], domain=DOMAIN)
     for name in ATTRIBUTES:
         linear.attribute.append(AttributeProto(name=name, ref_attr_name=name, type=AttributeProto.INT))
