@@ -79,6 +79,7 @@ def info(bundle: Path, labels: bool) -> None:
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--quick/--full", default=True, help="A selection of shapes in minutes, or all of them.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="0: one per core.")
+@click.option("--no-amx", is_flag=True, help="Deny AMX, which no phone has, to every runtime.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=10, help="Of the whole image.")
 @click.option("-m", "--model", help="The bundle's float model, if it is not where the bundle says.")
 @click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")

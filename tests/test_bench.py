@@ -15,7 +15,7 @@ import torch
 from test_models import tiny_folder
 from torch import nn
 
-from hqdit_mobile.bench import machine, peers_executorch, peers_onnxruntime, report, timing
+from hqdit_mobile.bench import amx, machine, peers_executorch, peers_onnxruntime, report, timing
 from hqdit_mobile.bench.linear import LAYERS, OUR_ACTIVATIONS, Shape, bench_linear
 from hqdit_mobile.bench.round_to_nearest import round_layer, round_model_
 from hqdit_mobile.bench.run import PLANS, Plan, Subject, run_bench
@@ -197,6 +197,29 @@ def test_machine_is_described_without_names(record):
     assert described["versions"]["torch"] == torch.__version__.split("+")[0]
     text = json.dumps(record["machine"])
     assert "/" not in text and platform.node() not in text
+
+
+def test_amx_is_denied_to_a_process_and_its_children():
+    if amx.permitted() is None:
+        pytest.skip("this processor has no AMX")
+    if not amx.permitted():
+        pytest.skip("this process may not use AMX")
+    with pytest.raises(ValueError, match="has AMX already"):
+        amx.deny()
+    asked = "import onnxruntime; from hqdit_mobile.bench import amx; print(amx.permitted())"
+    denied = (
+        "import subprocess, sys; from hqdit_mobile.bench import amx; amx.deny(); print(amx.permitted());"
+        "from hqdit_mobile.native import available_isas; print(available_isas()[0], flush=True);"
+        f"subprocess.run([sys.executable, '-c', {asked!r}], check=True)"
+    )
+    result = subprocess.run([sys.executable, "-c", denied], capture_output=True, text=True, check=False)
+    assert result.stdout.split() == ["False", "avx512vnni", "False"], result.stderr
+
+
+def test_the_machine_line_says_that_amx_was_denied(record):
+    for permitted, said in ((True, False), (None, False), (False, True)):
+        machine_with = record | {"machine": record["machine"] | {"amx": permitted}}
+        assert ("AMX denied to all" in report.machine_line(machine_with)) == said
 
 
 def test_reports(record, tmp_path):

@@ -109,6 +109,14 @@ def test_the_largest_accumulator(isa, rows):
         np.testing.assert_array_equal(case.native(), np.float32(np.int64(127) * 126 * k * sign))
 
 
+@pytest.mark.parametrize("group", [16, 48])
+def test_more_tokens_and_inputs_than_one_pass_holds(isa, group):
+    case = make_case(4, 141, 50, 2336, group=group, rotation=1, activation="int8", activation_group=16)
+    case.x = np.random.default_rng(4).standard_normal(case.x.shape, np.float32)
+    for threads in (1, 2):
+        assert_same_bits(case.native(threads), case.reference())
+
+
 @pytest.mark.parametrize("activation", ["int8", "fp4"])
 def test_the_integer_part(isa, activation):
     """Tokens whose quantized values are the inputs themselves: what is left is an int64 product."""

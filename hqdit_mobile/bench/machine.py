@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hqdit_mobile.bench import amx
+
 TOOLS = ("hqdit-mobile", "torch", "torchao", "executorch", "onnxruntime", "numpy")
 
 
@@ -50,6 +52,7 @@ def describe(threads: int, pinned: list[int] | None) -> dict[str, Any]:
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
         "isa": library().hqdit_isa().decode(),
+        "amx": amx.permitted(),
         "system": platform.system(),
         "threads": threads,
         "pinned_cores": None if pinned is None else len(pinned),

@@ -149,8 +149,9 @@ def machine_line(record: Record) -> str:
     machine = record["machine"]
     tools = ", ".join(f"{tool} {version}" for tool, version in machine["versions"].items() if version)
     pinned = "not pinned" if machine["pinned_cores"] is None else f"pinned to {machine['pinned_cores']} cores"
+    denied = ", AMX denied to all" if machine["amx"] is False else ""
     return (
-        f"{machine['cpu']}, {machine['architecture']}, {machine['cores']} cores, kernels {machine['isa']}, "
+        f"{machine['cpu']}, {machine['architecture']}, {machine['cores']} cores, kernels {machine['isa']}{denied}, "
         f"{machine['threads']} threads {pinned}, load average before {machine['load_average_before']}; {tools}; "
         f"plan {record['plan']}."
     )

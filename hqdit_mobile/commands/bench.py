@@ -14,6 +14,7 @@ def run_bench_command(
     bundle: Path | None,
     full: bool,
     threads: int,
+    no_amx: bool,
     steps: int,
     model: str | None,
     vae: str | None,
@@ -23,10 +24,12 @@ def run_bench_command(
 ) -> int:
     """Returns the exit code: 0, 2 when the input is at fault or a peer is missing, 130 after Ctrl-C."""
     console = Console(stderr=True)
-    from hqdit_mobile.bench import machine
+    from hqdit_mobile.bench import amx, machine
 
     try:
-        # Before torch is imported: threads inherit the cores.
+        # Before torch is imported: runtimes ask for AMX when they are loaded, and threads inherit the cores.
+        if no_amx:
+            amx.deny()
         threads = threads or machine.available_cores()
         pinned = machine.pin(threads)
         from hqdit_mobile.bench import report, run
