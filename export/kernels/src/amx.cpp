@@ -15,10 +15,12 @@
 namespace hqdit {
 namespace {
 
+// Many: each call configures the tiles, which takes as long as ten products.
 constexpr int kTileRows = 4096;
 constexpr int kPanelBlocks = 2;
 constexpr int kGemvRows = 2;
 constexpr int64_t kTileBytes = 1024;
+// A chunk's weights, 2 KiB a step, stay in the first-level cache (48 KiB) while so many strips pass by.
 constexpr int kStrips = 4;
 constexpr int64_t kChunkSteps = 18;
 
@@ -165,16 +167,16 @@ int64_t dot_loop(int64_t rounds) {
   _tile_zero(5);
   _tile_zero(6);
   _tile_zero(7);
-  // A tile has 256 lanes of 64 products, many times those of a vector: as many multiply-adds take fewer rounds.
-  const int64_t few = rounds / 16 + 1;
-  for (int64_t round = 0; round < few; ++round) {
+  // One product of tiles takes 16 cycles, one of vectors half a cycle.
+  const int64_t fewer = rounds / 16 + 1;
+  for (int64_t round = 0; round < fewer; ++round) {
     _tile_dpbssd(0, 4, 6);
     _tile_dpbssd(1, 4, 7);
     _tile_dpbssd(2, 5, 6);
     _tile_dpbssd(3, 5, 7);
   }
   _tile_release();
-  return few * 4 * 16 * 16 * 64;
+  return fewer * 4 * 16 * 16 * 64;
 }
 
 /// The operating system saves tiles (XCR0), and lets this process use them: Linux asks each to request it.
