@@ -11,12 +11,13 @@ namespace {
 hqdit_pipeline* pipeline(jlong handle) { return reinterpret_cast<hqdit_pipeline*>(handle); }
 
 /// The elements of a Java array, seen from C++; what is written goes back on destruction. data is null when the JVM had
-/// no memory, with an OutOfMemoryError pending.
+/// no memory, for these or for earlier ones, with an OutOfMemoryError pending.
 template <typename Array, typename Element, Element* (JNIEnv::*kGet)(Array, jboolean*),
           void (JNIEnv::*kRelease)(Array, Element*, jint)>
 class Elements {
  public:
-  Elements(JNIEnv* env, Array array) : env_(env), array_(array), data((env->*kGet)(array, nullptr)) {}
+  Elements(JNIEnv* env, Array array)
+      : env_(env), array_(array), data(env->ExceptionCheck() ? nullptr : (env->*kGet)(array, nullptr)) {}
   ~Elements() {
     if (data != nullptr) (env_->*kRelease)(array_, data, 0);
   }
