@@ -18,12 +18,9 @@ class ImportException(message: String) : IOException(message)
  * Copies bundles into the folder [root] of the app. A copy takes its place as [current] only when it is complete and
  * [check] has accepted it; whatever goes wrong before leaves the old bundle as it was.
  */
-class BundleImporter(
-    private val root: File,
-    private val freeBytes: () -> Long = { root.usableSpace },
-    private val check: (File) -> Unit
-) {
+class BundleImporter(private val root: File, private val freeBytes: () -> Long, private val check: (File) -> Unit) {
     val current = File(root, "current")
+    private val old = File(root, "replaced")
 
     fun import(source: BundleSource) {
         root.mkdirs()
@@ -59,8 +56,14 @@ class BundleImporter(
         }
     }
 
+    /** Takes the old bundle back if the process died while a new one was about to replace it. */
+    fun recover() {
+        if (current.exists() || !old.exists()) return
+        if (!old.renameTo(current)) throw ImportException("$current cannot be written")
+    }
+
     private fun replaceCurrent(bundle: File) {
-        val old = File(root, "replaced").apply { deleteRecursively() }
+        old.deleteRecursively()
         if (current.exists() && !current.renameTo(old)) throw ImportException("$current cannot be replaced")
         if (!bundle.renameTo(current)) {
             old.renameTo(current)
@@ -92,11 +95,7 @@ class BundleImporter(
         private fun bundleIn(staging: File): File {
             val inside = staging.listFiles().orEmpty()
             val folder = inside.singleOrNull()?.takeIf { it.isDirectory } ?: staging
-            if (!File(
-                    folder,
-                    MANIFEST
-                ).isFile
-            ) {
+            if (!File(folder, MANIFEST).isFile) {
                 throw ImportException("no $MANIFEST: this is not a bundle of hqdit-export")
             }
             return folder

@@ -6,6 +6,7 @@ import android.content.res.AssetManager
 import android.net.Uri
 import android.provider.DocumentsContract
 import android.provider.DocumentsContract.Document
+import java.io.FileNotFoundException
 import java.io.InputStream
 import java.util.zip.ZipInputStream
 
@@ -59,7 +60,14 @@ class TreeSource(private val resolver: ContentResolver, private val tree: Uri) :
 
 /** The bundle packed into the app at assets/bundle. */
 class AssetSource(private val assets: AssetManager) : BundleSource {
-    val exists: Boolean get() = assets.list(FOLDER).orEmpty().contains(BundleImporter.MANIFEST)
+    /** The manifest; null if no bundle was packed. */
+    val manifest: ByteArray?
+        get() =
+            try {
+                assets.open("$FOLDER/${BundleImporter.MANIFEST}").use { it.readBytes() }
+            } catch (_: FileNotFoundException) {
+                null
+            }
 
     override fun forEach(visit: (String, InputStream) -> Unit) {
         for (name in assets.list(FOLDER).orEmpty()) {

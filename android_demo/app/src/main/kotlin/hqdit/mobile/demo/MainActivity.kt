@@ -2,7 +2,6 @@
 package hqdit.mobile.demo
 
 import android.app.Activity
-import android.app.ActivityManager
 import android.app.AlertDialog
 import android.content.ComponentCallbacks2
 import android.content.Intent
@@ -14,7 +13,6 @@ import java.io.FileNotFoundException
 import java.io.IOException
 import java.util.concurrent.Executor
 import java.util.concurrent.Executors
-import kotlin.math.max
 
 /** Connects the screen, the [Studio] that outlives rotations, and the system: files, memory, heat. */
 class MainActivity : Activity() {
@@ -42,19 +40,11 @@ class MainActivity : Activity() {
         screen.render(studio.state)
         if (kept == null) studio.load()
         thermal = ThermalWatch(this) { studio.pace = it }
-    }
-
-    override fun onStart() {
-        super.onStart()
         thermal.start()
     }
 
-    override fun onStop() {
-        thermal.stop()
-        super.onStop()
-    }
-
     override fun onDestroy() {
+        thermal.stop()
         if (isChangingConfigurations) studio.observer = null else studio.close()
         super.onDestroy()
     }
@@ -85,18 +75,12 @@ class MainActivity : Activity() {
         }
     }
 
-    private fun newStudio(): Studio {
-        val manager = service<ActivityManager>()
-        return Studio(
-            store = BundleStore(applicationContext),
-            main = mainExecutor(),
-            worker = Executors.newSingleThreadExecutor { Thread(it, "studio") },
-            memoryLimitBytes = {
-                val memory = ActivityManager.MemoryInfo().also(manager::getMemoryInfo)
-                max(1, memory.availMem - memory.threshold)
-            }
-        )
-    }
+    private fun newStudio() = Studio(
+        store = BundleStore(applicationContext),
+        main = mainExecutor(),
+        worker = Executors.newSingleThreadExecutor { Thread(it, "studio") },
+        memory = PhoneMemory(applicationContext)
+    )
 
     private fun mainExecutor() = Handler(mainLooper).let { handler -> Executor { handler.post(it) } }
 
@@ -106,10 +90,8 @@ class MainActivity : Activity() {
             .setTitle(R.string.import_title)
             .setItems(R.array.import_sources) { _, which ->
                 if (which == 0) {
-                    val zip = Intent(
-                        Intent.ACTION_OPEN_DOCUMENT
-                    ).addCategory(Intent.CATEGORY_OPENABLE).setType("application/zip")
-                    start(zip, PICK_ZIP)
+                    val open = Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE)
+                    start(open.setType("application/zip"), PICK_ZIP)
                 } else {
                     start(Intent(Intent.ACTION_OPEN_DOCUMENT_TREE), PICK_FOLDER)
                 }

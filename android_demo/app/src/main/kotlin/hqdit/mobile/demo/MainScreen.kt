@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package hqdit.mobile.demo
 
+import android.annotation.SuppressLint
 import android.app.Activity
 import android.text.format.Formatter
 import android.view.View
@@ -47,9 +48,9 @@ class MainScreen(
         find<View>(R.id.import_bundle).setOnClickListener { onImport() }
         find<View>(R.id.shuffle).setOnClickListener {
             choices.shuffleSeed()
-            seed.setText(choices.seed.toString())
+            showSeed()
         }
-        seed.setText(choices.seed.toString())
+        showSeed()
         seed.afterTextChanged { text -> text.toLongOrNull()?.let { choices.seed = it } }
         steps.onUserChange { choices.steps = it + 1 }
         guidance.onUserChange { choices.guidanceScale = 1 + it * GUIDANCE_STEP }
@@ -58,6 +59,9 @@ class MainScreen(
         share.setOnClickListener { shown.finished?.let(onShare) }
     }
 
+    @SuppressLint("SetTextI18n") // the field takes no digits but ASCII's
+    private fun showSeed() = seed.setText(choices.seed.toString())
+
     fun render(state: StudioState) {
         val newModel = state.model !== shown.model
         shown = state
@@ -65,7 +69,7 @@ class MainScreen(
         showControls(state)
         showPicture(state)
         status.text = statusText(state)
-        showFigures(state.finished)
+        showFigures(state)
     }
 
     private fun showModel(model: LoadedModel) {
@@ -154,19 +158,34 @@ class MainScreen(
         Notice.LowMemory -> activity.getString(R.string.low_memory)
     }
 
-    private fun showFigures(finished: Finished?) {
-        figures.visibility = visibleIf(finished != null)
-        if (finished == null) return
-        figureValue(R.id.figure_step).text = activity.getString(R.string.milliseconds, finished.millisPerStep)
-        figureValue(R.id.figure_total).text = activity.getString(R.string.seconds, finished.totalMillis / 1000)
-        figureValue(R.id.figure_memory).text = size(finished.peakMemoryBytes)
+    private fun showFigures(state: StudioState) {
+        val drawing = state.drawing
+        val finished = state.finished
+        figures.visibility = visibleIf(state.model != null)
+        when {
+            drawing != null && drawing.step > 0 ->
+                showFigures(drawing.stepMillis, drawing.elapsedMillis, drawing.peakMemoryBytes)
+
+            drawing == null && finished != null ->
+                showFigures(finished.millisPerStep, finished.totalMillis, finished.peakMemoryBytes)
+
+            else -> for (id in CAPTIONS.keys) figureValue(id).setText(R.string.no_figure)
+        }
+    }
+
+    private fun showFigures(stepMillis: Double, totalMillis: Double, peakMemoryBytes: Long) {
+        figureValue(R.id.figure_step).text = activity.getString(R.string.milliseconds, stepMillis)
+        figureValue(R.id.figure_total).text = activity.getString(R.string.seconds, totalMillis / 1000)
+        figureValue(R.id.figure_memory).text = size(peakMemoryBytes)
     }
 
     private fun showSliders() {
+        val stepCount = steps.progress + 1
         val guidanceText = String.format(Locale.getDefault(), "%.1f", 1 + guidance.progress * GUIDANCE_STEP)
-        find<TextView>(R.id.steps_value).text = (steps.progress + 1).toString()
+        find<TextView>(R.id.steps_value).text = String.format(Locale.getDefault(), "%d", stepCount)
         find<TextView>(R.id.guidance_value).text = guidanceText
-        steps.contentDescription = activity.getString(R.string.steps_description, steps.progress + 1)
+        steps.contentDescription =
+            activity.resources.getQuantityString(R.plurals.steps_description, stepCount, stepCount)
         guidance.contentDescription = activity.getString(R.string.guidance_description, guidanceText)
     }
 

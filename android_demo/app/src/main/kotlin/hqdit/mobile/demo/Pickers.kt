@@ -2,6 +2,7 @@
 package hqdit.mobile.demo
 
 import android.app.AlertDialog
+import android.graphics.Rect
 import android.text.Editable
 import android.text.TextWatcher
 import android.view.LayoutInflater
@@ -9,6 +10,7 @@ import android.view.ViewGroup
 import android.widget.ArrayAdapter
 import android.widget.Button
 import android.widget.EditText
+import android.widget.HorizontalScrollView
 import android.widget.ListView
 import android.widget.RadioButton
 import android.widget.RadioGroup
@@ -47,7 +49,14 @@ class StyleChips(private val group: RadioGroup, private val onPick: (String) -> 
     fun show(styles: List<String>, chosen: String?) {
         if (styles != shown) build(styles)
         shown = styles
-        (group.getChildAt(styles.indexOf(chosen)) as? RadioButton)?.isChecked = true
+        val chip = group.getChildAt(styles.indexOf(chosen)) as? RadioButton ?: return
+        chip.isChecked = true
+        // Beyond its own edges, so that its neighbours show that there are more.
+        val scroll = group.parent as HorizontalScrollView
+        group.post {
+            val rest = chip.height
+            scroll.requestChildRectangleOnScreen(group, Rect(chip.left - rest, 0, chip.right + rest, rest), false)
+        }
     }
 
     private fun build(styles: List<String>) {

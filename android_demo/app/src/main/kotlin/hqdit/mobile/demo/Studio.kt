@@ -20,7 +20,7 @@ class Studio(
     private val store: BundleStore,
     private val main: Executor,
     private val worker: ExecutorService,
-    private val memoryLimitBytes: () -> Long
+    private val memory: PhoneMemory
 ) {
     var state = StudioState()
         private set
@@ -123,11 +123,17 @@ class Studio(
                             step = progress.step,
                             stepCount = progress.stepCount,
                             stepMillis = progress.stepMillis,
+                            elapsedMillis = progress.elapsedMillis,
+                            peakMemoryBytes = progress.peakMemoryBytes,
                             decoding = progress.phase == Progress.Phase.DECODE,
                             preview = progress.preview ?: drawing.preview
                         )
                 )
             }
+        }
+        if (memory.isLow) {
+            stopReason = Notice.LowMemory
+            main.execute(::releaseMemory)
         }
         if (pace == Pace.SLOW) rest(progress.stepMillis)
         return stopReason == null
@@ -141,7 +147,7 @@ class Studio(
     }
 
     private fun openEngine(bundle: File): HqDit {
-        val opened = HqDit.open(bundle, OpenOptions(memoryLimitBytes = memoryLimitBytes()))
+        val opened = HqDit.open(bundle, OpenOptions(memoryLimitBytes = memory.spareBytes))
         engine = opened
         return opened
     }

@@ -29,6 +29,8 @@ data class Drawing(
     val step: Int = 0,
     val stepCount: Int = wish.steps,
     val stepMillis: Double = 0.0,
+    val elapsedMillis: Double = 0.0,
+    val peakMemoryBytes: Long = 0,
     val decoding: Boolean = false,
     val preview: Picture? = null
 )

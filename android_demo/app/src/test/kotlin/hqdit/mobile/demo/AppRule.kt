@@ -15,7 +15,11 @@ import android.widget.Button
 import android.widget.ImageView
 import android.widget.ListView
 import android.widget.TextView
+import java.io.ByteArrayInputStream
+import java.io.ByteArrayOutputStream
 import java.io.File
+import java.util.zip.ZipEntry
+import java.util.zip.ZipOutputStream
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertTrue
 import org.junit.rules.ExternalResource
@@ -36,15 +40,27 @@ class AppRule(private val bundle: File? = File(System.getProperty("hqdit.tiny"))
         if (::controller.isInitialized) controller.pause().stop().destroy()
     }
 
-    /** What the system says is free. */
-    fun setFreeMemory(bytes: Long) {
-        val memory = ActivityManager.MemoryInfo().apply { availMem = bytes }
+    /** What the system says of its memory. */
+    fun setMemory(free: Long, low: Boolean = false) {
+        val memory = ActivityManager.MemoryInfo()
+        memory.availMem = free
+        memory.lowMemory = low
         shadowOf(context.service<ActivityManager>()).setMemoryInfo(memory)
     }
 
     fun start(freeMemory: Long = 1L shl 30) {
-        setFreeMemory(freeMemory)
+        setMemory(freeMemory)
         bundle?.copyRecursively(File(context.filesDir, "bundles/current"))
+        launch()
+    }
+
+    /** Ends the app and opens it again. */
+    fun restart() {
+        controller.pause().stop().destroy()
+        launch()
+    }
+
+    private fun launch() {
         controller = Robolectric.buildActivity(MainActivity::class.java).setup()
         waitFor("loading") { studio.state.stage != Stage.LOADING }
     }
@@ -97,6 +113,25 @@ class AppRule(private val bundle: File? = File(System.getProperty("hqdit.tiny"))
             position.toLong()
         )
         assertEquals(subject, text(R.id.subject))
+    }
+
+    /** Imports a zip file of [files], by their paths. */
+    fun importZip(files: Map<String, ByteArray>) {
+        val zip = ByteArrayOutputStream()
+        ZipOutputStream(zip).use { output ->
+            for ((name, bytes) in files) {
+                output.putNextEntry(ZipEntry(name))
+                output.write(bytes)
+            }
+        }
+        importFile(zip.toByteArray())
+    }
+
+    /** Picks a file that holds [bytes]. */
+    fun importFile(bytes: ByteArray) {
+        val picked = Uri.parse("content://elsewhere/picked")
+        shadowOf(context.contentResolver).registerInputStream(picked, ByteArrayInputStream(bytes))
+        import(0, Intent.ACTION_OPEN_DOCUMENT, picked)
     }
 
     /** Taps through the dialog and the system's file picker, asked for [action], which answers with [picked]. */

@@ -22,11 +22,8 @@ class BundleImporterTest {
         for ((path, text) in files) visit(path, text.byteInputStream())
     }
 
-    private fun importer(
-        freeBytes: Long = roomy,
-        check: (File) -> Unit = {
-        }
-    ) = BundleImporter(root, { freeBytes }, check)
+    private fun importer(freeBytes: Long = roomy, check: (File) -> Unit = {}) =
+        BundleImporter(root, { freeBytes }, check)
 
     private fun files(): List<String> =
         root.walk().filter { it.isFile }.map { it.relativeTo(root).path }.sorted().toList()
@@ -73,6 +70,18 @@ class BundleImporterTest {
         importer().import(source("manifest.json" to "old", "old.pte" to "x"))
         importer { assertEquals("new", File(it, "manifest.json").readText()) }.import(source("manifest.json" to "new"))
         assertEquals(listOf("current/manifest.json"), files())
+        assertEquals("new", File(root, "current/manifest.json").readText())
+    }
+
+    /** A process can die between the two renames of a replacement. */
+    @Test
+    fun theOldBundleComesBackAfterADeath() {
+        importer().import(source("manifest.json" to "old"))
+        File(root, "current").renameTo(File(root, "replaced"))
+        importer().recover()
+        assertEquals(listOf("current/manifest.json"), files())
+        importer().import(source("manifest.json" to "new"))
+        importer().recover()
         assertEquals("new", File(root, "current/manifest.json").readText())
     }
 

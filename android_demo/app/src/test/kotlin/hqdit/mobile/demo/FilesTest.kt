@@ -6,12 +6,9 @@ import android.content.Intent
 import android.graphics.BitmapFactory
 import android.net.Uri
 import android.provider.OpenableColumns
-import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
 import java.io.File
 import java.io.FileNotFoundException
-import java.util.zip.ZipEntry
-import java.util.zip.ZipOutputStream
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertThrows
@@ -42,7 +39,7 @@ class FilesTest {
     @Test
     fun aPickedZipIsImportedAndDraws() {
         app.start()
-        importZip(tiny.listFiles().orEmpty().associate { "emoji/${it.name}" to it.readBytes() })
+        app.importZip(tiny.listFiles().orEmpty().associate { "emoji/${it.name}" to it.readBytes() })
         assertEquals("The bundle is ready", app.text(R.id.status))
         app.draw()
     }
@@ -50,7 +47,7 @@ class FilesTest {
     @Test
     fun aZipThatClimbsOutIsRefused() {
         app.start()
-        importZip(mapOf("manifest.json" to ByteArray(1), "../../shared_prefs/evil.xml" to ByteArray(1)))
+        app.importZip(mapOf("manifest.json" to ByteArray(1), "../../shared_prefs/evil.xml" to ByteArray(1)))
         assertEquals(Stage.NO_BUNDLE, app.studio.state.stage)
         assertTrue(app.context.dataDir.walk().none { it.name == "evil.xml" })
     }
@@ -59,9 +56,9 @@ class FilesTest {
     fun aDamagedBundleIsRefusedAndTheOldOneStays() {
         app.start()
         val files = tiny.listFiles().orEmpty().associate { it.name to it.readBytes() }
-        importZip(files)
+        app.importZip(files)
         val cut = files.mapValues { (name, bytes) -> if (name == "transformer.pte") bytes.copyOf(64) else bytes }
-        importZip(cut)
+        app.importZip(cut)
         assertTrue(app.text(R.id.status), "transformer.pte" in app.text(R.id.status))
         app.draw()
     }
@@ -69,10 +66,7 @@ class FilesTest {
     @Test
     fun whatIsNoZipIsRefused() {
         app.start()
-        shadowOf(
-            app.context.contentResolver
-        ).registerInputStream(picked, ByteArrayInputStream(tiny.resolve("manifest.json").readBytes()))
-        import()
+        app.importFile(tiny.resolve("manifest.json").readBytes())
         assertEquals("this is not a zip file", app.text(R.id.status))
     }
 
@@ -121,18 +115,4 @@ class FilesTest {
             bitmap.getPixels(it, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
         }
     }
-
-    private fun importZip(files: Map<String, ByteArray>) {
-        val zip = ByteArrayOutputStream()
-        ZipOutputStream(zip).use { output ->
-            for ((name, bytes) in files) {
-                output.putNextEntry(ZipEntry(name))
-                output.write(bytes)
-            }
-        }
-        shadowOf(app.context.contentResolver).registerInputStream(picked, ByteArrayInputStream(zip.toByteArray()))
-        import()
-    }
-
-    private fun import() = app.import(0, Intent.ACTION_OPEN_DOCUMENT, picked)
 }

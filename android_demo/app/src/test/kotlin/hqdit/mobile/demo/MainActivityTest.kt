@@ -3,6 +3,7 @@ package hqdit.mobile.demo
 
 import android.content.ComponentCallbacks2
 import android.os.PowerManager
+import android.view.KeyEvent
 import android.view.View
 import android.view.ViewGroup
 import android.widget.EditText
@@ -13,6 +14,9 @@ import android.widget.TextView
 import hqdit.mobile.GenerationRequest
 import hqdit.mobile.HqDit
 import java.io.File
+import java.util.concurrent.CountDownLatch
+import kotlin.math.abs
+import org.junit.After
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertFalse
@@ -32,6 +36,8 @@ class MainActivityTest {
     @get:Rule
     val app = AppRule()
 
+    private val resting = CountDownLatch(1)
+
     @Test
     fun theControlsReachTheEngine() {
         app.start()
@@ -47,16 +53,14 @@ class MainActivityTest {
         assertArrayEquals("on the screen", expected.toArgb(), app.pixels())
         assertEquals("6", app.text(R.id.steps_value))
         assertTrue(finished.millisPerStep > 0 && finished.peakMemoryBytes > 0)
-        for (figure in listOf(R.id.figure_step, R.id.figure_total, R.id.figure_memory)) {
-            val value = app.view<View>(figure).child<TextView>(R.id.value)
-            assertTrue(value.text.toString(), Regex("[0-9.]+ .+").matches(value.text))
-        }
+        assertFiguresShown()
         assertEquals("Picture: class 3, \uD83D\uDE42, seed 42", app.view<View>(R.id.picture).contentDescription)
     }
 
     @Test
     fun theDefaultsAreTheBundles() {
         app.start()
+        assertEquals("–", figure(R.id.figure_step))
         assertEquals("10", app.text(R.id.steps_value))
         assertEquals("3.0", app.text(R.id.guidance_value))
         assertTrue(app.text(R.id.subtitle), app.text(R.id.subtitle).startsWith("tiny · "))
@@ -92,6 +96,7 @@ class MainActivityTest {
         drawSlowly()
         assertEquals("Cancel", app.drawText)
         app.tap(R.id.draw)
+        letGo()
         app.waitFor("cancelling") { app.studio.state.stage == Stage.READY }
         assertNull(app.studio.state.finished)
         assertEquals("Cancelled", app.text(R.id.status))
@@ -103,7 +108,8 @@ class MainActivityTest {
     fun previewsAppearWhileDrawing() {
         app.start()
         drawSlowly()
-        app.waitFor("a preview") { app.studio.state.drawing?.preview != null }
+        assertNotNull(app.studio.state.drawing?.preview)
+        assertFiguresShown()
         assertEquals(8 * 8, app.pixels().size)
         assertTrue(app.text(R.id.status), app.text(R.id.status).startsWith("Step "))
         assertEquals("class 0, \uD83D\uDE42, being drawn", app.view<View>(R.id.picture).contentDescription)
@@ -131,6 +137,7 @@ class MainActivityTest {
         app.controller.recreate()
         assertEquals(Stage.DRAWING, app.studio.state.stage)
         heat(PowerManager.THERMAL_STATUS_NONE)
+        letGo()
         app.waitFor("drawing") { app.studio.state.finished != null }
         assertEquals(16 * 16, app.pixels().size)
     }
@@ -142,6 +149,7 @@ class MainActivityTest {
         assertEquals(Pace.SLOW, app.studio.pace)
         assertTrue(app.text(R.id.status), "warm" in app.text(R.id.status))
         heat(PowerManager.THERMAL_STATUS_CRITICAL)
+        letGo()
         app.waitFor("stopping") { app.studio.state.stage == Stage.READY }
         assertTrue(app.text(R.id.status), "too hot" in app.text(R.id.status))
         app.tap(R.id.draw)
@@ -156,11 +164,26 @@ class MainActivityTest {
         app.start()
         drawSlowly()
         app.activity.onTrimMemory(ComponentCallbacks2.TRIM_MEMORY_RUNNING_CRITICAL)
+        letGo()
         app.waitFor("stopping") { app.studio.state.stage == Stage.READY }
         assertTrue(app.text(R.id.status), "memory" in app.text(R.id.status))
         heat(PowerManager.THERMAL_STATUS_NONE)
         app.draw()
         assertNotNull(app.studio.state.finished)
+    }
+
+    /** Android 14 and later say no more than this. */
+    @Test
+    fun lowMemoryWithoutAWordOfItStops() {
+        app.start()
+        drawSlowly()
+        app.setMemory(free = 1L shl 30, low = true)
+        letGo()
+        app.waitFor("stopping") { app.studio.state.stage == Stage.READY }
+        assertEquals("Stopped: the phone is short of memory", app.text(R.id.status))
+        heat(PowerManager.THERMAL_STATUS_NONE)
+        app.setMemory(free = 1L shl 30)
+        app.draw()
     }
 
     @Test
@@ -190,20 +213,29 @@ class MainActivityTest {
         assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, app.view<View>(R.id.status).accessibilityLiveRegion)
     }
 
+    private fun figure(id: Int) = app.view<View>(id).child<TextView>(R.id.value).text.toString()
+
+    private fun assertFiguresShown() {
+        val figures = listOf(R.id.figure_step, R.id.figure_total, R.id.figure_memory).map(::figure)
+        assertTrue("$figures", figures.all { Regex("[0-9.]+ .+").matches(it) })
+    }
+
     private fun all(view: View): List<View> = listOf(view) +
         (
             (view as? ViewGroup)?.let { group -> (0 until group.childCount).flatMap { all(group.getChildAt(it)) } }
                 ?: emptyList()
             )
 
-    /** Begins a picture that takes long: many steps, each with its rest. */
+    /** Begins a picture that rests after its first step until [letGo]. */
     private fun drawSlowly() {
-        slide(R.id.steps, 49)
         heat(PowerManager.THERMAL_STATUS_SEVERE)
-        app.studio.rest = { Thread.sleep(30) }
+        app.studio.rest = { resting.await() }
         app.tap(R.id.draw)
         app.waitFor("the first step") { (app.studio.state.drawing?.step ?: 0) > 0 }
     }
+
+    @After
+    fun letGo() = resting.countDown()
 
     private fun heat(status: Int) {
         shadowOf(app.context.service<PowerManager>()).setCurrentThermalStatus(status)
@@ -214,16 +246,8 @@ class MainActivityTest {
         val bar = app.view<SeekBar>(id)
         val start = bar.progress
         bar.requestFocus()
-        repeat(kotlin.math.abs(value - start)) {
-            val key = if (value >
-                start
-            ) {
-                android.view.KeyEvent.KEYCODE_DPAD_RIGHT
-            } else {
-                android.view.KeyEvent.KEYCODE_DPAD_LEFT
-            }
-            bar.onKeyDown(key, android.view.KeyEvent(android.view.KeyEvent.ACTION_DOWN, key))
-        }
+        val key = if (value > start) KeyEvent.KEYCODE_DPAD_RIGHT else KeyEvent.KEYCODE_DPAD_LEFT
+        repeat(abs(value - start)) { bar.onKeyDown(key, KeyEvent(KeyEvent.ACTION_DOWN, key)) }
         assertEquals(value, bar.progress)
     }
 }
