@@ -27,15 +27,22 @@ files="manifest.json $(cd "$bundle" && ls | grep '\.pte$')"
 
 if [ "$assets" = yes ]; then
   target=$here/app/src/main/assets/bundle
-  rm -rf "$target"
-  mkdir -p "$target"
+  part=$here/build/bundle
+  rm -rf "$part"
+  mkdir -p "$part" "$(dirname "$target")"
   for file in $files; do
-    cp "$bundle/$file" "$target/$file"
+    cp "$bundle/$file" "$part/$file"
   done
+  rm -rf "$target"
+  mv "$part" "$target"
   echo "packed into $target"
   exit 0
 fi
 
+if ! command -v adb >/dev/null; then
+  echo "adb is not on the PATH: it is in the Android SDK's platform-tools" >&2
+  exit 2
+fi
 staging=/data/local/tmp/hqdit-bundle
 adb shell "rm -rf $staging && mkdir -p $staging"
 for file in $files; do
@@ -43,6 +50,7 @@ for file in $files; do
 done
 # Only the app itself may write to its private storage; run-as borrows its identity, for debug builds.
 adb shell am force-stop $app
-adb shell "run-as $app sh -c 'rm -rf files/bundles/current && mkdir -p files/bundles && cp -r $staging files/bundles/current'"
+copy="mkdir -p files/bundles && cd files/bundles && rm -rf incoming && cp -r $staging incoming"
+adb shell "run-as $app sh -c '$copy && rm -rf current && mv incoming current'"
 adb shell "rm -rf $staging"
 echo "installed in $app; open the app"

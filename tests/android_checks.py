@@ -86,9 +86,9 @@ def errors(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def results(output: Path) -> dict[str, int]:
-    """Tests run by each class; every one has passed, since Maven ended well, unless it was skipped."""
+    """Tests run by each class of output/MODULE; every one has passed, since Maven ended well, unless it was skipped."""
     counts = {}
-    for report in output.glob("*/surefire-reports/TEST-*.xml"):
+    for report in output.glob("surefire-reports/TEST-*.xml"):
         suite = ElementTree.parse(report).getroot()
         assert suite.get("skipped") == "0", f"{report.name} skips tests"
         counts[suite.get("name", "").rpartition(".")[2]] = int(suite.get("tests", "0"))

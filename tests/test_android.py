@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,20 @@ from android_dex import NATIVE, STATIC, classes
 from hqdit_mobile.engine import Pipeline
 
 pytest.importorskip("PIL")
+KOTLIN = DEMO / "hqdit" / "src" / "main" / "kotlin" / "hqdit" / "mobile"
 SETTINGS = {
     "defaults": (0, {"seed": 5}),
     "dpm": (2, {"seed": 7, "scheduler": "dpm-solver++", "steps": 13, "guidance_scale": 2.5}),
     "interval": (4, {"seed": 2**64 - 1, "guidance_interval": (0.25, 0.75), "eta": 0.5}),
     "no-class": (5, {"seed": 1, "guidance_scale": 1.0}),
 }
+
+
+def c_enum(name: str) -> dict[str, int]:
+    """An enum of the engine's header, without the HQDIT_ of its names."""
+    header = (DEMO.parent / "export" / "sampler" / "include" / "hqdit.h").read_text()
+    (body,) = re.findall(rf"typedef enum {name} \{{(.*?)\}} {name};", header, re.S)
+    return {key: int(number) for key, number in re.findall(r"HQDIT_(\w+) = (\d+)", body)}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +55,7 @@ def test_every_class_ran(checked):
     sources = [*DEMO.glob("*/src/test/**/*Test.kt")]
     expected = {source.stem: source.read_text().count("@Test\n") for source in sources}
     assert len(sources) >= 10
-    assert results(checked) == expected
+    assert results(checked / "hqdit") | results(checked / "app") == expected
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -94,12 +103,19 @@ def test_a_broken_jni_rule_is_found(form):
     assert found(*leak, robolectric, "\tat hqdit.mobile.Native.open(Native Method)") == []
 
 
+def resources(apk: Path) -> set[str]:
+    """The names in the resource table, such as layout/main."""
+    done = subprocess.run(["aapt2", "dump", "resources", apk], capture_output=True, text=True, check=True)
+    return set(re.findall(r"^ +resource 0x\w+ (\w+/\w+)", done.stdout, re.M))
+
+
 @pytest.fixture(scope="module")
-def shrunk(checked):
-    """The classes of the app, as R8 leaves them under the rules of the release build."""
-    done = maven(DEMO / "checks" / "r8" / "pom.xml", "package", checked, {})
+def shrunk(checked, tiny_bundle):
+    """The classes of the app, as R8 leaves them under the rules of the release build. Then the app has run as well."""
+    values = {"hqdit.library": checked / "jni" / "libhqdit_jni.so", "hqdit.tiny": tiny_bundle}
+    done = maven(DEMO / "checks" / "r8" / "pom.xml", "test", checked, values)
     assert done.returncode == 0, errors(done)
-    return classes((checked / "r8" / "classes.dex").read_bytes())
+    return classes((checked / "shrunk" / "dex" / "classes.dex").read_bytes())
 
 
 def test_r8_leaves_what_jni_looks_up(shrunk):
@@ -119,6 +135,52 @@ def test_r8_renames_what_no_rule_names(shrunk):
     """Else the test above would show nothing about the rules."""
     ours = {name.rpartition("/")[2].rstrip(";") for name in shrunk if "hqdit" in name}
     assert ours == {"Native", "ProgressRelay", "MainActivity", "SharedPictureProvider", "SquareFrame"}
+
+
+def test_the_shrunk_app_runs(shrunk, checked):
+    """Code of R8 for the JVM, under the same rules, and the shrunk resources."""
+    assert results(checked / "r8") == {"ShrunkAppTest": 1}
+
+
+def test_the_shrinker_leaves_the_resources_in_use(shrunk, checked):
+    """That is all of them, says lint, but for the planted one."""
+    before, after = (resources(checked / "shrunk" / apk) for apk in ("unshrunk.apk", "resources.apk"))
+    assert {"layout/main", "plurals/steps_description", "array/import_sources", "drawable/save"} <= after
+    assert before - after == {"xml/planted"}
+
+
+def test_lint_finds_the_planted_mistakes_and_no_other(checked):
+    done = maven(DEMO / "checks" / "lint" / "pom.xml", "verify", checked, {})
+    assert done.returncode == 0, errors(done)
+    issues = ElementTree.parse(checked / "lint" / "report.xml").getroot().iter("issue")
+    found = {(issue.get("id"), os.path.normpath(issue[0].get("file", ""))) for issue in issues}
+    assert found == {
+        ("UnusedResources", "checks/planted/res/xml/planted.xml"),
+        ("SetTextI18n", "checks/planted/hqdit/mobile/demo/Planted.kt"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("c_name", "file", "kotlin_name", "prefix"),
+    [
+        ("hqdit_scheduler_kind", "GenerationRequest.kt", "Scheduler", "SCHEDULER_"),
+        ("hqdit_load_mode", "OpenOptions.kt", "LoadMode", "LOAD_"),
+        ("hqdit_phase", "Progress.kt", "Phase", "PHASE_"),
+    ],
+)
+def test_enums_cross_jni_in_the_order_of_c(c_name, file, kotlin_name, prefix):
+    (body,) = re.findall(rf"enum class {kotlin_name} \{{(.*?)^ *\}}", (KOTLIN / file).read_text(), re.M | re.S)
+    names = re.findall(r"^ +([A-Z_]+),?$", body, re.M)
+    assert {prefix + name: number for number, name in enumerate(names)} == c_enum(c_name)
+
+
+def test_each_status_has_its_exception():
+    """Three of them need a fault of the system: no test of the library brings those about."""
+    kinds = re.findall(r"(\d) -> (\w+)\(message\)", (KOTLIN / "HqDitException.kt").read_text())
+    statuses = {name.replace("_", "").lower(): number for name, number in c_enum("hqdit_status").items()}
+    statuses["runtimefailure"] = statuses.pop("runtimeerror")
+    expected = {name: number for name, number in statuses.items() if name not in ("ok", "internal")}
+    assert {name.lower(): int(number) for number, name in kinds} == expected
 
 
 def test_screenshots_show_the_picture(checked):
@@ -153,7 +215,29 @@ def test_install_script_installs_with_adb(tmp_path, tiny_bundle):
     calls = (tmp_path / "calls").read_text()
     for name in ("manifest.json", "transformer.pte", "vae_decoder.pte"):
         assert f"push {tiny_bundle}/{name} /data/local/tmp/hqdit-bundle/{name}" in calls
-    assert re.search(r"run-as hqdit\.mobile\.demo .*cp -r /data/local/tmp/hqdit-bundle files/bundles/current", calls)
+    (copy,) = re.findall(r"run-as hqdit\.mobile\.demo sh -c '(.*)'$", calls, re.M)
+    phone = tmp_path / "phone"
+    (phone / "files" / "bundles" / "current").mkdir(parents=True)
+    (phone / "files" / "bundles" / "current" / "old.pte").touch()
+    # What the phone's shell does, with the bundle where adb was to push it.
+    subprocess.run(["sh", "-ec", copy.replace("/data/local/tmp/hqdit-bundle", str(tiny_bundle))], check=True, cwd=phone)
+    assert {path.name for path in phone.rglob("*") if path.is_file()} == {path.name for path in tiny_bundle.iterdir()}
+    assert [path.name for path in (phone / "files" / "bundles").iterdir()] == ["current"]
+
+
+def test_install_script_misses_adb(tmp_path, tiny_bundle):
+    for tool in ("dirname", "ls", "grep"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "")
+    command = [shutil.which("sh") or "", DEMO / "install_bundle.sh", tiny_bundle]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 2 and "adb" in done.stderr
+
+
+def test_the_wrapper_fetches_the_gradle_that_the_android_plugin_wants(shrunk, checked):
+    properties = (DEMO / "gradle" / "wrapper" / "gradle-wrapper.properties").read_text()
+    (version,) = re.findall(r"gradle-([\d.]+)-bin\.zip", properties)
+    check = [path.read_bytes() for path in (checked / "shrunk" / "rules").rglob("VersionCheckPlugin*.class")]
+    assert any(version.encode() in text for text in check)
 
 
 def test_versions_agree():
@@ -162,3 +246,5 @@ def test_versions_agree():
     pom = dict(re.findall(r"<(\w+)\.version>([^<]+)</", (DEMO / "checks" / "pom.xml").read_text()))
     for name in ("agp", "kotlin", "coroutines", "robolectric"):
         assert catalog[name] == pom[name]
+    (lint,) = re.findall(r"<lint\.version>(\d+)([^<]+)</", (DEMO / "checks" / "lint" / "pom.xml").read_text())
+    assert f"{int(lint[0]) - 23}{lint[1]}" == catalog["agp"]

@@ -9,6 +9,7 @@ internal object Native {
     init {
         // A JVM that is not Android names the library file.
         val file = System.getProperty("hqdit.library")
+        //noinspection UnsafeDynamicallyLoadedCode: on Android the property is not there
         if (file == null) System.loadLibrary("hqdit") else System.load(file)
     }
 
