@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ def _library() -> ctypes.CDLL:
         "hqdit_attention_int8": [pointer, *[int64] * 4, int32, pointer],
         "hqdit_modulated_norm": [pointer, pointer, *[int64] * 6, ctypes.c_float, int32, pointer],
         "hqdit_gated_add": [pointer, pointer, pointer, *[int64] * 5, int32, pointer],
+        "hqdit_group_norm_f32": [pointer, pointer, pointer, *[int64] * 4, ctypes.c_float, int32, int32, pointer],
         "hqdit_gelu_tanh": [pointer, int64, int32, pointer],
         "hqdit_silu_f32": [pointer, int64, int32, pointer],
         "hqdit_linear_f32": [pointer, pointer, pointer, *[int64] * 3, int32, pointer],
@@ -78,6 +80,15 @@ def gated_add(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor, *, thre
     """x and y float32 [B, T, D], modulation [B, n D] -> [B, T, D]."""
     sizes = [*x.shape, modulation.shape[1] // x.shape[2]]
     return _call("gated_add", [x, modulation, y], [*sizes, gate_index], x.new_empty(x.shape), threads)
+
+
+def group_norm_f32(
+    x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float, silu: bool, *, threads: int | None = None
+) -> Tensor:
+    """x float32 [B, C, ...], weight and bias [C] -> the shape of x."""
+    batch, channels = x.shape[:2]
+    numbers = [batch, channels, math.prod(x.shape[2:]), groups, eps, int(silu)]
+    return _call("group_norm_f32", [x, weight, bias], numbers, x.new_empty(x.shape), threads)
 
 
 def gelu_tanh(x: Tensor, *, threads: int | None = None) -> Tensor:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The float operators around hqdit::fp4_linear in a DiT: definitions in plain torch and the registered operators
-``torch.ops.hqdit.{attention, attention_int8, modulated_norm, gated_add, gelu_tanh, silu_f32, linear_f32,
-timestep_embedding}`` (docs/step-ops.md).
+``torch.ops.hqdit.{attention, attention_int8, modulated_norm, gated_add, group_norm_f32, gelu_tanh, silu_f32,
+linear_f32, timestep_embedding}`` (docs/step-ops.md).
 
 On the CPU they run the native kernels, which give the bits that a phone gives; on other devices, the definition.
 """
@@ -70,6 +70,12 @@ def gated_add(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor) -> Tens
     return x + modulation.view(x.shape[0], -1, 1, x.shape[2])[:, gate_index] * y
 
 
+def group_norm_f32(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float, silu: bool) -> Tensor:
+    """group_norm(x) * weight + bias, then SiLU if ``silu``: x [B, C, ...], weight and bias [C]."""
+    normed = F.group_norm(x, groups, weight, bias, eps)
+    return F.silu(normed) if silu else normed
+
+
 def gelu_tanh(x: Tensor) -> Tensor:
     """GELU in its tanh approximation, any shape. Not called gelu: XNNPACK's partitioner goes by the bare name."""
     return F.gelu(x, approximate="tanh")
@@ -132,6 +138,16 @@ def _check_norm(x: Tensor, modulation: Tensor, shift_index: int, scale_index: in
 def _check_gated(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor) -> None:
     _check_modulated("gated_add", x, modulation, gate_index=gate_index)
     _check("gated_add", "y", y, tuple(x.shape))
+
+
+def _check_group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float, silu: bool) -> None:
+    _check("group_norm_f32", "x", x)
+    if x.dim() < 2 or not x.shape[1:].numel() or groups < 1 or x.shape[1] % groups:
+        raise ValueError(
+            f"group_norm_f32: x must be [B, C, ...] with C a multiple of groups = {groups}, got {list(x.shape)}"
+        )
+    _check("group_norm_f32", "weight", weight, (x.shape[1],))
+    _check("group_norm_f32", "bias", bias, (x.shape[1],))
 
 
 def _check_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -208,6 +224,14 @@ _register(
     _check_gated,
     gated_add,
     native_step.gated_add,
+    _like_first,
+)
+_register(
+    "group_norm_f32",
+    "Tensor x, Tensor weight, Tensor bias, int groups, float eps, bool silu",
+    _check_group_norm,
+    group_norm_f32,
+    native_step.group_norm_f32,
     _like_first,
 )
 _register(

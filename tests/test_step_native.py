@@ -35,6 +35,10 @@ def make_case(shape: tuple[int, int, int, int]) -> tuple[bytes, np.ndarray]:
         ops.gated_add(x, modulation, 2, y),
         ops.gelu_tanh(qkv),
         ops.silu_f32(qkv),
+        *(
+            ops.group_norm_f32(x.view(1, b * t, dim), *[qkv.flatten()[: b * t]] * 2, b, 1e-6, silu)
+            for silu in (False, True)
+        ),
         ops.linear_f32(x.flatten(0, 1), y.flatten(0, 1), qkv.flatten()[: b * t]),
         ops.timestep_embedding(qkv.flatten()[:6], y.flatten()[:dim]),
     ]

@@ -185,6 +185,40 @@ def test_modulated_norm_uses_eps(isa):
     )
 
 
+GROUPS = [(2, 8, 4, (16, 16)), (1, 6, 3, (5, 7)), (1, 32, 1, (1,)), (2, 4, 4, (3,)), (1, 4, 2, (64, 80)), (1, 3, 1, ())]
+
+
+@pytest.mark.parametrize("silu", [False, True])
+@pytest.mark.parametrize(("b", "c", "groups", "size"), GROUPS, ids=str)
+def test_group_norm(isa, b, c, groups, size, silu):
+    x, weight, bias = normal(20, b, c, *size, scale=3) + 2, normal(21, c), normal(22, c)
+    flat = x.double().reshape(b, groups, -1)
+    mean = flat.mean(dim=-1, keepdim=True)
+    inverse = 1 / ((flat - mean).square().mean(dim=-1, keepdim=True) + 1e-6).sqrt()
+    column = (1, c, *(1 for _ in size))
+    scale, shift = weight.double().view(column), bias.double().view(column)
+    normed = ((flat - mean) * inverse).view(x.shape)
+    value = normed * scale + shift
+    expected = value * torch.sigmoid(value) if silu else value
+    # A sum in 16 lanes over runs of 4,096 has 256 additions and few more on the way to any one result.
+    sums = min(flat.shape[-1], 4096) / 16 + 8
+    mean_error = (sums * flat.abs().mean(dim=-1, keepdim=True) * inverse).expand(flat.shape).reshape(x.shape)
+    bound = ROUNDING * ((mean_error + (sums + 6) * normed.abs()) * scale.abs() + 12 * value.abs() + 1e-6)
+    if silu:
+        bound = 1.1 * bound + ROUNDING * 8 * value.abs()  # SiLU's slope is at most 1.1
+    assert_within(ops.group_norm_f32(x, weight, bias, groups, 1e-6, silu), expected, bound)
+    assert_within(step_ops.group_norm_f32(x, weight, bias, groups, 1e-6, silu), expected, 16 * bound)
+
+
+def test_group_norm_keeps_its_digits_over_a_megapixel():
+    """A mean far from zero: one chain of float additions would lose the deviation from it."""
+    x = (1000 + normal(23, 1, 4, 512, 512)).float()
+    exact = torch.nn.functional.group_norm(x.double(), 1, eps=1e-6)
+    got = ops.group_norm_f32(x, torch.ones(4), torch.zeros(4), 1, 1e-6, False)
+    # x itself is rounded to 2^-15; a mean that is off by as much shifts everything.
+    torch.testing.assert_close(got.double(), exact, rtol=0, atol=2**-14)
+
+
 @pytest.mark.parametrize(("b", "t", "d"), [(2, 256, 384), (3, 5, 1), (2, 7, 15), (1, 4, 16), (2, 9, 33)])
 def test_gated_add(isa, b, t, d):
     x, modulation, y = normal(7, b, t, d), normal(8, b, 3 * d), normal(9, b, t, d)
@@ -246,6 +280,7 @@ def test_threads_do_not_change_bits(isa, shape):
 def test_empty_batch():
     assert ops.attention(torch.empty(0, 4, 48), 2).shape == (0, 4, 16)
     assert ops.gelu_tanh(torch.empty(0)).shape == (0,)
+    assert ops.group_norm_f32(torch.empty(0, 4, 2), torch.ones(4), torch.ones(4), 2, 0.1, True).shape == (0, 4, 2)
     assert ops.gated_add(torch.empty(0, 4, 8), torch.empty(0, 8), 0, torch.empty(0, 4, 8)).shape == (0, 4, 8)
 
 
@@ -271,6 +306,8 @@ X, MODULATION = torch.zeros(2, 3, 16), torch.zeros(2, 48)
         (lambda: ops.modulated_norm(X, torch.zeros(1, 48), 0, 1, 1e-6), "modulation must be float32"),
         (lambda: ops.gated_add(X, MODULATION, 0, torch.zeros(2, 3, 17)), "y must be float32"),
         (lambda: ops.gated_add(X, MODULATION, 5, X), "gate_index must be 0 to 2, got 5"),
+        (lambda: ops.group_norm_f32(X, torch.ones(3), torch.ones(3), 2, 1e-6, True), "multiple of groups = 2"),
+        (lambda: ops.group_norm_f32(X, torch.ones(4), torch.ones(3), 3, 1e-6, True), "weight must be float32"),
         (lambda: ops.gelu_tanh(torch.zeros(3, dtype=torch.int32)), "x must be float32"),
     ],
 )
@@ -285,9 +322,10 @@ def test_bad_arguments_are_named(call, message):
         (ops.attention, (normal(18, 2, 5, 48), 2)),
         (ops.modulated_norm, (normal(19, 2, 3, 16), normal(20, 2, 48), 0, 2, 1e-6)),
         (ops.gated_add, (normal(21, 2, 3, 16), normal(22, 2, 48), 1, normal(23, 2, 3, 16))),
+        (ops.group_norm_f32, (normal(25, 2, 4, 3, 5), normal(26, 4), normal(27, 4), 2, 1e-6, True)),
         (ops.gelu_tanh, (normal(24, 2, 3),)),
     ],
-    ids=["attention", "modulated_norm", "gated_add", "gelu_tanh"],
+    ids=["attention", "modulated_norm", "gated_add", "group_norm", "gelu_tanh"],
 )
 def test_registration(op, arguments):
     """torch's own checks of schema and fake kernel, and the .out overload."""

@@ -26,6 +26,12 @@ HQDIT_API const char* hqdit_gated_add(const float* x, const float* modulation, c
                                       int64_t tokens, int64_t dim, int64_t vectors, int64_t gate_index, int32_t threads,
                                       float* out);
 
+/* x [batch][channels][pixels], weight and bias [channels], normalized in `groups` groups, then SiLU if `silu` is not 0
+ * -> out, as x. */
+HQDIT_API const char* hqdit_group_norm_f32(const float* x, const float* weight, const float* bias, int64_t batch,
+                                           int64_t channels, int64_t pixels, int64_t groups, float eps, int32_t silu,
+                                           int32_t threads, float* out);
+
 /* x [count] -> out [count]. */
 HQDIT_API const char* hqdit_gelu_tanh(const float* x, int64_t count, int32_t threads, float* out);
 HQDIT_API const char* hqdit_silu_f32(const float* x, int64_t count, int32_t threads, float* out);

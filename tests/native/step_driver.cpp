@@ -5,9 +5,10 @@
 //
 // CASES: per case 4 int64 (batch, tokens, heads, head_dim), then qkv [batch][tokens][3 dim], modulation
 // [batch][6][dim], x and y [batch][tokens][dim]. OUTPUTS: per case attention(qkv), attention_int8(qkv),
-// modulated_norm(x; 3, 4), gated_add(x, 2, y), gelu_tanh(qkv), silu_f32(qkv), linear_f32 of the rows of x with those of
-// y as its weight and the first of qkv as its bias, timestep_embedding of six of qkv and a row of y. Every array has
-// its exact size on the heap, so that a sanitizer sees each access past it.
+// modulated_norm(x; 3, 4), gated_add(x, 2, y), gelu_tanh(qkv), silu_f32(qkv), group_norm_f32(x) in batch x tokens
+// channels and one group an image, without and with SiLU, weight and bias from qkv, linear_f32 of the rows of x with
+// those of y as its weight and the first of qkv as its bias, timestep_embedding of six of qkv and a row of y. Every
+// array has its exact size on the heap, so that a sanitizer sees each access past it.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -87,6 +88,13 @@ void run_case(const hqdit::AttentionShape& shape, std::FILE* cases, std::FILE* o
   write(outputs, out);
   hqdit::silu_f32(qkv.data(), 3 * count, out.data(), parallel);
   write(outputs, out);
+  out.resize(x.size());
+  const hqdit::GroupNormShape groups{1, shape.batch * shape.tokens, dim, shape.batch};
+  const std::vector<float> weight(qkv.begin(), qkv.begin() + groups.channels);
+  for (const bool silu : {false, true}) {
+    hqdit::group_norm_f32(groups, x.data(), weight.data(), weight.data(), 1e-6f, silu, out.data(), parallel);
+    write(outputs, out);
+  }
   run_linear(x, y, {qkv.begin(), qkv.begin() + shape.batch * shape.tokens}, outputs, parallel);
   out.resize(static_cast<size_t>(6 * 2 * dim));
   const std::vector<float> timesteps(qkv.begin(), qkv.begin() + 6), frequencies(y.begin(), y.begin() + dim);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one instruction set provides for the step operators. step_ops.cpp, step_attention.cpp and step_linear.cpp split
-// the work and own the memory; the functions here compute on it. All of it comes from step_kernels.h, step_head.h and
-// step_linear.h.
+// the work and own the memory; the functions here compute on it. All of it comes from step_kernels.h, step_head.h,
+// step_linear.h and step_group_norm.h.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +45,18 @@ struct NormRows {
   int64_t rows;
   int64_t dim;
   float eps;
+};
+
+/// One group of channels of one image.
+struct NormGroup {
+  const float* x;       ///< [channels][pixels]
+  const float* weight;  ///< [channels]
+  const float* bias;    ///< [channels]
+  float* out;
+  int64_t channels;
+  int64_t pixels;
+  float eps;
+  bool silu;  ///< followed by SiLU
 };
 
 struct GatedRows {
@@ -99,6 +111,7 @@ struct StepBackend {
   void (*pack_weight)(const LinearBlock& block);
   /// The block's columns of `rows` rows; rows of x start block.inputs floats apart, rows of out `out_stride`.
   void (*linear)(const LinearBlock& block, const float* x, int64_t rows, float* out, int64_t out_stride);
+  void (*group_norm)(const NormGroup& group);
 };
 
 extern const StepBackend kStepScalar;

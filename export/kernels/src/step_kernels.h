@@ -104,10 +104,11 @@ inline void gelu_row(const float* x, int64_t count, float* out) {
   });
 }
 
-inline void silu_row(const float* x, int64_t count, float* out) {
-  const F32x16 minus_log2_e = splat(static_cast<float>(-1.4426950408889634));
-  map_row(x, count, out, [&](F32x16 value) { return divide_by_one_plus_exp2(value, mul(value, minus_log2_e)); });
+inline F32x16 silu(F32x16 value) {
+  return divide_by_one_plus_exp2(value, mul(value, splat(static_cast<float>(-1.4426950408889634))));
 }
+
+inline void silu_row(const float* x, int64_t count, float* out) { map_row(x, count, out, silu); }
 
 }  // namespace
 }  // namespace hqdit

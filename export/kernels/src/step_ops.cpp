@@ -37,6 +37,13 @@ const char* modulated_check(const ModulatedShape& shape, int64_t index) {
   return nullptr;
 }
 
+const char* group_norm_check(const GroupNormShape& shape) {
+  if (shape.batch < 0) return "the batch must not be negative";
+  if (shape.channels < 1 || shape.pixels < 1) return "the channels and pixels must be at least 1";
+  if (shape.groups < 1 || shape.channels % shape.groups != 0) return "the groups must divide the channels";
+  return nullptr;
+}
+
 const StepBackend& step_backend() {
   // The names that are not here stand for extensions of the widest vectors.
 #if defined(HQDIT_X86)
@@ -67,6 +74,19 @@ void gated_add(const ModulatedShape& shape, const float* x, const float* modulat
     const int64_t offset = row * shape.dim;
     const float* gate = vector_at(shape, modulation, image, gate_index);
     isa.gated({x + offset, gate, y + offset, out + offset, rows, shape.dim});
+  });
+}
+
+void group_norm_f32(const GroupNormShape& shape, const float* x, const float* weight, const float* bias, float eps,
+                    bool silu, float* out, const ParallelFor& parallel) {
+  const StepBackend& isa = step_backend();
+  const int64_t channels = shape.channels / shape.groups, size = channels * shape.pixels;
+  split_rows(parallel, shape.batch * shape.groups, 2 * kFloat * size, [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; ++group) {
+      const int64_t first = group % shape.groups * channels;
+      isa.group_norm(
+          {x + group * size, weight + first, bias + first, out + group * size, channels, shape.pixels, eps, silu});
+    }
   });
 }
 

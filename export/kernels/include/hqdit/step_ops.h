@@ -60,6 +60,21 @@ void gelu_tanh(const float* x, int64_t count, float* out, const ParallelFor& par
 /// out [count] = x [count] / (1 + exp(-x)). out may be x.
 void silu_f32(const float* x, int64_t count, float* out, const ParallelFor& parallel);
 
+/// x [batch][channels][pixels]; the channels are normalized in `groups` runs of equal length.
+struct GroupNormShape {
+  int64_t batch;
+  int64_t channels;
+  int64_t pixels;
+  int64_t groups;
+};
+
+/// nullptr if the sizes are good, else a static text that says what is wrong.
+const char* group_norm_check(const GroupNormShape& shape);
+
+/// out = group_norm(x) * weight [channels] + bias [channels], then SiLU if `silu`. out may be x.
+void group_norm_f32(const GroupNormShape& shape, const float* x, const float* weight, const float* bias, float eps,
+                    bool silu, float* out, const ParallelFor& parallel);
+
 struct LinearShape {
   int64_t rows;
   int64_t inputs;
