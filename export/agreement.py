@@ -15,6 +15,7 @@ from hqdit_mobile.export.parity_parts import Part
 from hqdit_mobile.export.probe import Probe
 from hqdit_mobile.export.runners import run_parts
 from hqdit_mobile.metrics import psnr_db, snr_db
+from hqdit_mobile.sampling import IN_ENGINE
 
 STAGES = ("linear", "attention", "block", "step", "image")
 # Our operators have defined bits in every runtime; a stock ONNX Runtime rounds its own way, and a value that falls on
@@ -90,8 +91,7 @@ def compare_bundle(probe: Probe, pipeline: Any, runtime: str) -> list[Agreement]
             name = f"t={step.timestep} {'guided' if guided else 'unguided'}"
             expected = step.noise if guided else step.noise[:1]
             rows.append(agreement("step", name, expected, got, needed("step", runtime)))
-    image = pipeline.generate(
-        probe.label, seed=probe.seed, steps=probe.sampling_steps, guidance_scale=probe.guidance_scale
-    )
+    settings = IN_ENGINE | {"steps": probe.sampling_steps, "guidance_scale": probe.guidance_scale}
+    image = pipeline.generate(probe.label, seed=probe.seed, **settings)
     rows.append(agreement("image", f"seed {probe.seed}", probe.image, image, needed("image", runtime)))
     return rows

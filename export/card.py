@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from hqdit_mobile.export.agreement import STAGES, decibels
+from hqdit_mobile.export.image_decoder import NEEDED_DB
 from hqdit_mobile.export.parity import ParityReport
 from hqdit_mobile.export.quality import Quality
 
@@ -27,6 +28,7 @@ def model_card(manifest: dict[str, Any], parity: ParityReport, quality: Quality,
         ("files", f"{weights / 1e6:.1f} MB, {weights / original:.3f} of the float32 weights ({original / 1e6:.1f} MB)"),
         ("memory", f"{memory['peak_bytes'] / 1e6:.0f} MB at most while drawing, measured on the exporting machine"),
         ("image", f"{width} x {height}, {channels} channels"),
+        ("image decoder", _decoder(manifest["decoder"])),
         ("noise prediction", f"{quality.mean_eps_snr_db:.1f} dB SNR to the float model, mean over timesteps"),
         ("images", f"{quality.mean_psnr_db:.1f} dB PSNR to the float model, same seed, {len(quality.images)} images"),
     ]
@@ -49,6 +51,14 @@ def model_card(manifest: dict[str, Any], parity: ParityReport, quality: Quality,
         "parity.json has every check, report.html the pictures and plots.\n\n"
         f"## The source model\n\n{_nested(source_card) or 'See the source.'}\n"
     )
+
+
+def _decoder(about: dict[str, Any]) -> str:
+    if about["precision"] == "int8":
+        return f"int8, {about['psnr_db']} dB PSNR to the float decoder"
+    if "int8_psnr_db" in about:
+        return f"float32 (int8 would have {about['int8_psnr_db']} dB PSNR to it, and {NEEDED_DB:g} are needed)"
+    return about["precision"]
 
 
 def _nested(card: str) -> str:

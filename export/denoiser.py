@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a phone runs of a model: one denoising step with or without guidance, and the image decoder.
+"""What a phone runs of a transformer: one denoising step with or without guidance.
 
 Each is a module with static shapes and batch size one, so that the exported graph has no shape arithmetic left. With
 ``fused=True`` a denoiser is written in our own operators (docs/step-ops.md), which runtimes that have them run about
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from hqdit_mobile.dit import Attention, DiT, DiTBlock, FinalLayer, TimestepEmbedder
 from hqdit_mobile.fp4_linear import FP4Linear
-from hqdit_mobile.vae import VAEDecoder
 
 
 class GuidedDenoiser(nn.Module):
@@ -110,17 +109,6 @@ def fused_attention(attention: Attention, qkv: Tensor) -> Tensor:
 def fused_final(final: FinalLayer, x: Tensor, condition: Tensor) -> Tensor:
     modulation = linear(final.adaLN, condition)
     return linear(final.linear, torch.ops.hqdit.modulated_norm(x, modulation, 0, 1, final.norm.eps))
-
-
-class ImageDecoder(nn.Module):
-    """Latents [1, C, S, S], divided by the scaling factor -> image [1, 3, H, W] in about -1..1."""
-
-    def __init__(self, vae: VAEDecoder):
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return self.vae(latents)
 
 
 def example_inputs(dit: DiT) -> tuple[Tensor, Tensor, Tensor]:

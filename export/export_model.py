@@ -45,7 +45,11 @@ class ParityError(RuntimeError):
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What ``hqdit-export`` was asked for; ``steps`` and ``guidance_scale`` become the bundle's defaults."""
+    """What ``hqdit-export`` was asked for.
+
+    ``scheduler``, ``steps``, ``guidance_scale`` and ``guidance_interval`` become the bundle's defaults; the checks draw
+    with DDIM, guided in every step.
+    """
 
     model: str
     output: Path
@@ -58,6 +62,8 @@ class ExportOptions:
     runtime: str = "executorch"
     fast: bool = False
     """A first look: ``config`` should be fast_calibration's; fewer pictures are drawn to compare."""
+    scheduler: str = "ddim"
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
 
 
 def export_bundle(options: ExportOptions, stages: Stages) -> Path:
@@ -110,10 +116,12 @@ def _write_bundle(
     """Everything after quantization, into `folder`; returns the manifest."""
     effort = effort_for(model.dit, options.steps, options.fast)
     guidance = Guidance(options.guidance_scale, model.guidance_channels)
+    stages.begin("Draw for the preview and the decoder")
+    latents = clean_latents(model, options)
     stages.begin(f"Lower to {RUNTIMES[options.runtime]}")
-    files = write_model_files(options.runtime, model, folder)
+    files = write_model_files(options.runtime, model, folder, latents)
     stages.begin("Measure memory and fit the preview")
-    manifest = build_manifest(options, model, quantized, folder, files)
+    manifest = build_manifest(options, model, quantized, folder, files, latents)
     bundles.write_json(folder / bundles.MANIFEST, manifest)
     manifest["memory"]["peak_bytes"] = measure_peak_bytes(folder)
     bundles.write_json(folder / bundles.MANIFEST, manifest)
@@ -154,8 +162,14 @@ def check_parity(options: ExportOptions, folder: Path, model: LoadedModel, guida
 
 
 def build_manifest(
-    options: ExportOptions, model: LoadedModel, quantized: QuantizationReport, folder: Path, files: ModelFiles
+    options: ExportOptions,
+    model: LoadedModel,
+    quantized: QuantizationReport,
+    folder: Path,
+    files: ModelFiles,
+    latents: Tensor,
 ) -> dict[str, Any]:
+    """``latents`` [B, C, S, S]: clean_latents."""
     size = model.image_size
     described = {name: bundles.describe_file(folder, file) for name, file in files.names.items()}
     float_bytes = quantized.float_bytes + sum(p.numel() * 4 for p in model.vae.parameters())
@@ -182,13 +196,13 @@ def build_manifest(
         **files.manifest,
         "scheduler": asdict(model.scheduler),
         "defaults": {
-            "scheduler": "ddim",
+            "scheduler": options.scheduler,
             "steps": options.steps,
             "guidance_scale": options.guidance_scale,
-            "guidance_interval": [0.0, 1.0],
+            "guidance_interval": list(options.guidance_interval),
         },
         "guidance": {"channels": model.guidance_channels},
-        "preview": fit_preview(model, clean_latents(model, options)),
+        "preview": fit_preview(model, latents),
         "memory": {
             "weights_bytes": sum(entry["bytes"] for entry in described.values()),
             "arena_bytes": files.arena_bytes,

@@ -38,8 +38,12 @@ class Lowered:
             self.program.write_to_file(stream)
 
 
-def lower(methods: Methods) -> Lowered:
+def lower(methods: Methods, one_by_one: bool = False) -> Lowered:
     """Lowers ``{method name: (module, example inputs)}`` to one .pte; methods share their constants.
+
+    ``one_by_one``: XNNPACK gets each operator (with what quantizes its inputs) as its own program. Larger ones keep
+    inputs alive until the last of their operators has run, and ExecuTorch 1.5.1 makes programs that fail where one
+    operator's result is quantized for the next.
 
     Raises RuntimeError naming the operator if one has no .out variant (see hqdit_mobile/fp4_linear.py for ours).
     """
@@ -51,7 +55,7 @@ def lower(methods: Methods) -> Lowered:
         programs = {name: torch.export.export(module, inputs) for name, (module, inputs) in methods.items()}
         edge = to_edge_transform_and_lower(
             programs,
-            partitioner=[XnnpackPartitioner()],
+            partitioner=[XnnpackPartitioner(per_op_mode=one_by_one)],
             # The hqdit operators are not core ATen, which is what the validity check asks for.
             compile_config=EdgeCompileConfig(_check_ir_validity=False),
         )

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
-from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, ImageDecoder, example_inputs
+from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, example_inputs
+from hqdit_mobile.export.image_decoder import choose_decoder
 from hqdit_mobile.export.lower_executorch import Methods, lower
 from hqdit_mobile.models import LoadedModel
 
@@ -27,25 +28,29 @@ class ModelFiles:
     tools: tuple[str, ...]
 
 
-def write_model_files(runtime: str, model: LoadedModel, folder: Path) -> ModelFiles:
-    return _write_onnx(model, folder) if runtime == "onnxruntime" else _write_executorch(model, folder)
+def write_model_files(runtime: str, model: LoadedModel, folder: Path, latents: Tensor) -> ModelFiles:
+    """``latents`` [B, C, S, S]: of finished pictures, as the sampler leaves them, to try the decoder on."""
+    if runtime == "onnxruntime":
+        return _write_onnx(model, folder)
+    return _write_executorch(model, folder, latents / model.vae.scaling_factor)
 
 
-def _write_executorch(model: LoadedModel, folder: Path) -> ModelFiles:
+def _write_executorch(model: LoadedModel, folder: Path, latents: Tensor) -> ModelFiles:
     """The transformer program (both denoising methods, one copy of the weights) and the decoder program."""
     inputs = example_inputs(model.dit)
     denoisers: Methods = {
         METHODS["guided"]: (GuidedDenoiser(model.dit, fused=True), inputs),
         METHODS["unguided"]: (Denoiser(model.dit, fused=True), inputs),
     }
-    decoder: Methods = {METHODS["decode"]: (ImageDecoder(model.vae), (torch.zeros_like(inputs[0]),))}
+    chosen = choose_decoder(model.vae, latents)
+    decoder: Methods = {METHODS["decode"]: (chosen.module, (latents[:1],))}
     names = {"transformer": "transformer.pte", "vae_decoder": "vae_decoder.pte"}
     arena = 0
     for key, methods in (("transformer", denoisers), ("vae_decoder", decoder)):
-        lowered = lower(methods)
+        lowered = lower(methods, one_by_one=key == "vae_decoder")
         lowered.write(folder / names[key])
         arena += lowered.arena_bytes
-    return ModelFiles(names, arena, {"methods": METHODS}, ("executorch",))
+    return ModelFiles(names, arena, {"methods": METHODS, "decoder": chosen.manifest}, ("executorch",))
 
 
 def _write_onnx(model: LoadedModel, folder: Path) -> ModelFiles:
@@ -72,4 +77,9 @@ def _write_onnx(model: LoadedModel, folder: Path) -> ModelFiles:
         "portable": True,
     }
     # ONNX Runtime plans its memory when it runs. The engine's schema asks every bundle for methods.
-    return ModelFiles(names, 0, {"methods": METHODS, "onnx": about}, ("onnx", "onnxruntime", "onnxscript"))
+    return ModelFiles(
+        names,
+        0,
+        {"methods": METHODS, "decoder": {"precision": "float32"}, "onnx": about},
+        ("onnx", "onnxruntime", "onnxscript"),
+    )

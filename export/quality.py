@@ -16,7 +16,7 @@ from hqdit_mobile.metrics import eps_snr_db, psnr_db
 from hqdit_mobile.models import LoadedModel
 from hqdit_mobile.open_bundle import open_bundle
 from hqdit_mobile.pictures import to_rgb
-from hqdit_mobile.sampling import Guidance, initial_noise, trajectory
+from hqdit_mobile.sampling import IN_ENGINE, Guidance, initial_noise, trajectory
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def compare_with_float(
     float_images = list(to_rgb(model.decode(latents)))
     with open_bundle(bundle) as pipeline:
         images = [
-            pipeline.generate(label, seed=seed, steps=effort.steps, guidance_scale=guidance.scale)
+            pipeline.generate(label, seed=seed, steps=effort.steps, guidance_scale=guidance.scale, **IN_ENGINE)
             for seed, label in enumerate(labels)
         ]
     return Quality([model.labels[i] for i in labels], float_images, images, snr)

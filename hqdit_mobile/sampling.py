@@ -111,6 +111,10 @@ class Guidance:
     channels: int = 4
 
 
+# The settings of an engine that walks the same trajectory, whatever its bundle's defaults are.
+IN_ENGINE = {"scheduler": "ddim", "guidance_interval": (0.0, 1.0)}
+
+
 @torch.no_grad()
 def trajectory(
     model: NoiseModel,

@@ -22,6 +22,8 @@ class VAEDecoder(nn.Module):
         self.config = {k: v for k, v in config.items() if not k.startswith("_")}
         if self.config.get("latents_mean") is not None or self.config.get("shift_factor"):
             raise CheckpointError("vae/config.json: only scaling_factor is supported, no latents_mean or shift_factor")
+        if self.config.get("act_fn", "silu") != "silu":
+            raise CheckpointError(f"vae/config.json: act_fn must be silu, not {self.config['act_fn']!r}")
         vae = AutoencoderKL.from_config(self.config)
         self.post_quant_conv = vae.post_quant_conv if vae.post_quant_conv is not None else nn.Identity()
         self.decoder = vae.decoder

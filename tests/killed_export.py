@@ -15,7 +15,7 @@ from unittest import mock
 
 from hqdit_mobile.calibration import Observer
 from hqdit_mobile.config import HQDiTConfig
-from hqdit_mobile.export.export_model import ExportOptions, build_manifest, export_bundle
+from hqdit_mobile.export.export_model import ExportOptions, build_manifest, clean_latents, export_bundle
 from hqdit_mobile.export.model_files import write_model_files
 from hqdit_mobile.progress import Stages
 
@@ -27,7 +27,9 @@ def options(model: Path, output: Path, config: HQDiTConfig = CONFIG) -> ExportOp
 
 
 def programs_alone(options, model, quantized, folder, _stages):
-    return build_manifest(options, model, quantized, folder, write_model_files(options.runtime, model, folder))
+    latents = clean_latents(model, options)
+    files = write_model_files(options.runtime, model, folder, latents)
+    return build_manifest(options, model, quantized, folder, files, latents)
 
 
 def export_counting(model: Path, output: Path, on_event: Callable[[int], None] = lambda _: None) -> int:

@@ -22,7 +22,7 @@ from hqdit_mobile.bench.run import PLANS, Plan, Subject, run_bench
 from hqdit_mobile.bench.timing import Effort, measure, medians
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.export.bundle import write_json
-from hqdit_mobile.export.export_model import ExportOptions, build_manifest, drop_learned_sigma_
+from hqdit_mobile.export.export_model import ExportOptions, build_manifest, clean_latents, drop_learned_sigma_
 from hqdit_mobile.export.model_files import write_model_files
 from hqdit_mobile.metrics import snr_db
 from hqdit_mobile.models import load_model
@@ -145,8 +145,10 @@ def subject(tmp_path_factory) -> Subject:
     drop_learned_sigma_(model.dit)
     quantized = SimpleNamespace(float_bytes=4 * sum(p.numel() for p in model.dit.parameters()), bits_per_weight=4.5)
     round_model_(model.dit, HQDiTConfig())
-    files = write_model_files("executorch", model, bundle)
-    manifest = build_manifest(ExportOptions(str(source), bundle, "desktop"), model, quantized, bundle, files)
+    options = ExportOptions(str(source), bundle, "desktop")
+    latents = clean_latents(model, options)
+    files = write_model_files("executorch", model, bundle, latents)
+    manifest = build_manifest(options, model, quantized, bundle, files, latents)
     write_json(bundle / "manifest.json", manifest)
     return Subject(bundle, steps=2)
 

@@ -19,7 +19,7 @@ from hqdit_mobile.engine import EngineError, Pipeline
 from hqdit_mobile.export import export_model
 from hqdit_mobile.export.bundle import MANIFEST, BundleError, describe_file, read_manifest, write_json
 from hqdit_mobile.export.denoiser import Denoiser
-from hqdit_mobile.export.export_model import ExportOptions, build_manifest
+from hqdit_mobile.export.export_model import ExportOptions, build_manifest, clean_latents
 from hqdit_mobile.export.model_files import write_model_files
 from hqdit_mobile.export.probe import PROBE, make_probe, write_probe
 from hqdit_mobile.metrics import psnr_db
@@ -42,10 +42,11 @@ def bundles(model, tmp_path_factory):
     made = {}
     for runtime in ("onnxruntime", "executorch"):
         folder = tmp_path_factory.mktemp(runtime)
-        files = write_model_files(runtime, model, folder)
         options = ExportOptions("small", folder, "desktop", steps=STEPS, runtime=runtime)
+        latents = clean_latents(model, options)
+        files = write_model_files(runtime, model, folder, latents)
         quantized = SimpleNamespace(float_bytes=1 << 20, bits_per_weight=4.5)
-        manifest = build_manifest(options, model, quantized, folder, files)
+        manifest = build_manifest(options, model, quantized, folder, files, latents)
         manifest["memory"]["peak_bytes"] = 1 << 20
         write_json(folder / MANIFEST, manifest)
         write_probe(folder, model.dit.config, make_probe(model, 2, 0, STEPS, Guidance(4.0, 4)))

@@ -19,7 +19,7 @@ from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser
 from hqdit_mobile.metrics import snr_db
 from hqdit_mobile.models import LoadedModel
 from hqdit_mobile.pictures import to_rgb
-from hqdit_mobile.sampling import Guidance, initial_noise, sample_latents
+from hqdit_mobile.sampling import IN_ENGINE, Guidance, initial_noise, sample_latents
 
 TIMESTEP, LABEL, SEED = 500, 0, 0
 
@@ -103,7 +103,7 @@ def bench_image(prepared: Prepared, threads: int, steps: int, effort: Effort) ->
     defaults, model = prepared.manifest["defaults"], prepared.model
     guidance = Guidance(defaults["guidance_scale"], model.guidance_channels)
     noise = initial_noise(model.latent_shape, SEED)
-    settings: dict[str, Any] = {"steps": steps, "guidance_scale": guidance.scale, "scheduler": "ddim"}
+    settings: dict[str, Any] = IN_ENGINE | {"steps": steps, "guidance_scale": guidance.scale}
     with ExitStack() as stack:
         pipelines = _open(prepared, threads, stack)
         runners: dict[str, Runner] = {TORCH: lambda: _torch_image(model, noise, steps, guidance)}

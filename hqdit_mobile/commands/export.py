@@ -22,7 +22,9 @@ def run_export(
     num_calibration_samples: int | None,
     seed: int,
     steps: int,
+    scheduler: str,
     guidance_scale: float,
+    guidance_interval: tuple[float, float],
     fast: bool,
     force: bool,
 ) -> int:
@@ -40,7 +42,20 @@ def run_export(
             config = fast_calibration(config)
         if num_calibration_samples is not None:
             config = replace(config, calibration_samples=num_calibration_samples)
-        options = ExportOptions(model, output, target, vae, config, steps, guidance_scale, force, runtime, fast)
+        options = ExportOptions(
+            model,
+            output,
+            target,
+            vae,
+            config,
+            steps,
+            guidance_scale,
+            force,
+            runtime,
+            fast,
+            scheduler,
+            guidance_interval,
+        )
         console.print(_plan(options))
         with Stages(console) as stages:
             export_bundle(options, stages)

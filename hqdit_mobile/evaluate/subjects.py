@@ -18,7 +18,7 @@ from hqdit_mobile.models import LoadedModel
 from hqdit_mobile.open_bundle import open_bundle
 from hqdit_mobile.pictures import to_rgb
 from hqdit_mobile.precision import a4_share, weight_bits
-from hqdit_mobile.sampling import Guidance, initial_noise, sample_latents
+from hqdit_mobile.sampling import IN_ENGINE, Guidance, initial_noise, sample_latents
 
 CPU_BATCH, GPU_BATCH = 4, 32  # images at a time: on a CPU, more of them fall out of its cache
 
@@ -112,7 +112,7 @@ class BundleSubject:
 
     def draw(self, seeds: Sequence[int], labels: Sequence[int], on_images: Callable[[int], None]) -> np.ndarray:
         images = []
-        settings = {"steps": self.steps, "guidance_scale": self.guidance_scale, "scheduler": "ddim"}
+        settings = IN_ENGINE | {"steps": self.steps, "guidance_scale": self.guidance_scale}
         for seed, label in zip(seeds, labels, strict=True):
             images.append(self.pipeline.generate(label, seed=seed, **settings))
             on_images(1)
