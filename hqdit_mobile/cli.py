@@ -27,7 +27,11 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 @click.option("--num-calibration-samples", type=click.IntRange(1), help="Images in the calibration runs.")
 @click.option("--seed", type=int, default=0, help="Of calibration and rotation.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=20, help="Default sampling steps of the bundle.")
+@click.option("--scheduler", type=click.Choice(["ddim", "dpm-solver++"]), default="ddim",
+              help="Default of the bundle; 'hqdit evaluate-samplers' compares them.")  # fmt: skip
 @click.option("--guidance-scale", type=click.FloatRange(1.0), default=4.0, help="Default guidance of the bundle.")
+@click.option("--guidance-interval", type=(click.FloatRange(0, 1), click.FloatRange(0, 1)), default=(0.0, 1.0),
+              metavar="LOW HIGH", help="Guide where timestep / 1000 lies here: the bundle's default.")  # fmt: skip
 @click.option("--fast", is_flag=True, help="A first look: a sixteenth of the calibration, one weight format.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 def export(model: str, vae: str | None, target: str, output_dir: Path | None, force: bool, **settings: Any) -> None:
@@ -54,7 +58,11 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0)
 @click.option("--steps", type=click.IntRange(1, 1000), help="Default: the bundle's.")
 @click.option("--guidance-scale", type=click.FloatRange(0.0), help="Default: the bundle's.")
+@click.option("--guidance-interval", type=(click.FloatRange(0, 1), click.FloatRange(0, 1)), metavar="LOW HIGH",
+              help="Guide where timestep / 1000 lies here. Default: the bundle's.")  # fmt: skip
 @click.option("--scheduler", type=click.Choice(["ddim", "dpm-solver++"]), help="Default: the bundle's.")
+@click.option("--preview-interval", type=click.IntRange(0), default=0, metavar="N",
+              help="Also write OUTPUT-previews.png: the preview after every N-th step and the image.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(0), default=0, help="0: one per core.")
 @click.option("--portable", is_flag=True, help="An ONNX bundle on a stock ONNX Runtime, without our kernels.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="sample.png")
@@ -132,3 +140,23 @@ def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
     from hqdit_mobile.commands.evaluate import run_evaluate
 
     sys.exit(run_evaluate(candidates, **settings))
+
+
+@main.command(name="evaluate-samplers")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("samplers", nargs=-1, required=True, metavar="SAMPLER...")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
+              help="Folder for images and figures; a stopped run goes on from it.")  # fmt: skip
+@click.option("--samples", type=click.IntRange(2), default=256, help="Images of each sampler.")
+@click.option("--guidance-scale", type=click.FloatRange(0.0), help="Default: the bundle's.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here too.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Write a picture (PNG) here.")
+def evaluate_samplers(bundle: Path, samplers: tuple[str, ...], **settings: Any) -> None:
+    """Compare what BUNDLE draws with each SAMPLER, the first one being the measure of the others.
+
+    SAMPLER is SCHEDULER:STEPS[:SPACING][:LOW-HIGH], such as ddim:50 or dpm-solver++:15:trailing:0.1-0.8; guidance is on
+    where timestep / num_train_timesteps lies in LOW-HIGH. Shares the work between processes started by torchrun.
+    """
+    from hqdit_mobile.commands.evaluate_samplers import run_evaluate_samplers
+
+    sys.exit(run_evaluate_samplers(bundle, samplers, **settings))

@@ -110,10 +110,20 @@ def builtin_models() -> list[str]:
     return ["emoji-dit"]
 
 
+def builtin_classes(name: str) -> dict[str, int]:
+    """The classes of a built-in model with their numbers of training images, without its weights."""
+    config = _read_json(_builtin_folder(name) / "config.json")
+    return dict(zip(config["labels"], config["train_counts"], strict=True))
+
+
+def _builtin_folder(name: str) -> Path:
+    return Path(__file__).parent / "assets" / name.replace("-", "_")
+
+
 def _load_builtin(name: str, streamed: bool) -> LoadedModel:
     if name not in builtin_models():
         raise ValueError(f"there is no built-in model {name!r}; built in: {', '.join(builtin_models())}")
-    folder = Path(__file__).parent / "assets" / name.replace("-", "_")
+    folder = _builtin_folder(name)
     config = _read_json(folder / "config.json")
     weights = folder / "transformer.safetensors"
     return LoadedModel(

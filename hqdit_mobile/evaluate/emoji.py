@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from hqdit_mobile.emoji_eval import EmojiClassifier, load_classifier
-from hqdit_mobile.models import LoadedModel, load_model
+from hqdit_mobile.models import LoadedModel, builtin_classes
 
+EMOJI = "emoji-dit"
 IMAGE_SIZE = 128
 BATCH = 32
 
@@ -44,9 +45,17 @@ def _split(label: str) -> tuple[str, str]:
 
 def emoji_judge(model: LoadedModel) -> EmojiJudge | None:
     """None for a model that draws something else."""
-    if model.image_size != IMAGE_SIZE:
+    return judge_of_labels(model.labels, model.image_size, next(model.vae.parameters()).device)
+
+
+def judge_of_labels(labels: list[str], image_size: int, device: torch.device) -> EmojiJudge | None:
+    """None for classes that are not emoji-dit's."""
+    if image_size != IMAGE_SIZE or labels != [*builtin_classes(EMOJI)]:
         return None
-    emoji_labels = model.labels if model.source == "builtin:emoji-dit" else load_model("builtin:emoji-dit").labels
-    if model.labels != emoji_labels:
-        return None
-    return EmojiJudge(model.labels, next(model.vae.parameters()).device)
+    return EmojiJudge(labels, device)
+
+
+def class_weights_of(labels: list[str]) -> list[int]:
+    """LoadedModel.class_weights of a model of which only the classes are known."""
+    emoji = builtin_classes(EMOJI)
+    return [*emoji.values()] if labels == [*emoji] else [1] * len(labels)
