@@ -112,6 +112,7 @@ def bench_image(prepared: Prepared, threads: int, steps: int, effort: Effort) ->
         seconds = medians(measure(runners, effort))
         last = pipelines[OUR_PTE].generate_batch(LABEL, [SEED], **settings)
     parts = {"denoise": last.denoise_ms, "decode": last.decode_ms}
+    settings["guidance_interval"] = list(settings["guidance_interval"])
     return {**settings, **compared(seconds), "milliseconds_of_ours": parts}
 
 
