@@ -14,7 +14,10 @@ from hqdit_mobile.whole_file import whole_file
 def write_adm(folder: Path, measured: Measured) -> Path:
     """NAME.npz with ``arr_0`` uint8 [n, H, W, 3]. Raises ValueError where other processes hold a part of the images."""
     images = measured.all_images("--npz")
+    array = np.empty((len(images), *images[0].shape), np.uint8)
+    for index, image in enumerate(images):
+        array[index] = image
     path = folder / f"{measured.candidate.name}.npz"
     with whole_file(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, arr_0=images)
+        np.savez(stream, arr_0=array)
     return path

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,9 +25,9 @@ class FidelityError(ValueError):
 
 
 class Images(Dataset):
-    """uint8 [n, H, W, 3] as torch-fidelity wants them: uint8 [3, H, W] each."""
+    """Images uint8 [H, W, 3] as torch-fidelity wants them: uint8 [3, H, W]."""
 
-    def __init__(self, images: np.ndarray):
+    def __init__(self, images: Sequence[np.ndarray] | np.ndarray):
         self.images = images
 
     def __len__(self) -> int:
@@ -60,8 +61,8 @@ class Fidelity:
     ) -> None:
         self._cache.cleanup()
 
-    def figures(self, images: np.ndarray) -> dict[str, float]:
-        """Of images uint8 [n, H, W, 3], n at least FEWEST."""
+    def figures(self, images: Sequence[np.ndarray] | np.ndarray) -> dict[str, float]:
+        """Of n images uint8 [H, W, 3], n at least FEWEST; they are taken in order, each once."""
         import torch_fidelity as tf
 
         found = tf.calculate_metrics(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hqdit_mobile.evaluate.candidates import Candidate, find_candidates, protoco
 from hqdit_mobile.evaluate.emoji import EmojiJudge, emoji_judge
 from hqdit_mobile.evaluate.group import Group
 from hqdit_mobile.evaluate.image_metrics import psnr_of_each, ssim_of_each
-from hqdit_mobile.evaluate.protocol import Chunk, Protocol, chunks, classes_of
+from hqdit_mobile.evaluate.protocol import CHUNK, Chunk, Protocol, chunks, classes_of
 from hqdit_mobile.evaluate.shards import Store, require_same, write_whole
 from hqdit_mobile.evaluate.subjects import Facts, Subject, TorchSubject
 from hqdit_mobile.export.export_model import drop_learned_sigma_
@@ -39,21 +40,41 @@ class Measured:
     stored: Store
     chunks: list[Chunk]
 
-    def all_images(self, option: str) -> np.ndarray:
-        """uint8 [n, H, W, 3]. Raises ValueError, for `option`, where other processes' folders hold a part of them."""
+    def all_images(self, option: str) -> DrawnImages:
+        """Raises ValueError, for `option`, where other processes' folders hold a part of them."""
         names = [_images_name(chunk) for chunk in self.chunks]
         if missing := sum(not self.stored.has(name) for name in names):
             raise ValueError(
                 f"{option}: {missing} of {len(names)} files of images of {self.candidate.name} are in other processes' "
                 "folders: give all processes one folder, or run again with one process"
             )
-        return np.concatenate([self.stored.read(name)["images"] for name in names])
+        return DrawnImages(self.stored, self.chunks)
 
     def first_images(self) -> np.ndarray:
         return self.stored.read(_images_name(self.chunks[0]))["images"]
 
     def column(self, name: str) -> np.ndarray:
         return np.concatenate([part[name] for part in self.images])
+
+
+class DrawnImages(Sequence[np.ndarray]):
+    """A candidate's images, uint8 [H, W, 3] each, with one file of them in memory: 50,000 of 256 pixels are 10 GB."""
+
+    def __init__(self, stored: Store, parts: list[Chunk]):
+        self.stored, self.parts = stored, parts
+        self._file: tuple[str, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return self.parts[-1].stop
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        chunk = self.parts[index // CHUNK]
+        name = _images_name(chunk)
+        if self._file is None or self._file[0] != name:
+            self._file = name, self.stored.read(name)["images"]
+        return self._file[1][index - chunk.start]
 
 
 class Evaluation:
