@@ -34,6 +34,7 @@ def test_bundle_is_complete_and_small(emoji_bundle):
         assert entry == describe_file(emoji_bundle, entry["path"]), name
     transformer_parameters = sum(p.numel() for p in load_model("builtin:emoji-dit").dit.parameters())
     assert manifest["files"]["transformer"]["bytes"] <= 0.2 * 4 * transformer_parameters
+    assert manifest["decoder"]["precision"] == "int8" and manifest["decoder"]["psnr_db"] >= 40
     assert manifest["memory"]["weights_bytes"] < manifest["memory"]["peak_bytes"] < 300e6
     present = {path.name for path in emoji_bundle.iterdir()}
     assert present >= {"manifest.json", "parity.json", "preview.png", "report.html", "README.md"}
@@ -78,6 +79,21 @@ def test_sample_and_info_commands(emoji_bundle, tmp_path):
         np.testing.assert_array_equal(image, pipeline.generate("heart fluent-emoji", seed=7, steps=5))
     done = run("hqdit", "info", emoji_bundle, "--labels")
     assert done.returncode == 0 and "heart fluent-emoji" in done.stdout and "bits per quantized weight" in done.stdout
+
+
+def test_previews_beside_the_picture(tiny_bundle, tmp_path):
+    arguments = ("sample", tiny_bundle, "--label", 1, "--steps", 5, "--preview-interval", 2)
+    done = run("hqdit", *arguments, "--guidance-interval", 0.2, 0.8, "-o", tmp_path / "a.png")
+    assert done.returncode == 0, done.stderr
+    previews, settings = [], {"steps": 5, "guidance_interval": (0.2, 0.8)}
+    with Pipeline(tiny_bundle) as pipeline:
+        picture = pipeline.generate(1, progress=lambda u: previews.append(u.preview), preview_interval=2, **settings)
+    shown = [preview.repeat(2, 0).repeat(2, 1) for preview in previews if preview is not None]
+    assert len(shown) == 3  # after 2, 4 and the last
+    with Image.open(tmp_path / "a-previews.png") as strip:
+        np.testing.assert_array_equal(strip, np.concatenate([*shown, picture], axis=1))
+    with Image.open(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(image, picture)
 
 
 def test_errors_of_the_commands(emoji_bundle, tmp_path):
