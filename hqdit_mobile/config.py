@@ -27,6 +27,8 @@ class HQDiTConfig:
     format_rule: how a group chooses: "error" tries each and keeps the smallest error; "ratio" (with group "channel")
         goes by the spread of the channel's weights alone (HQ-DiT).
     rounding: "gptq", or "nearest" for the nearest lattice point.
+    sweeps: how often every group is rounded again after GPTQ, each time knowing all other groups (descent.py); 0 with
+        group "channel".
     smoothing: balances input channels with the weight columns they meet.
     centering: moves the mean of the inputs into biases.
     shrinkage: how far weights go, before they are rounded, towards the best linear map from quantized inputs to float
@@ -46,6 +48,7 @@ class HQDiTConfig:
     weight_formats: tuple[str, ...] = ("e2m1", "e1m2")
     format_rule: str = "error"
     rounding: str = "gptq"
+    sweeps: int = 2
     smoothing: bool = True
     centering: bool = True
     shrinkage: float = 0.5
@@ -77,6 +80,8 @@ class HQDiTConfig:
         require(self.format_rule in FORMAT_RULES, "format_rule", f"one of {', '.join(FORMAT_RULES)}")
         require(whole or self.format_rule == "error", "format_rule", f'"error" unless group is "{CHANNEL}"')
         require(self.rounding in ROUNDINGS, "rounding", f"one of {', '.join(ROUNDINGS)}")
+        require(_is_int(self.sweeps) and self.sweeps >= 0, "sweeps", "a non-negative integer")
+        require(not (whole and self.sweeps), "sweeps", f'0 with group "{CHANNEL}"')
         pairs = (("e2m1", "e1m2"), ("e2m1",))
         require(self.activation_formats in pairs, "activation_formats", " or ".join(str(pair) for pair in pairs))
         require(0 <= self.shrinkage <= 1, "shrinkage", "between 0 and 1")

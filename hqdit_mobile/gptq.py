@@ -86,7 +86,7 @@ def _best_tables(
     return ids, least
 
 
-def _quantize_group(columns: Tensor, factor: Tensor, formats: Sequence[Format]) -> tuple[Tensor, Tensor, Tensor]:
+def quantize_group(columns: Tensor, factor: Tensor, formats: Sequence[Format]) -> tuple[Tensor, Tensor, Tensor]:
     """GPTQ inside one group for every candidate at once.
 
     columns [N, size] in lattice steps, factor [size, size] the diagonal block of the upper Cholesky factor of the
@@ -148,7 +148,7 @@ def gptq(weight: Tensor, hessian: Tensor, formats: Sequence[Format], group: int)
     ids = torch.empty(rows, work.shape[1] // size, dtype=torch.uint8)
     for index, start in enumerate(range(0, work.shape[1], size)):
         columns = slice(start, start + size)
-        points[:, columns], errors, ids[:, index] = _quantize_group(work[:, columns], factor[columns, columns], formats)
+        points[:, columns], errors, ids[:, index] = quantize_group(work[:, columns], factor[columns, columns], formats)
         work[:, start + size :].addmm_(errors, factor[columns, start + size :], alpha=-1)
     points = points[:, :k]
     scale = refit_scale(weight.double(), points.double(), hessian, scale)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hqdit_mobile.calibration import Moments
 from hqdit_mobile.channel_formats import by_channel
 from hqdit_mobile.config import CHANNEL, HQDiTConfig
+from hqdit_mobile.descent import descend
 from hqdit_mobile.formats import FORMATS, count_formats
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.gptq import damped, quantize_weight
@@ -103,6 +104,8 @@ def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments,
         quantized = by_channel(target, hessian, formats, config.format_rule)
     else:
         quantized = quantize_weight(target, hessian, formats, layer.group)
+        for _ in range(config.sweeps if hessian is not None else 0):
+            quantized = descend(target, hessian, formats, layer.group, quantized)
     layer.set_weight(quantized.codes, quantized.tables, quantized.scale)
     lattice = layer.lattice().double() * layer.scale.double()[:, None]
     layer.bias = linear.bias.detach() + (weight @ mean - lattice @ quantized_mean).float()

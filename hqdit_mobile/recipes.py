@@ -11,7 +11,7 @@ from hqdit_mobile.config import HQDiTConfig
 # each output channel by the ratio rule, a searched clipping range, GPTQ, E2M1 activations with one scale per token.
 HQ_DIT = HQDiTConfig(
     precision="w4a4", group="channel", rotation="full", weight_formats=("e2m1", "e1m2", "e3m0"), format_rule="ratio",
-    smoothing=False, centering=False, shrinkage=0.0, activation_formats=("e2m1",), int8_share=0.0,
+    sweeps=0, smoothing=False, centering=False, shrinkage=0.0, activation_formats=("e2m1",), int8_share=0.0,
 )  # fmt: skip
 
 RECIPES = {
