@@ -104,8 +104,9 @@ def fill_layer(name: str, linear: nn.Linear, layer: FP4Linear, moments: Moments,
         quantized = by_channel(target, hessian, formats, config.format_rule)
     else:
         quantized = quantize_weight(target, hessian, formats, layer.group)
-        for _ in range(config.sweeps if hessian is not None else 0):
-            quantized = descend(target, hessian, formats, layer.group, quantized)
+        if hessian is not None:
+            for _ in range(config.sweeps):
+                quantized = descend(target, hessian, formats, layer.group, quantized)
     layer.set_weight(quantized.codes, quantized.tables, quantized.scale)
     lattice = layer.lattice().double() * layer.scale.double()[:, None]
     layer.bias = linear.bias.detach() + (weight @ mean - lattice @ quantized_mean).float()
