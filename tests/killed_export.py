@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exports a tiny model and, as a process, kills itself at its n-th event: python killed_export.py MODEL OUTPUT N.
+"""Exports a tiny model and, as a process, kills itself at its n-th event: python killed_export.py MODEL OUTPUT N
+THREADS.
 
 Events are what a resumed export depends on: a layer's inputs being added to its moments, and a file being put on the
 disk (its content is written but it has no name yet). After quantization it writes the programs and the manifest, and
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
+
+import torch
 
 from hqdit_mobile.calibration import Observer
 from hqdit_mobile.config import HQDiTConfig
@@ -57,6 +60,7 @@ def export_counting(model: Path, output: Path, on_event: Callable[[int], None] =
 
 def main() -> None:
     last = int(sys.argv[3])
+    torch.set_num_threads(int(sys.argv[4]))  # the order of float sums depends on it
     export_counting(
         Path(sys.argv[1]), Path(sys.argv[2]), lambda event: event < last or os.kill(os.getpid(), signal.SIGKILL)
     )

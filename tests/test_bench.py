@@ -212,9 +212,9 @@ def test_amx_is_denied_to_a_process_and_its_children():
     denied = (
         "import subprocess, sys; from hqdit_mobile.bench import amx; amx.deny(); print(amx.permitted());"
         "from hqdit_mobile.native import available_isas; print(available_isas()[0], flush=True);"
-        f"subprocess.run([sys.executable, '-c', {asked!r}], check=True)"
+        f"subprocess.run([sys.executable, '-I', '-c', {asked!r}], check=True)"
     )
-    result = subprocess.run([sys.executable, "-c", denied], capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, "-I", "-c", denied], capture_output=True, text=True, check=False)
     assert result.stdout.split() == ["False", "avx512vnni", "False"], result.stderr
 
 

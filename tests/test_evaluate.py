@@ -88,9 +88,16 @@ def test_figures_are_those_of_the_stored_images(evaluated):
     assert len(notes) == 1 and "Frechet" in notes[0]
 
 
-def test_noise_figures_are_those_of_the_models(evaluated, folder):
-    """Quantized again here: the same bits, so the same noise."""
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_noise_figures_are_those_of_the_models(evaluated, folder, one_thread):
+    """Quantized again here: the same bits, so the same noise."""
     model = load_float_model(str(folder), None)
     reference, recipe = find_candidates(["w4a8"], model, STEPS, 2.5)
     dit = recipe.open(Stages()).dit

@@ -44,7 +44,7 @@ def odd_model(tmp_path_factory) -> Path:
 
 
 def run_killed(model: Path, output: Path, event: int) -> None:
-    command = [sys.executable, DRIVER, model, output, str(event)]
+    command = [sys.executable, DRIVER, model, output, str(event), str(torch.get_num_threads())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == -9, (event, done.stderr)
     assert not output.exists()
