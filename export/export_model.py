@@ -119,7 +119,8 @@ def _write_bundle(
     stages.begin("Draw for the preview and the decoder")
     latents = clean_latents(model, options)
     stages.begin(f"Lower to {RUNTIMES[options.runtime]}")
-    files = write_model_files(options.runtime, model, folder, latents)
+    # On ARM, under qemu, the int8 decoder's pictures are 29 dB from those of x86, the float32 one's 90.
+    files = write_model_files(options.runtime, model, folder, latents, int8_decoder=options.target == "desktop")
     stages.begin("Measure memory and fit the preview")
     manifest = build_manifest(options, model, quantized, folder, files, latents)
     bundles.write_json(folder / bundles.MANIFEST, manifest)
