@@ -56,13 +56,13 @@ class ExportOptions:
     target: str = "android"
     vae: str | None = None
     config: HQDiTConfig = field(default_factory=HQDiTConfig)
-    steps: int = 15
+    steps: int = 20
     guidance_scale: float = 4.0
     force: bool = False
     runtime: str = "executorch"
     fast: bool = False
     """A first look: ``config`` should be fast_calibration's; fewer pictures are drawn to compare."""
-    scheduler: str = "dpm-solver++"
+    scheduler: str = "ddim"
     guidance_interval: tuple[float, float] = (0.0, 1.0)
 
 
