@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, example_inputs
-from hqdit_mobile.export.image_decoder import ChosenDecoder, choose_decoder
+from hqdit_mobile.export.image_decoder import choose_decoder
 from hqdit_mobile.export.lower_executorch import Methods, lower
 from hqdit_mobile.models import LoadedModel
 
@@ -28,28 +28,26 @@ class ModelFiles:
     tools: tuple[str, ...]
 
 
-def write_model_files(
-    runtime: str, model: LoadedModel, folder: Path, latents: Tensor, int8_decoder: bool = True
-) -> ModelFiles:
-    """``latents`` [B, C, S, S]: of finished pictures, as the sampler leaves them, to try an int8 decoder on."""
+def write_model_files(runtime: str, model: LoadedModel, folder: Path, latents: Tensor) -> ModelFiles:
+    """``latents`` [B, C, S, S]: of finished pictures, as the sampler leaves them, to try the decoder on."""
     if runtime == "onnxruntime":
         return _write_onnx(model, folder)
-    return _write_executorch(model, folder, latents / model.vae.scaling_factor, int8_decoder)
+    return _write_executorch(model, folder, latents / model.vae.scaling_factor)
 
 
-def _write_executorch(model: LoadedModel, folder: Path, latents: Tensor, int8_decoder: bool) -> ModelFiles:
+def _write_executorch(model: LoadedModel, folder: Path, latents: Tensor) -> ModelFiles:
     """The transformer program (both denoising methods, one copy of the weights) and the decoder program."""
     inputs = example_inputs(model.dit)
     denoisers: Methods = {
         METHODS["guided"]: (GuidedDenoiser(model.dit, fused=True), inputs),
         METHODS["unguided"]: (Denoiser(model.dit, fused=True), inputs),
     }
-    chosen = choose_decoder(model.vae, latents) if int8_decoder else ChosenDecoder(model.vae, {"precision": "float32"})
+    chosen = choose_decoder(model.vae, latents)
     decoder: Methods = {METHODS["decode"]: (chosen.module, (latents[:1],))}
     names = {"transformer": "transformer.pte", "vae_decoder": "vae_decoder.pte"}
     arena = 0
     for key, methods in (("transformer", denoisers), ("vae_decoder", decoder)):
-        lowered = lower(methods, one_by_one=int8_decoder and key == "vae_decoder")
+        lowered = lower(methods, one_by_one=key == "vae_decoder")
         lowered.write(folder / names[key])
         arena += lowered.arena_bytes
     return ModelFiles(names, arena, {"methods": METHODS, "decoder": chosen.manifest}, ("executorch",))

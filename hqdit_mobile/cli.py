@@ -26,8 +26,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
               help="FP4 weights with INT8 (w4a8) or FP4 (w4a4) activations; hq-dit is the paper's.")  # fmt: skip
 @click.option("--num-calibration-samples", type=click.IntRange(1), help="Images in the calibration runs.")
 @click.option("--seed", type=int, default=0, help="Of calibration and rotation.")
-@click.option("--steps", type=click.IntRange(1, 1000), default=20, help="Default sampling steps of the bundle.")
-@click.option("--scheduler", type=click.Choice(["ddim", "dpm-solver++"]), default="ddim",
+@click.option("--steps", type=click.IntRange(1, 1000), default=15, help="Default sampling steps of the bundle.")
+@click.option("--scheduler", type=click.Choice(["ddim", "dpm-solver++"]), default="dpm-solver++",
               help="Default of the bundle; 'hqdit evaluate-samplers' compares them.")  # fmt: skip
 @click.option("--guidance-scale", type=click.FloatRange(1.0), default=4.0, help="Default guidance of the bundle.")
 @click.option("--guidance-interval", type=(click.FloatRange(0, 1), click.FloatRange(0, 1)), default=(0.0, 1.0),
