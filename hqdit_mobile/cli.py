@@ -24,6 +24,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 @click.option("-o", "--output-dir", type=click.Path(path_type=Path), help="Default: MODEL-TARGET in this folder.")
 @click.option("--recipe", "--precision", "recipe_name", type=click.Choice(RECIPE_NAMES), default="w4a8",
               help="FP4 weights with INT8 (w4a8) or FP4 (w4a4) activations; hq-dit is the paper's.")  # fmt: skip
+@click.option("--quality", type=click.Choice(["standard", "high"]), default="standard",
+              help="high: learns scales and biases through the whole model; takes longer.")  # fmt: skip
 @click.option("--num-calibration-samples", type=click.IntRange(1), help="Images in the calibration runs.")
 @click.option("--seed", type=int, default=0, help="Of calibration and rotation.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=15, help="Default sampling steps of the bundle.")

@@ -40,6 +40,8 @@ class HQDiTConfig:
     damping: GPTQ's, as a fraction of the mean diagonal of the Hessian.
     calibration_samples, calibration_steps, guidance_scale: the DDIM runs whose activations are used; classes and noise
         are drawn from all labels by `seed`, which also draws the signs of the rotation.
+    tuning_steps: of Adam, which learn scales and biases through the whole model (tuning.py); 0 for none.
+    tuning_samples: the DDIM runs, of calibration_steps, that it learns from.
     """
 
     precision: str = "w4a8"
@@ -58,6 +60,8 @@ class HQDiTConfig:
     calibration_samples: int = 8
     calibration_steps: int = 20
     guidance_scale: float = 2.5
+    tuning_steps: int = 0
+    tuning_samples: int = 32
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -87,7 +91,8 @@ class HQDiTConfig:
         require(0 <= self.shrinkage <= 1, "shrinkage", "between 0 and 1")
         require(0 <= self.int8_share <= 1, "int8_share", "between 0 and 1")
         require(0 < self.damping <= 1, "damping", "above 0 and at most 1")
-        for field in ("calibration_samples", "calibration_steps"):
+        require(_is_int(self.tuning_steps) and self.tuning_steps >= 0, "tuning_steps", "a non-negative integer")
+        for field in ("calibration_samples", "calibration_steps", "tuning_samples"):
             require(_is_int(getattr(self, field)) and getattr(self, field) > 0, field, "a positive integer")
         require(self.guidance_scale >= 1, "guidance_scale", "at least 1")
         require(_is_int(self.seed) and self.seed >= 0, "seed", "a non-negative integer")

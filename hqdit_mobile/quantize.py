@@ -30,6 +30,7 @@ from hqdit_mobile.quantized_block import layer_settings, quantized_block
 from hqdit_mobile.sampling import SchedulerConfig
 from hqdit_mobile.sensitivity import noise_shares, spend_budget
 from hqdit_mobile.streaming import StreamedBlock, float_block, parameter_count
+from hqdit_mobile.tuning import TuningSet, draw_tuning_set, runs, tune_
 from hqdit_mobile.work_folder import WorkFolder
 
 BATCH = 16  # model inputs at a time
@@ -204,6 +205,7 @@ def quantize_(
     stages = progress or Stages(Console(quiet=True))
     with torch.no_grad(), nullcontext(work) if work else WorkFolder() as work:
         data = _calibration_set(model, config, scheduler, guidance_channels, stages, work)
+        tuning = _tuning_set(model, config, scheduler, guidance_channels, stages, work) if config.tuning_steps else None
         quantizer = _Quantizer(model, config, data, work)
         if config.centering:
             fold_means_(model, {name: data.inputs[name].mean for name in quantizer.centered})
@@ -215,6 +217,9 @@ def quantize_(
         quantizer.blocks(stages.advance)
         quantizer.layers_outside_blocks()
         stages.advance()
+        if tuning is not None:
+            stages.begin("Tune scales and biases", config.tuning_steps)
+            tune_(model, tuning, config, guidance_channels, work, lambda *_: stages.advance())
         return quantizer.report
 
 
@@ -246,4 +251,21 @@ def _calibration_set(
         return CalibrationSet.from_tensors(*stored)
     data = draw_calibration_set(model, config, scheduler, guidance_channels, lambda *_: stages.advance())
     work.put("calibration", *data.to_tensors())
+    return data
+
+
+def _tuning_set(
+    model: DiT,
+    config: HQDiTConfig,
+    scheduler: SchedulerConfig,
+    guidance_channels: int,
+    stages: Stages,
+    work: WorkFolder,
+) -> TuningSet:
+    """Drawn while the model is still float."""
+    stages.begin("Runs to tune with", runs(config) * config.calibration_steps)
+    if (stored := work.get("tuning-set")) is not None:
+        return TuningSet(**stored[0])
+    data = draw_tuning_set(model, config, scheduler, guidance_channels, stages.advance)
+    work.put("tuning-set", data.tensors(), None)
     return data

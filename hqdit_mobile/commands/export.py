@@ -19,6 +19,7 @@ def run_export(
     runtime: str,
     output: Path,
     recipe_name: str,
+    quality: str,
     num_calibration_samples: int | None,
     seed: int,
     steps: int,
@@ -34,10 +35,14 @@ def run_export(
     from hqdit_mobile.export.effort import fast_calibration
     from hqdit_mobile.export.export_model import ExportOptions, ParityError, export_bundle
     from hqdit_mobile.export.resume import work_path
-    from hqdit_mobile.recipes import recipe
+    from hqdit_mobile.recipes import high_quality, recipe
 
     try:
         config = replace(recipe(recipe_name), seed=seed)
+        if quality == "high":
+            if fast:
+                raise ValueError("--fast is a first look and --quality high takes its time: choose one of them")
+            config = high_quality(config)
         if fast:
             config = fast_calibration(config)
         if num_calibration_samples is not None:
