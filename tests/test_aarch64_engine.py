@@ -20,7 +20,7 @@ from android_checks import DEMO, java_home
 from hqdit_mobile.engine import Pipeline
 
 ROOT = Path(__file__).resolve().parents[1]
-# Without SME, for which XNNPACK has kernels of its own: qemu before 8.2 multiplies SMOPA's bytes wrongly (qemu issue 2083).
+# Without SME, for which XNNPACK has kernels of its own: qemu 7.2 multiplies SMOPA's bytes wrongly (qemu issue 2083).
 # With qemu's own cipher for signed pointers, not the one of the architecture, which takes most of the time.
 CPU = "max,sme=off,pauth-impdef=on"
 TOOLS = ["aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++", "qemu-aarch64-static", "cmake", "ninja", "javac"]
