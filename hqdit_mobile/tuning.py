@@ -178,7 +178,7 @@ class _Tuner:
         outputs: dict[_TunedLinear, list[Tensor]] = {layer: [] for layer in self.layers}
 
         def keep(layer: nn.Module, _inputs: Any, y: Tensor) -> None:
-            outputs[layer].append(y.flatten(0, -2)[::16])  # type: ignore[index]
+            outputs[layer].append(y.flatten(0, -2)[::16].clone())  # type: ignore[index]
 
         handles = [layer.register_forward_hook(keep) for layer in self.layers]
         self.before = {}

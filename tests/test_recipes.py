@@ -121,4 +121,4 @@ def test_unknown_recipe():
 
 
 def test_the_command_line_knows_every_recipe():
-    assert list(RECIPES) == RECIPE_NAMES
+    assert [name for name in RECIPES if not name.endswith("-high")] == RECIPE_NAMES  # those are --quality high
