@@ -41,7 +41,7 @@ class HQDiTConfig:
     calibration_samples, calibration_steps, guidance_scale: the DDIM runs whose activations are used; classes and noise
         are drawn from all labels by `seed`, which also draws the signs of the rotation.
     tuning_steps: of Adam, which learn scales and biases through the whole model (tuning.py); 0 for none.
-    tuning_samples: the DDIM runs, of calibration_steps, that it learns from.
+    tuning_samples: the DDIM runs, of about calibration_steps, that it learns from.
     """
 
     precision: str = "w4a8"
@@ -61,7 +61,7 @@ class HQDiTConfig:
     calibration_steps: int = 20
     guidance_scale: float = 2.5
     tuning_steps: int = 0
-    tuning_samples: int = 32
+    tuning_samples: int = 64
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ from hqdit_mobile.quantized_block import layer_settings, quantized_block
 from hqdit_mobile.sampling import SchedulerConfig
 from hqdit_mobile.sensitivity import noise_shares, spend_budget
 from hqdit_mobile.streaming import StreamedBlock, float_block, parameter_count
-from hqdit_mobile.tuning import TuningSet, draw_tuning_set, runs, tune_
+from hqdit_mobile.tuning import TuningSet, draw_tuning_set, run_lengths, tune_
 from hqdit_mobile.work_folder import WorkFolder
 
 BATCH = 16  # model inputs at a time
@@ -263,7 +263,7 @@ def _tuning_set(
     work: WorkFolder,
 ) -> TuningSet:
     """Drawn while the model is still float."""
-    stages.begin("Runs to tune with", runs(config) * config.calibration_steps)
+    stages.begin("Runs to tune with", sum(run_lengths(config)))
     if (stored := work.get("tuning-set")) is not None:
         return TuningSet(**stored[0])
     data = draw_tuning_set(model, config, scheduler, guidance_channels, stages.advance)

@@ -64,25 +64,26 @@ class _Recorder:
         return out
 
 
-def runs(config: HQDiTConfig) -> int:
-    return -(-config.tuning_samples // RUNS_AT_ONCE)
+def run_lengths(config: HQDiTConfig) -> list[int]:
+    """Steps of each run: from 3/4 to 5/4 of calibration_steps, so that what is learned holds at timesteps between."""
+    count = -(-config.tuning_samples // RUNS_AT_ONCE)
+    return [max(1, round(config.calibration_steps * (0.75 + 0.5 * (i + 0.5) / count))) for i in range(count)]
 
 
 @torch.no_grad()
 def draw_tuning_set(
     model: DiT, config: HQDiTConfig, scheduler: SchedulerConfig, guidance_channels: int, on_step: Callable[[], None]
 ) -> TuningSet:
-    """Runs the float model; on_step: after each of runs(config) * calibration_steps."""
+    """Runs the float model; on_step: after each of sum(run_lengths(config)) steps."""
     generator = torch.Generator().manual_seed(config.seed + OWN_SEED)
     size, count = model.config.sample_size, config.tuning_samples
     noise = torch.randn(count, model.config.in_channels, size, size, generator=generator)
     label = torch.randint(0, model.config.num_classes, (count,), generator=generator)
     recorder, labels = _Recorder(model), []
     guidance = Guidance(config.guidance_scale, guidance_channels)
-    for start, classes in zip(noise.split(RUNS_AT_ONCE), label.split(RUNS_AT_ONCE), strict=True):
-        for t, *_ in trajectory(
-            recorder, scheduler, start, classes, config.calibration_steps, guidance, lambda *_: on_step()
-        ):
+    starts = noise.split(RUNS_AT_ONCE), label.split(RUNS_AT_ONCE)
+    for start, classes, steps in zip(*starts, run_lengths(config), strict=True):
+        for t, *_ in trajectory(recorder, scheduler, start, classes, steps, guidance, lambda *_: on_step()):
             labels += [classes] if t >= 0 else []
     return TuningSet(
         torch.cat(recorder.latents), torch.cat(recorder.timestep), torch.cat(labels), torch.cat(recorder.noise)
