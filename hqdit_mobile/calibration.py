@@ -30,7 +30,7 @@ class CalibrationError(ValueError):
 
 @dataclass
 class InputStatistics:
-    """Sums over tokens of the input channels of one linear layer: total and power (squares) float64 [K]."""
+    """Sums over tokens of the input (or output) channels of a linear layer: total and power (squares) float64 [K]."""
 
     total: Tensor
     power: Tensor

@@ -12,19 +12,20 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.calibration import InputStatistics
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.fp4_linear import FP4Linear
 from hqdit_mobile.sampling import Guidance, SchedulerConfig, trajectory
 from hqdit_mobile.work_folder import WorkFolder
 
-PAIRS = 8  # of conditional and unconditional inputs in a step of the optimizer
-PAIRS_AT_ONCE = 2  # in one pass: what the backward pass needs grows with it
+PAIRS = 8  # of conditional and unconditional inputs in a step of the optimizer, one after the other for less memory
+PAIRS_BEFORE = 4  # that tell a timestep's error before tuning
 RUNS_AT_ONCE = 8
 LEARNING_RATE = 1e-3  # relative to a scale, to the spread of a channel, to the root mean square of a float weight
 WARM_UP = 20  # steps
@@ -176,20 +177,22 @@ class _Tuner:
     @torch.no_grad()
     def measure(self) -> None:
         """The errors before tuning, by timestep: every timestep is to shrink its own by the same factor."""
-        outputs: dict[_TunedLinear, list[Tensor]] = {layer: [] for layer in self.layers}
+        outputs = {
+            layer: InputStatistics(*torch.zeros(2, len(layer.unit), dtype=torch.float64)) for layer in self.layers
+        }
 
         def keep(layer: nn.Module, _inputs: Any, y: Tensor) -> None:
-            outputs[layer].append(y.flatten(0, -2)[::16].clone())  # type: ignore[index]
+            outputs[cast(_TunedLinear, layer)].add(y)
 
         handles = [layer.register_forward_hook(keep) for layer in self.layers]
         self.before = {}
         for t in self.timesteps.tolist():
-            rows = (self.data.timestep == t).nonzero().flatten()[: 2 * PAIRS_AT_ONCE]
+            rows = (self.data.timestep == t).nonzero().flatten()[:PAIRS_BEFORE]
             self.before[t] = [value.mean().item() for value in self.errors(rows)]
         for handle in handles:
             handle.remove()
-        for layer, parts in outputs.items():
-            layer.unit.copy_(torch.cat(parts).std(dim=0))
+        for layer, statistics in outputs.items():
+            layer.unit.copy_(statistics.variance.sqrt())
 
     def loss(self, rows: Tensor) -> Tensor:
         """Mean over `rows` of the errors, each as a multiple of what it was: guided ones count twice."""
@@ -209,8 +212,8 @@ class _Tuner:
             picked = torch.randperm(len(self.data.label), generator=torch.Generator().manual_seed(step))[:PAIRS]
             optimizer.zero_grad()
             total = 0.0
-            for rows in picked.split(PAIRS_AT_ONCE):
-                loss = self.loss(rows) * len(rows) / len(picked)
+            for rows in picked.split(1):
+                loss = self.loss(rows) / len(picked)
                 loss.backward()
                 total += loss.item()
             optimizer.step()
