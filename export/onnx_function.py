@@ -26,7 +26,7 @@ INPUTS = ("x", "codes", "tables", "scale", "bias", "pre")
 ATTRIBUTES = ("group", "rotation", "activation", "activation_group")
 ACTIVATION_IDS = {"int8": 0, "fp4": 1, "e2m1": 2}
 
-SINGLE_PRODUCT = 32  # a larger rotation is faster as two matrix products of sizes that multiply to it
+SINGLE_PRODUCT = 512  # a larger rotation is two products of sizes that multiply to it, with slow transposes between
 ZERO_POINT = 128  # MatMulInteger's fast path is uint8 by int8
 
 
