@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from typing import TypeVar
 
 import torch
 from rich.console import Console
@@ -35,6 +36,7 @@ from hqdit_mobile.work_folder import WorkFolder
 
 BATCH = 16  # model inputs at a time
 TOKEN_LAYERS = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+Runs = TypeVar("Runs", CalibrationSet, TuningSet)
 TOKENS = ("tokens-even", "tokens-odd")  # the inputs of blocks with even and with odd numbers
 
 
@@ -204,8 +206,15 @@ def quantize_(
     _check_weights(model)
     stages = progress or Stages(Console(quiet=True))
     with torch.no_grad(), nullcontext(work) if work else WorkFolder() as work:
-        data = _calibration_set(model, config, scheduler, guidance_channels, stages, work)
-        tuning = _tuning_set(model, config, scheduler, guidance_channels, stages, work) if config.tuning_steps else None
+        runs = model, config, scheduler, guidance_channels
+        stages.begin("Calibration runs", config.calibration_steps)
+        data = _drawn(
+            work, "calibration", CalibrationSet, lambda: draw_calibration_set(*runs, lambda *_: stages.advance())
+        )
+        tuning = None
+        if config.tuning_steps:  # now, while the model is float
+            stages.begin("Runs to tune with", sum(run_lengths(config)))
+            tuning = _drawn(work, "tuning-set", TuningSet, lambda: draw_tuning_set(*runs, stages.advance))
         quantizer = _Quantizer(model, config, data, work)
         if config.centering:
             fold_means_(model, {name: data.inputs[name].mean for name in quantizer.centered})
@@ -219,7 +228,7 @@ def quantize_(
         stages.advance()
         if tuning is not None:
             stages.begin("Tune scales and biases", config.tuning_steps)
-            tune_(model, tuning, config, guidance_channels, work, lambda *_: stages.advance())
+            tune_(model, tuning, config, guidance_channels, work, stages.advance)
         return quantizer.report
 
 
@@ -238,34 +247,10 @@ def _check_weights(model: DiT) -> None:
     check(model, "")
 
 
-def _calibration_set(
-    model: DiT,
-    config: HQDiTConfig,
-    scheduler: SchedulerConfig,
-    guidance_channels: int,
-    stages: Stages,
-    work: WorkFolder,
-) -> CalibrationSet:
-    stages.begin("Calibration runs", config.calibration_steps)
-    if (stored := work.get("calibration")) is not None:
-        return CalibrationSet.from_tensors(*stored)
-    data = draw_calibration_set(model, config, scheduler, guidance_channels, lambda *_: stages.advance())
-    work.put("calibration", *data.to_tensors())
-    return data
-
-
-def _tuning_set(
-    model: DiT,
-    config: HQDiTConfig,
-    scheduler: SchedulerConfig,
-    guidance_channels: int,
-    stages: Stages,
-    work: WorkFolder,
-) -> TuningSet:
-    """Drawn while the model is still float."""
-    stages.begin("Runs to tune with", sum(run_lengths(config)))
-    if (stored := work.get("tuning-set")) is not None:
-        return TuningSet(**stored[0])
-    data = draw_tuning_set(model, config, scheduler, guidance_channels, stages.advance)
-    work.put("tuning-set", data.tensors(), None)
+def _drawn(work: WorkFolder, name: str, kind: type[Runs], draw: Callable[[], Runs]) -> Runs:
+    """What `work` has under `name`, or what `draw` gives, which it then has."""
+    if (stored := work.get(name)) is not None:
+        return kind.from_tensors(*stored)
+    data = draw()
+    work.put(name, *data.to_tensors())
     return data

@@ -82,6 +82,11 @@ def guided_noise(
     labels = torch.cat([label, torch.full_like(label, model.null_label)])
     noise = model(torch.cat([latents, latents]), t, labels)[:, : latents.shape[1]]
     conditional, unconditional = noise.chunk(2)
+    return guide(conditional, unconditional, scale, channels)
+
+
+def guide(conditional: Tensor, unconditional: Tensor, scale: float, channels: int) -> Tensor:
+    """Classifier-free guidance of two predictions [B, C, S, S], or of their errors."""
     guided = unconditional + scale * (conditional - unconditional)
     return torch.cat([guided[:, :channels], conditional[:, channels:]], dim=1)
 

@@ -9,7 +9,7 @@ guided noise prediction. The 4-bit codes stay as they are, and so do size and sp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,7 +21,7 @@ from hqdit_mobile.calibration import InputStatistics
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.fp4_linear import FP4Linear
-from hqdit_mobile.sampling import Guidance, SchedulerConfig, trajectory
+from hqdit_mobile.sampling import Guidance, SchedulerConfig, guide, trajectory
 from hqdit_mobile.work_folder import WorkFolder
 
 PAIRS = 8  # of conditional and unconditional inputs in a step of the optimizer, one after the other for less memory
@@ -43,8 +43,13 @@ class TuningSet:
     label: Tensor
     noise: Tensor
 
-    def tensors(self) -> dict[str, Tensor]:
-        return {"latents": self.latents, "timestep": self.timestep, "label": self.label, "noise": self.noise}
+    def to_tensors(self) -> tuple[dict[str, Tensor], None]:
+        return dict(vars(self)), None
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], _: None) -> TuningSet:
+        """The inverse of to_tensors."""
+        return cls(**tensors)
 
 
 class _Recorder:
@@ -168,10 +173,7 @@ class _Tuner:
             torch.cat([label, torch.full_like(label, self.model.null_label)]),
         )[:, : data.latents.shape[1]]
         error = predicted.unflatten(0, (2, count)) - data.noise[rows].transpose(0, 1)
-        conditional, unconditional = error
-        channels = self.guidance.channels
-        guided = unconditional + self.guidance.scale * (conditional - unconditional)
-        guided = torch.cat([guided[:, :channels], conditional[:, channels:]], dim=1)
+        guided = guide(error[0], error[1], self.guidance.scale, self.guidance.channels)
         return error.square().mean(dim=(0, 2, 3, 4)), guided.square().mean(dim=(1, 2, 3))
 
     @torch.no_grad()
@@ -200,7 +202,7 @@ class _Tuner:
         before = torch.tensor([self.before[t] for t in self.data.timestep[rows].tolist()])
         return (single / before[:, 0] + 2 * guided / before[:, 1]).mean() / 3
 
-    def run(self, steps: int, work: WorkFolder, on_step: Callable[[float], None]) -> None:
+    def run(self, steps: int, work: WorkFolder, on_step: Callable[[], None]) -> None:
         groups = [{"params": self.changes, "relative": 1.0}]
         groups += [{"params": [p], "relative": p.square().mean().sqrt().item()} for p in self.floats]
         optimizer = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=(0.9, 0.99))
@@ -211,21 +213,21 @@ class _Tuner:
                 group["lr"] = rate * group["relative"]
             picked = torch.randperm(len(self.data.label), generator=torch.Generator().manual_seed(step))[:PAIRS]
             optimizer.zero_grad()
-            total = 0.0
             for rows in picked.split(1):
-                loss = self.loss(rows) / len(picked)
-                loss.backward()
-                total += loss.item()
+                (self.loss(rows) / len(picked)).backward()
             optimizer.step()
-            on_step(total)
+            on_step()
             if (step + 1) % SAVE_EVERY == 0:
                 _save(optimizer, step + 1, work)
 
 
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
 def _save(optimizer: torch.optim.Optimizer, step: int, work: WorkFolder) -> None:
     tensors: dict[str, Tensor] = {}
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for index, p in enumerate(parameters):
+    for index, p in enumerate(_parameters(optimizer)):
         state = optimizer.state[p]
         tensors |= {
             f"{index}.value": p.detach(),
@@ -240,8 +242,7 @@ def _restore(optimizer: torch.optim.Optimizer, work: WorkFolder) -> int:
     if (stored := work.get("tuning")) is None:
         return 0
     tensors, step = stored
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for index, p in enumerate(parameters):
+    for index, p in enumerate(_parameters(optimizer)):
         p.data.copy_(tensors[f"{index}.value"])
         optimizer.state[p] = {
             "step": torch.tensor(float(step)),
@@ -257,11 +258,11 @@ def tune_(
     config: HQDiTConfig,
     guidance_channels: int,
     work: WorkFolder,
-    on_step: Callable[[float], None],
+    on_step: Callable[[], None],
 ) -> None:
     """Changes scales, biases and the float layers of a quantized ``model`` in place, in config.tuning_steps of Adam.
 
-    on_step: gets the loss of each step, 1 being what it was before. Goes on from `work`, where it was killed.
+    on_step: after each of them. Goes on from `work`, where it was killed.
     """
     with _tuned_layers(model) as layers:
         tuner = _Tuner(model, layers, data, Guidance(config.guidance_scale, guidance_channels))
