@@ -123,8 +123,7 @@ def _write_bundle(
     stages.begin("Measure memory and fit the preview")
     manifest = build_manifest(options, model, quantized, folder, files, latents)
     bundles.write_json(folder / bundles.MANIFEST, manifest)
-    manifest["memory"]["peak_bytes"] = measure_peak_bytes(folder)
-    bundles.write_json(folder / bundles.MANIFEST, manifest)
+    measure_memory(folder, manifest)
     stages.begin("Check parity with torch")
     parity = check_parity(options, folder, model, guidance)
     bundles.write_json(folder / "parity.json", parity.to_json())
@@ -211,6 +210,19 @@ def build_manifest(
         "labels": model.labels,
         "tools": {tool: version(tool) for tool in TOOLS + files.tools} | {"python": platform.python_version()},
     }
+
+
+def measure_memory(folder: Path, manifest: dict[str, Any]) -> None:
+    """Completes ``memory`` of the manifest, whose file is written, too."""
+    memory, decoder = manifest["memory"], manifest["decoder"]
+    whole = memory["peak_bytes"] = measure_peak_bytes(folder)
+    bundles.write_json(folder / bundles.MANIFEST, manifest)
+    if "tiles" in decoder:
+        memory["tiled_peak_bytes"] = 1  # lets the engine take the tiles under any limit
+        bundles.write_json(folder / bundles.MANIFEST, manifest)
+        limit = max(whole, memory["arena_bytes"]) - 1
+        memory["tiled_peak_bytes"] = measure_peak_bytes(folder, limit)
+        bundles.write_json(folder / bundles.MANIFEST, manifest)
 
 
 def preview_labels(model: LoadedModel, count: int = PREVIEW_IMAGES) -> list[int]:

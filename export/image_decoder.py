@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import itertools
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from hqdit_mobile.pictures import to_rgb
 from hqdit_mobile.vae import VAEDecoder
 
 NEEDED_DB = 40.0  # PSNR of the phone's decode to the float one
+LARGE_BYTES = 16 << 20  # of one activation; larger ones are worth avoiding
 
 
 class ImageDecoder(nn.Module):
@@ -41,50 +43,77 @@ class ImageDecoder(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """x [B, C, ...] -> the same shape, by our operator. ``part`` i of n: of the i-th of n equal runs of channels."""
+    """x [B, C, ...] -> the same shape, by our operator. ``part`` i of n: of the i-th of n equal runs of channels.
+
+    ``statistics`` [groups of all parts, 2], mean and variance, stand in for those of x, then a tile [B, C, H, W].
+    """
 
     def __init__(self, norm: nn.GroupNorm, silu: bool, part: tuple[int, int] = (0, 1)):
         super().__init__()
-        index, parts = part
+        self.index, self.parts = part
         self.weight, self.bias = (
-            nn.Parameter(values.chunk(parts)[index].clone(), requires_grad=False) for values in (norm.weight, norm.bias)
+            nn.Parameter(values.chunk(self.parts)[self.index].clone(), requires_grad=False)
+            for values in (norm.weight, norm.bias)
         )
-        self.groups, self.eps, self.silu = norm.num_groups // parts, norm.eps, silu
+        self.groups, self.eps, self.silu = norm.num_groups // self.parts, norm.eps, silu
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.hqdit.group_norm_f32(x, self.weight, self.bias, self.groups, self.eps, self.silu)
+    def forward(self, x: Tensor, statistics: Tensor | None = None) -> Tensor:
+        if statistics is None:
+            return torch.ops.hqdit.group_norm_f32(x, self.weight, self.bias, self.groups, self.eps, self.silu)
+        mean, variance = statistics.chunk(self.parts)[self.index].unsqueeze(1).unbind(2)  # [groups, 1]
+        scale = self.weight.view(self.groups, -1) * torch.rsqrt(variance + self.eps)
+        shift = self.bias.view(self.groups, -1) - mean * scale
+        y = x * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+        return F.silu(y) if self.silu else y
 
 
-class Residual(nn.Module):
-    """diffusers' ResnetBlock2D as decoders have it, without a time embedding."""
+class ResidualBlock(nn.Module):
+    """diffusers' ResnetBlock2D as decoders have it, without a time embedding, in two halves: what comes before the
+    statistics of the second norm are known, and what comes after."""
 
     def __init__(self, block: Any):
         super().__init__()
-        self.norm1, self.norm2 = GroupNorm(block.norm1, True), GroupNorm(block.norm2, True)
-        self.conv1, self.conv2 = block.conv1, block.conv2
+        self.norm2, self.conv2 = GroupNorm(block.norm2, True), block.conv2
+
+    def enter(self, x: Any, statistics: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(input of the second norm, what is added to the result), both [B, C, H, W]."""
+        raise NotImplementedError
+
+    def leave(self, inner: Tensor, shortcut: Tensor, statistics: Tensor | None = None) -> Tensor:
+        return shortcut + self.conv2(self.norm2(inner, statistics))
+
+    def forward(self, x: Any, temb: None = None) -> Tensor:
+        return self.leave(*self.enter(x))
+
+
+class Residual(ResidualBlock):
+    """Of x [B, C, H, W]."""
+
+    def __init__(self, block: Any):
+        super().__init__(block)
+        self.norm1, self.conv1 = GroupNorm(block.norm1, True), block.conv1
         self.shortcut = block.conv_shortcut if block.conv_shortcut is not None else nn.Identity()
 
-    def forward(self, x: Tensor, temb: None = None) -> Tensor:
-        return self.shortcut(x) + self.conv2(self.norm2(self.conv1(self.norm1(x))))
+    def enter(self, x: Any, statistics: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.conv1(self.norm1(x, statistics)), self.shortcut(x)
 
 
-class HalvedResidual(nn.Module):
-    """A Residual whose input comes in two halves of its channels, (x [B, C / 2, H, W], the same), so that what is made
-    of one can go before the other is touched: the largest activations of a decoder are here."""
+class HalvedResidual(ResidualBlock):
+    """Of an input in two halves of its channels, (x [B, C / 2, H, W], the same), so that what is made of one can go
+    before the other is touched: the largest activations of a decoder are here."""
 
     def __init__(self, block: Any):
-        super().__init__()
+        super().__init__(block)
         self.norm1 = nn.ModuleList(GroupNorm(block.norm1, True, (i, 2)) for i in range(2))
         self.conv1 = nn.ModuleList(_input_half(block.conv1, i) for i in range(2))
         self.shortcut = nn.ModuleList(_input_half(block.conv_shortcut, i) for i in range(2))
-        self.norm2, self.conv2 = GroupNorm(block.norm2, True), block.conv2
 
-    def forward(self, x: tuple[Tensor, Tensor], temb: None = None) -> Tensor:
+    def enter(self, x: Any, statistics: Tensor | None = None) -> tuple[Tensor, Tensor]:
         first, second = x
-        shortcut, inner = self.shortcut[0](first), self.conv1[0](self.norm1[0](first))
+        shortcut, inner = self.shortcut[0](first), self.conv1[0](self.norm1[0](first, statistics))
         shortcut = shortcut + self.shortcut[1](second)
-        inner = inner + self.conv1[1](self.norm1[1](second))
-        return shortcut + self.conv2(self.norm2(inner))
+        inner = inner + self.conv1[1](self.norm1[1](second, statistics))
+        return inner, shortcut
 
 
 def _input_half(conv: nn.Conv2d, index: int) -> nn.Conv2d:
@@ -101,7 +130,10 @@ def _input_half(conv: nn.Conv2d, index: int) -> nn.Conv2d:
 
 
 class SelfAttention(nn.Module):
-    """diffusers' Attention as decoders have it: one head, over pixels, with a residual."""
+    """diffusers' Attention as decoders have it: one head, over pixels, with a residual.
+
+    Queries go in as many parts as keep the weights of each below LARGE_BYTES.
+    """
 
     def __init__(self, attention: Any):
         super().__init__()
@@ -111,8 +143,13 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, temb: None = None) -> Tensor:
         pixels = self.norm(x).flatten(2).transpose(1, 2)
-        weights = torch.softmax(self.scale * self.q(pixels) @ self.k(pixels).transpose(1, 2), dim=-1)
-        return x + self.out(weights @ self.v(pixels)).transpose(1, 2).reshape(x.shape)
+        queries, keys, values = self.scale * self.q(pixels), self.k(pixels).transpose(1, 2), self.v(pixels)
+        parts = -(-4 * pixels.shape[1] ** 2 // LARGE_BYTES)
+        if parts == 1:
+            mixed = torch.softmax(queries @ keys, dim=-1) @ values
+        else:
+            mixed = torch.cat([torch.softmax(q @ keys, dim=-1) @ values for q in queries.chunk(parts, dim=1)], dim=1)
+        return x + self.out(mixed).transpose(1, 2).reshape(x.shape)
 
 
 class Upsample(nn.Module):
@@ -173,24 +210,30 @@ def fused_decoder(vae: VAEDecoder) -> VAEDecoder:
 
 @dataclass(frozen=True)
 class ChosenDecoder:
-    """``manifest``: what the manifest says of it. To be lowered operator by operator."""
+    """``manifest``: what the manifest says of it. To be lowered operator by operator.
+
+    ``module`` is ``fused`` as ``prepare`` makes it for inputs of those shapes; the same makes its parts.
+    """
 
     module: nn.Module
     manifest: dict[str, Any]
+    fused: ImageDecoder
+    prepare: Callable[[nn.Module, tuple[Tensor, ...]], nn.Module]
 
 
 def choose_decoder(vae: VAEDecoder, latents: Tensor) -> ChosenDecoder:
     """int8 where it is near enough to ``vae`` on latents [B, C, S, S], divided by the scaling factor, else float32."""
     decoder = ImageDecoder(vae, fused=True)
-    quantized = quantized_decoder(decoder, latents[:1])
+    quantized = with_int8_convolutions(decoder, (latents[:1],))
     db = decode_psnr_db(quantized, vae, latents)
     if db < NEEDED_DB:
-        return ChosenDecoder(decoder, {"precision": "float32", "int8_psnr_db": round(db, 1)})
-    return ChosenDecoder(quantized, {"precision": "int8", "psnr_db": round(db, 1)})
+        stays = {"precision": "float32", "int8_psnr_db": round(db, 1)}
+        return ChosenDecoder(decoder, stays, decoder, lambda module, _: module)
+    return ChosenDecoder(quantized, {"precision": "int8", "psnr_db": round(db, 1)}, decoder, with_int8_convolutions)
 
 
-def quantized_decoder(decoder: ImageDecoder, latents: Tensor) -> nn.Module:
-    """``decoder`` with int8 convolutions and linear layers, as a graph that XNNPACK knows; latents [1, C, S, S]."""
+def with_int8_convolutions(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
+    """``module`` with int8 convolutions and linear layers, as a graph that XNNPACK knows; inputs of these shapes."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -201,8 +244,8 @@ def quantized_decoder(decoder: ImageDecoder, latents: Tensor) -> nn.Module:
     quantizer.set_filter_function(lambda node: not _stays_float(node))
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
-        prepared = prepare_pt2e(torch.export.export(decoder, (latents,)).module(), quantizer)
-        prepared(latents)  # the observers see the weights
+        prepared = prepare_pt2e(torch.export.export(module, inputs).module(), quantizer)
+        prepared(*inputs)  # the observers see the weights
         return convert_pt2e(prepared)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures the memory that a bundle needs: ``python -m hqdit_mobile.export.memory BUNDLE`` prints bytes.
+"""Measures the memory that a bundle needs: ``python -m hqdit_mobile.export.memory BUNDLE LIMIT`` prints bytes.
 
 A process of its own, because peak resident memory cannot be reset and the exporting process is far larger.
 """
@@ -12,10 +12,13 @@ import sys
 from pathlib import Path
 
 
-def measure_peak_bytes(bundle: Path) -> int:
-    """Growth of peak resident memory while a fresh process opens ``bundle`` and draws one image in two steps."""
+def measure_peak_bytes(bundle: Path, limit: int = 0) -> int:
+    """Growth of peak resident memory while a fresh process opens ``bundle`` and draws one image in two steps.
+
+    ``limit``: the memory limit that it is opened with; 0 for none.
+    """
     # -I: with a clone as working directory, -m would import the sources, which have no engine, before the package.
-    command = [sys.executable, "-I", "-m", "hqdit_mobile.export.memory", str(bundle)]
+    command = [sys.executable, "-I", "-m", "hqdit_mobile.export.memory", str(bundle), str(limit)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(f"the engine could not draw from {bundle}:\n{result.stderr.strip()}")
@@ -35,7 +38,7 @@ def main() -> None:
     from hqdit_mobile.open_bundle import open_bundle
 
     before = _peak_resident()
-    with open_bundle(Path(sys.argv[1])) as pipeline:
+    with open_bundle(Path(sys.argv[1]), memory_limit_bytes=int(sys.argv[2])) as pipeline:
         pipeline.generate(0, seed=0, steps=2)
     print(_peak_resident() - before)
 

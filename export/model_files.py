@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from hqdit_mobile.export.decoder_tiles import tiled_decoder
 from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, example_inputs
 from hqdit_mobile.export.image_decoder import choose_decoder
 from hqdit_mobile.export.lower_executorch import Methods, lower
@@ -36,7 +37,8 @@ def write_model_files(runtime: str, model: LoadedModel, folder: Path, latents: T
 
 
 def _write_executorch(model: LoadedModel, folder: Path, latents: Tensor) -> ModelFiles:
-    """The transformer program (both denoising methods, one copy of the weights) and the decoder program."""
+    """The transformer program (both denoising methods, one copy of the weights) and the decoder program (whole and,
+    where that saves memory, in tiles; one copy, too)."""
     inputs = example_inputs(model.dit)
     denoisers: Methods = {
         METHODS["guided"]: (GuidedDenoiser(model.dit, fused=True), inputs),
@@ -44,13 +46,17 @@ def _write_executorch(model: LoadedModel, folder: Path, latents: Tensor) -> Mode
     }
     chosen = choose_decoder(model.vae, latents)
     decoder: Methods = {METHODS["decode"]: (chosen.module, (latents[:1],))}
+    about = {"methods": METHODS, "decoder": chosen.manifest}
+    if tiles := tiled_decoder(chosen.fused, latents[:1]):
+        decoder |= tiles.methods(latents[:1], chosen.prepare)
+        about["decoder"] |= {"tiles": tiles.to_json()}
     names = {"transformer": "transformer.pte", "vae_decoder": "vae_decoder.pte"}
     arena = 0
     for key, methods in (("transformer", denoisers), ("vae_decoder", decoder)):
         lowered = lower(methods, one_by_one=key == "vae_decoder")
         lowered.write(folder / names[key])
         arena += lowered.arena_bytes
-    return ModelFiles(names, arena, {"methods": METHODS, "decoder": chosen.manifest}, ("executorch",))
+    return ModelFiles(names, arena, about, ("executorch",))
 
 
 def _write_onnx(model: LoadedModel, folder: Path) -> ModelFiles:

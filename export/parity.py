@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hqdit_mobile.dit import DiT
-from hqdit_mobile.export.agreement import Agreement, compare_bundle, compare_parts, decibels
+from hqdit_mobile.export.agreement import Agreement, compare_bundle, compare_parts, compare_tiles, decibels
 from hqdit_mobile.export.bundle import read_manifest
 from hqdit_mobile.export.parity_parts import model_parts
 from hqdit_mobile.export.probe import Probe
@@ -52,5 +52,7 @@ def check_bundle(bundle: Path, dit: DiT, probe: Probe) -> ParityReport:
         checks = compare_parts(parts, runtime, "torch")
         with open_bundle(bundle, portable=portable) as pipeline:
             checks += compare_bundle(probe, pipeline, runtime)
+        if runtime == "executorch":
+            checks += compare_tiles(probe, bundle)
         report.checks += [replace(c, name=f"portable {c.name}") for c in checks] if portable else checks
     return report

@@ -66,6 +66,8 @@ def main() -> None:
 @click.option("--preview-interval", type=click.IntRange(0), default=0, metavar="N",
               help="Also write OUTPUT-previews.png: the preview after every N-th step and the image.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(0), default=0, help="0: one per core.")
+@click.option("--memory-limit", type=click.IntRange(1), metavar="MB",
+              help="Decode in tiles, or refuse the bundle, if it needs more (see 'hqdit info').")  # fmt: skip
 @click.option("--portable", is_flag=True, help="An ONNX bundle on a stock ONNX Runtime, without our kernels.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="sample.png")
 def sample(bundle: Path, label: str, seed: int, output: Path, **settings: Any) -> None:

@@ -98,6 +98,7 @@ class MemoryEstimate:
     arena_bytes: int
     peak_bytes: int
     file_bytes: int
+    tiled_peak_bytes: int  # with the picture decoded in tiles; 0 for a bundle without
 
 
 ProgressCallback = Callable[[Progress], Any]
@@ -107,14 +108,17 @@ def estimate(bundle: str | os.PathLike[str]) -> MemoryEstimate:
     """The memory that ``bundle`` needs, from its manifest alone."""
     memory = abi.Memory(struct_size=ctypes.sizeof(abi.Memory))
     _check(abi.library().hqdit_estimate(os.fsencode(bundle), memory))
-    return MemoryEstimate(memory.weights_bytes, memory.arena_bytes, memory.peak_bytes, memory.file_bytes)
+    return MemoryEstimate(
+        memory.weights_bytes, memory.arena_bytes, memory.peak_bytes, memory.file_bytes, memory.tiled_peak_bytes
+    )
 
 
 class Pipeline:
     """An open bundle. One call at a time; several pipelines may run in several threads.
 
     ``threads``: 0 for the runtime's pool, 1 for the calling thread alone, more to resize the process's pool.
-    ``memory_limit_bytes``: refuse a bundle whose estimate is higher; 0 for no limit.
+    ``memory_limit_bytes``: decode in tiles if the bundle's estimate is higher, refuse it if that needs more too; 0 for
+    no limit. ``decodes_tiled`` says which.
     ``verify_sha256``: compare the model files with the manifest before they are parsed.
     """
 
@@ -145,6 +149,7 @@ class Pipeline:
         self.null_label: int = info.null_label
         self.num_train_timesteps: int = info.num_train_timesteps
         self.has_preview: bool = info.has_preview
+        self.decodes_tiled: bool = info.decodes_tiled
         self.defaults = {
             "scheduler": SCHEDULERS[info.default_scheduler],
             "spacing": SPACINGS[info.default_spacing],

@@ -31,6 +31,7 @@ class Memory(Structure):
         ("arena_bytes", c_uint64),
         ("peak_bytes", c_uint64),
         ("file_bytes", c_uint64),
+        ("tiled_peak_bytes", c_uint64),
     ]
 
 
@@ -64,6 +65,7 @@ class Info(Structure):
         ("default_guidance_scale", c_float),
         ("default_guidance_low", c_float),
         ("default_guidance_high", c_float),
+        ("decodes_tiled", c_bool),
     ]
 
 

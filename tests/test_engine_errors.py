@@ -111,8 +111,45 @@ CHANGES = [
     (("preview", "matrix"), [[1, 2, 3, 4], [1, 2, 3], [1, 2, 3, 4]], "preview.matrix: must hold 4 numbers"),
     (("memory",), [], "memory: must be an object"),
     (("memory", "peak_bytes"), -1, "memory.peak_bytes: must be in"),
+    (("memory", "tiled_peak_bytes"), 0.5, "memory.tiled_peak_bytes: must be a whole number"),
     (("labels",), ["a", "b", "c", "d", 5], "labels: must hold texts only"),
+    (("decoder",), 7, "decoder: must be an object"),
 ]
+
+TILE_CHANGES = [
+    (("head",), None, "tiles.head: must be a text"),
+    (("groups",), 3, r"tiles.maps\[0\].shape: must have a multiple of the groups"),
+    (("maps",), [], "tiles.maps: must begin with a stored one"),
+    (("maps", 0, "stored"), False, "tiles.maps: must begin with a stored one"),
+    (("maps", 1), 5, r"tiles.maps\[1\]: must be an object"),
+    (("maps", 1, "shape"), [4, 16], r"tiles.maps\[1\].shape: must hold 3 numbers"),
+    (("maps", 1, "shape"), [4, 16.5, 16], r"tiles.maps\[1\].shape: must hold whole numbers"),
+    (("maps", 1, "shape"), [4, 16, 24], r"tiles.sections\[0\].to: has another size"),
+    (("maps", 1, "stored"), False, r"tiles.sections\[1\].source: is a map that no section before has stored"),
+    (("sections",), [], "tiles.sections: the last, and it alone, must make the image"),
+    (("sections", 0, "to"), [], r"tiles.sections\[1\].source: is a map that no section before has stored"),
+    (("sections", 0, "to"), [2], r"tiles.sections\[0\].to: must be in 0 .. 1"),
+    (("sections", 0, "source"), 1, r"tiles.sections\[0\].source: is a map that no section before has stored"),
+    (("sections", 0, "add"), 1, r"tiles.sections\[0\].add: is a map that no section before has stored"),
+    (("sections", 0, "add"), 0, r"tiles.sections\[0\].add: has another size"),
+    (("sections", 0, "statistics"), 1, r"tiles.sections\[0\].statistics: is a map that no section before has made"),
+    (("sections", 0, "tile"), [4, 6], r"tiles.sections\[0\].tile: must divide the output"),
+    (("sections", 0, "tile"), [1, 8], r"tiles.sections\[0\].tile: must divide the output and be divided by the scale"),
+    (("sections", 0, "tile"), [4], r"tiles.sections\[0\].tile: must hold 2 numbers"),
+    (("sections", 0, "halo"), -1, r"tiles.sections\[0\].halo: must be in"),
+    (("sections", 1, "scale"), 2, r"tiles.sections\[1\].source: is not the image's size when scaled"),
+]
+
+
+@pytest.mark.parametrize(("keys", "value", "message"), TILE_CHANGES)
+def test_bad_decoder_tiles(tmp_path, tiny_files, manifest, keys, value, message):
+    tiles = tiny_model.decoder_tiles()
+    place = tiles
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    manifest["decoder"] = {"tiles": tiles}
+    refuse(tiny_model.write_bundle(tmp_path, tiny_files, manifest), InvalidBundleError, rf"decoder\.{message}")
 
 
 @pytest.mark.parametrize(("keys", "value", "message"), CHANGES)

@@ -20,9 +20,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLER = ROOT / "export" / "sampler"
 PORTABLE = [
     "files",
+    "decoder_tiles",
     "json",
     "json_fields",
     "manifest",
+    "map_store",
     "noise_schedule",
     "picture",
     "portable_math",
@@ -56,7 +58,8 @@ def robust(compiler, tmp_path_factory) -> Path:
 def test_manifest_reader_under_sanitizers(robust, tmp_path, seed):
     files = {"transformer.pte": b"x", "vae_decoder.pte": b"x"}
     path = tmp_path / "manifest.json"
-    path.write_text(json.dumps(tiny_model.make_manifest(files)))
+    manifest = tiny_model.make_manifest(files) | {"decoder": {"tiles": tiny_model.decoder_tiles()}}
+    path.write_text(json.dumps(manifest))
     result = subprocess.run([robust, path, str(seed), "5000"], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert int(result.stdout) > 100  # some changes keep it valid: the loop got beyond the parser

@@ -11,7 +11,7 @@ from hqdit_mobile.export.image_decoder import (
     ImageDecoder,
     Upsample,
     choose_decoder,
-    quantized_decoder,
+    with_int8_convolutions,
 )
 from hqdit_mobile.export.lower_executorch import lower
 from hqdit_mobile.metrics import psnr_db
@@ -72,7 +72,7 @@ def test_int8_program_computes_what_was_measured(vae):
 
     torch.ops.load_library(str(library_path("hqdit_ops")))
     latents = normal(3, 1, 4, 8, 8)
-    graph = quantized_decoder(ImageDecoder(vae, fused=True), latents)
+    graph = with_int8_convolutions(ImageDecoder(vae, fused=True), (latents,))
     lowered = lower({"decode": (graph, (latents,))}, one_by_one=True)
     assert set(lowered.operators) <= {
         "executorch_call_delegate", "getitem", "hqdit::group_norm_f32", "aten::expand_copy",
@@ -98,7 +98,7 @@ def test_emoji_decoder_is_int8():
 
 def test_a_decoder_that_int8_would_harm_stays_float(vae, monkeypatch):
     latents = normal(4, 1, 4, 8, 8)
-    monkeypatch.setattr(image_decoder, "quantized_decoder", lambda decoder, _: NoisyDecoder(decoder))
+    monkeypatch.setattr(image_decoder, "with_int8_convolutions", lambda decoder, _: NoisyDecoder(decoder))
     chosen = choose_decoder(vae, latents)
     assert chosen.manifest["precision"] == "float32" and chosen.manifest["int8_psnr_db"] < 40
     assert isinstance(chosen.module, ImageDecoder)
@@ -115,7 +115,7 @@ class NoisyDecoder(torch.nn.Module):
 
 
 def test_layers_next_to_latents_and_pixels_stay_float(vae):
-    graph = quantized_decoder(ImageDecoder(vae, fused=True), normal(6, 1, 4, 8, 8))
+    graph = with_int8_convolutions(ImageDecoder(vae, fused=True), (normal(6, 1, 4, 8, 8),))
     state = graph.state_dict()
     for name in ("vae.post_quant_conv", "vae.decoder.conv_in", "vae.decoder.conv_out"):
         assert torch.equal(state[f"{name}.weight"], vae.get_parameter(f"{name.removeprefix('vae.')}.weight"))

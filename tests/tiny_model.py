@@ -122,6 +122,14 @@ def make_manifest(files: dict[str, bytes]) -> dict:
     }
 
 
+def decoder_tiles() -> dict:
+    """How a decoder of this model could run in tiles, for tests of the manifest's reader."""
+    first = {"method": "up", "source": 0, "to": [1], "halo": 1, "scale": 2, "tile": [4, 8], "add": -1, "statistics": 0}
+    last = {"method": "out", "source": 1, "to": [], "halo": 1, "scale": 1, "tile": [8, 16], "add": 1, "statistics": 1}
+    maps = [{"shape": [8, 8, 8], "stored": True}, {"shape": [4, 16, 16], "stored": True}]
+    return {"head": "head", "groups": 2, "maps": maps, "sections": [first, last]}
+
+
 def write_bundle(folder: Path, files: dict[str, bytes], manifest: dict | None = None) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():

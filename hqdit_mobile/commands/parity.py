@@ -46,7 +46,7 @@ def run_parity(bundle: Path, runtime: str | None, against: str, json_file: Path 
 
 
 def _compare(bundle: Path, made_for: str, runtime: str, against: str, stages) -> list:
-    from hqdit_mobile.export.agreement import compare_bundle, compare_parts
+    from hqdit_mobile.export.agreement import compare_bundle, compare_parts, compare_tiles
     from hqdit_mobile.export.parity_parts import block_parts
     from hqdit_mobile.export.probe import read_probe
     from hqdit_mobile.open_bundle import open_bundle
@@ -59,6 +59,8 @@ def _compare(bundle: Path, made_for: str, runtime: str, against: str, stages) ->
         stages.begin(f"Steps and picture: {runtime} against torch")
         with open_bundle(bundle, portable=runtime.endswith("-portable")) as pipeline:
             rows += compare_bundle(probe, pipeline, runtime)
+        if runtime == "executorch":
+            rows += compare_tiles(probe, bundle)
     return rows
 
 

@@ -23,16 +23,18 @@ def run_sample(
     threads: int,
     portable: bool = False,
     preview_interval: int = 0,
+    memory_limit: int | None = None,
     **settings,
 ) -> int:
-    """Returns the exit code. ``settings`` that are None take the bundle's defaults."""
+    """Returns the exit code. ``memory_limit`` in MB. ``settings`` that are None take the bundle's defaults."""
     console = Console(stderr=True)
     from PIL import Image
 
     chosen = {name: value for name, value in settings.items() if value is not None}
     previews: list[np.ndarray] = []
     try:
-        with open_bundle(bundle, threads=threads, portable=portable) as pipeline:
+        limit = (memory_limit or 0) * 10**6
+        with open_bundle(bundle, threads=threads, portable=portable, memory_limit_bytes=limit) as pipeline:
             started = time.perf_counter()
             columns = (
                 TextColumn("drawing"),

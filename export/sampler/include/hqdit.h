@@ -65,6 +65,9 @@ typedef struct hqdit_memory {
   uint64_t arena_bytes;    ///< activations: planned buffers and scratch
   uint64_t peak_bytes;     ///< the most that generating one picture is expected to hold, measured at export
   uint64_t file_bytes;     ///< size of the model files on disk
+  /// peak_bytes with the picture decoded in tiles, as hqdit_open does where a memory limit asks for it; 0 for a bundle
+  /// that has no tiles because they would save it nothing.
+  uint64_t tiled_peak_bytes;
 } hqdit_memory;
 
 /// Reads the bundle's manifest only. `memory` must have struct_size set.
@@ -80,8 +83,8 @@ typedef enum hqdit_load_mode {
 
 typedef struct hqdit_open_options {
   size_t struct_size;
-  /// Refuse a bundle whose memory estimate (the larger of hqdit_memory's peak_bytes and arena_bytes) is higher, before
-  /// loading it. 0 = no limit.
+  /// With a bundle whose memory estimate (the larger of hqdit_memory's peak_bytes and arena_bytes) is higher, decode in
+  /// tiles, which takes longer; refuse it, before loading it, if that too (tiled_peak_bytes) needs more. 0 = no limit.
   uint64_t memory_limit_bytes;
   /// Compare every model file with the SHA-256 in the manifest before it is parsed; default true. The sizes are always
   /// compared. Reads each file once (a few ms per MB). Turn it off only for files that the app has verified itself: the
@@ -125,6 +128,7 @@ typedef struct hqdit_info {
   bool has_preview;  ///< request.preview_interval may be set
   int32_t default_scheduler, default_spacing, default_steps;
   float default_guidance_scale, default_guidance_low, default_guidance_high;
+  bool decodes_tiled;  ///< the memory limit made this pipeline decode in tiles
 } hqdit_info;
 
 /// `info` must have struct_size set.

@@ -56,7 +56,8 @@ hqdit_request default_request(const Manifest& manifest) {
   return request;
 }
 
-hqdit_info describe(const Manifest& manifest) {
+hqdit_info describe(const hqdit::Pipeline& pipeline) {
+  const Manifest& manifest = pipeline.manifest();
   hqdit_info info{};
   info.struct_size = sizeof info;
   info.name = manifest.name.c_str();
@@ -76,6 +77,7 @@ hqdit_info describe(const Manifest& manifest) {
   info.default_guidance_scale = manifest.default_guidance_scale;
   info.default_guidance_low = manifest.default_guidance_low;
   info.default_guidance_high = manifest.default_guidance_high;
+  info.decodes_tiled = pipeline.decodes_tiled();
   return info;
 }
 
@@ -135,7 +137,7 @@ hqdit_status hqdit_get_info(const hqdit_pipeline* pipeline, hqdit_info* info) {
     if (pipeline == nullptr) return invalid_argument("pipeline is NULL");
     hqdit_info known{};
     if (Status status = hqdit::read_struct(info, "info", &known); !status.ok()) return status;
-    hqdit::write_struct(describe(pipeline->pipeline->manifest()), info->struct_size, info);
+    hqdit::write_struct(describe(*pipeline->pipeline), info->struct_size, info);
     return {};
   });
 }

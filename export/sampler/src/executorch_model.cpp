@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "executorch_program.h"
 #include "model.h"
 #include "thread_pool.h"
+#include "tiled_decoder.h"
 
 namespace hqdit {
 namespace {
@@ -10,7 +13,8 @@ using executorch::aten::ScalarType;
 
 class ExecutorchModel final : public Model {
  public:
-  ExecutorchModel(const Manifest& manifest, int32_t threads) : threads_(threads) {
+  ExecutorchModel(const Manifest& manifest, const LoadOptions& options)
+      : threads_(options.threads), tiled_(options.tiled ? std::make_unique<TiledDecoder>(manifest) : nullptr) {
     const auto [c, h, w] = manifest.latent_shape;
     const TensorSpec latents{ScalarType::Float, {1, c, h, w}};
     const TensorSpec timestep{ScalarType::Float, {1}}, label{ScalarType::Long, {1}};
@@ -26,7 +30,9 @@ class ExecutorchModel final : public Model {
     if (status.ok()) status = ExecutorchProgram::open(manifest.vae_decoder, mode, &vae_decoder_);
     if (status.ok()) status = transformer_->check(guided_, &arena_.bytes);
     if (status.ok()) status = transformer_->check(unguided_, &arena_.bytes);
-    if (status.ok()) status = vae_decoder_->check(decode_, &arena_.bytes);
+    if (status.ok()) {
+      status = tiled_ ? tiled_->check(*vae_decoder_, &arena_.bytes) : vae_decoder_->check(decode_, &arena_.bytes);
+    }
     if (status.ok()) arena_.data = aligned_memory(arena_.bytes);
     if (status.ok()) status = use_threads(threads_);
     return status;
@@ -37,17 +43,24 @@ class ExecutorchModel final : public Model {
   }
 
   Status decode(const float* latents, float* image) override {
+    if (tiled_) {
+      const ThreadScope scope(threads_);
+      return tiled_->decode(*vae_decoder_, &arena_, data(latents), image);
+    }
     return run(*vae_decoder_, decode_, {data(latents)}, image);
   }
 
  private:
   /// The runtime's inputs are not const, but it only reads them.
-  static void* data(const float* values) { return const_cast<float*>(values); }
+  static float* data(const float* values) { return const_cast<float*>(values); }
 
   Status run(ExecutorchProgram& program, const MethodSpec& spec, std::initializer_list<void*> inputs, float* output) {
     const ThreadScope scope(threads_);
     inputs_.assign(inputs);
-    return program.run(spec, &arena_, inputs_, output);
+    const float* result = nullptr;
+    if (Status status = program.run(spec, &arena_, inputs_, &result); !status.ok()) return status;
+    std::copy_n(result, spec.output.count(), output);
+    return {};
   }
 
   const int32_t threads_;
@@ -55,6 +68,7 @@ class ExecutorchModel final : public Model {
   std::vector<void*> inputs_;
   Arena arena_;  // before the programs, whose methods point into it
   std::unique_ptr<ExecutorchProgram> transformer_, vae_decoder_;
+  const std::unique_ptr<TiledDecoder> tiled_;  // null: the decoder runs as one method
 };
 
 }  // namespace
@@ -64,7 +78,7 @@ Status open_model(const Manifest& manifest, const LoadOptions& options, std::uni
     return invalid_bundle("manifest.json: runtime: \"" + manifest.runtime +
                           "\" is not built into this engine; it has \"executorch\"");
   }
-  auto opened = std::make_unique<ExecutorchModel>(manifest, options.threads);
+  auto opened = std::make_unique<ExecutorchModel>(manifest, options);
   Status status = opened->open(manifest, options.mode);
   if (status.ok()) *model = std::move(opened);
   return status;

@@ -9,7 +9,6 @@
 #include <executorch/runtime/kernel/operator_registry.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "executorch_host.h"
 
@@ -56,6 +55,12 @@ Status runtime_failure(const std::string& what, et::Error error) {
 }
 
 }  // namespace
+
+size_t TensorSpec::count() const {
+  size_t count = 1;
+  for (const int32_t size : sizes) count *= static_cast<size_t>(size);
+  return count;
+}
 
 /// A method and all the memory that its pointers lead to.
 struct ExecutorchProgram::LoadedMethod {
@@ -183,15 +188,16 @@ Status ExecutorchProgram::load(const MethodSpec& spec, Arena* arena, LoadedMetho
   return {};
 }
 
-Status ExecutorchProgram::run(const MethodSpec& spec, Arena* arena, const std::vector<void*>& inputs, float* output) {
+Status ExecutorchProgram::run(const MethodSpec& spec, Arena* arena, const std::vector<void*>& inputs,
+                              const float** result) {
   LoadedMethod* loaded = nullptr;
   Status status = protect(path_, [&] { return load(spec, arena, &loaded); });
-  if (status.ok()) status = protect(path_, [&] { return execute(spec, loaded, inputs, output); });
+  if (status.ok()) status = protect(path_, [&] { return execute(spec, loaded, inputs, result); });
   return status;
 }
 
 Status ExecutorchProgram::execute(const MethodSpec& spec, LoadedMethod* loaded, const std::vector<void*>& inputs,
-                                  float* output) {
+                                  const float** result) {
   et::Method& method = *loaded->method;
   et::Error error = et::Error::Ok;
   for (size_t i = 0; i < inputs.size() && error == et::Error::Ok; ++i) {
@@ -200,13 +206,11 @@ Status ExecutorchProgram::execute(const MethodSpec& spec, LoadedMethod* loaded, 
   }
   if (error == et::Error::Ok) error = method.execute();
   if (error != et::Error::Ok) return runtime_failure(path_ + ": method \"" + spec.name + "\" failed", error);
-  size_t count = 1;
-  for (const int32_t size : spec.output.sizes) count *= static_cast<size_t>(size);
   const et::EValue& value = method.get_output(0);
-  if (!value.isTensor() || value.toTensor().nbytes() != count * sizeof(float)) {
+  if (!value.isTensor() || value.toTensor().nbytes() != spec.output.count() * sizeof(float)) {
     return {HQDIT_RUNTIME_ERROR, path_ + ": method \"" + spec.name + "\" returned a tensor of another size"};
   }
-  std::memcpy(output, value.toTensor().const_data_ptr(), count * sizeof(float));
+  *result = value.toTensor().const_data_ptr<float>();
   return {};
 }
 

@@ -20,6 +20,8 @@ namespace hqdit {
 struct TensorSpec {
   executorch::aten::ScalarType type;
   std::vector<int32_t> sizes;
+
+  size_t count() const;  ///< of values
 };
 
 /// What a method must look like.
@@ -47,8 +49,8 @@ class ExecutorchProgram {
   Status check(const MethodSpec& spec, size_t* arena_bytes) const;
 
   /// Runs a method that passed check(), loading it first if this is the first time. `inputs` point to one buffer per
-  /// tensor, `output` takes the result.
-  Status run(const MethodSpec& spec, Arena* arena, const std::vector<void*>& inputs, float* output);
+  /// tensor; *result, of the size that the spec says, lies in the arena until the next run.
+  Status run(const MethodSpec& spec, Arena* arena, const std::vector<void*>& inputs, const float** result);
 
  private:
   struct LoadedMethod;
@@ -58,7 +60,7 @@ class ExecutorchProgram {
   static Status open_file(const ModelFile& file, hqdit_load_mode mode, std::unique_ptr<ExecutorchProgram>* program);
   Status check_method(const MethodSpec& spec, size_t* arena_bytes) const;
   Status load(const MethodSpec& spec, Arena* arena, LoadedMethod** method);
-  Status execute(const MethodSpec& spec, LoadedMethod* loaded, const std::vector<void*>& inputs, float* output);
+  Status execute(const MethodSpec& spec, LoadedMethod* loaded, const std::vector<void*>& inputs, const float** result);
 
   std::string path_;
   std::unique_ptr<executorch::runtime::DataLoader> loader_;  // before program_, which reads from it

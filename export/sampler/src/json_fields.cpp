@@ -86,6 +86,18 @@ std::vector<double> JsonFields::numbers(std::string_view key, size_t count, doub
   return row(key, member(key, Json::Type::kArray, "an array"), count, low, high);
 }
 
+std::vector<int64_t> JsonFields::integers(std::string_view key, size_t limit, int64_t low, int64_t high) {
+  const Json& array = member(key, Json::Type::kArray, "an array");
+  if (array.items.size() > limit) fail(key, "must hold at most " + std::to_string(limit) + " numbers");
+  if (!status_->ok()) return {};
+  std::vector<int64_t> values;
+  for (const double value : row(key, array, array.items.size(), static_cast<double>(low), static_cast<double>(high))) {
+    if (value != std::floor(value)) fail(key, "must hold whole numbers");
+    values.push_back(static_cast<int64_t>(value));
+  }
+  return status_->ok() ? values : std::vector<int64_t>();
+}
+
 std::vector<std::string> JsonFields::texts(std::string_view key, size_t count) {
   const Json& array = member(key, Json::Type::kArray, "an array");
   std::vector<std::string> values;
@@ -105,6 +117,18 @@ std::vector<std::vector<double>> JsonFields::rows(std::string_view key, size_t c
   if (array.items.size() != count) fail(key, "must hold " + std::to_string(count) + " arrays");
   constexpr double kAny = std::numeric_limits<float>::max();
   for (const Json& item : array.items) values.push_back(row(key, item, columns, -kAny, kAny));
+  return values;
+}
+
+std::vector<JsonFields> JsonFields::objects(std::string_view key, size_t limit) {
+  const Json& array = member(key, Json::Type::kArray, "an array");
+  if (array.items.size() > limit) fail(key, "must hold at most " + std::to_string(limit) + " objects");
+  std::vector<JsonFields> values;
+  for (size_t i = 0; i < array.items.size() && status_->ok(); ++i) {
+    const std::string name = std::string(key) + "[" + std::to_string(i) + "]";
+    if (array.items[i].type != Json::Type::kObject) fail(name, "must be an object");
+    if (status_->ok()) values.push_back(JsonFields(&array.items[i], path_ + name + ".", status_));
+  }
   return values;
 }
 

@@ -29,9 +29,13 @@ class JsonFields {
   /// Index of the text in `names`.
   size_t choice(std::string_view key, std::initializer_list<std::string_view> names);
   std::vector<double> numbers(std::string_view key, size_t count, double low, double high);
+  /// At most `limit` whole numbers.
+  std::vector<int64_t> integers(std::string_view key, size_t limit, int64_t low, int64_t high);
   std::vector<std::string> texts(std::string_view key, size_t count);
   /// An array of `count` arrays.
   std::vector<std::vector<double>> rows(std::string_view key, size_t count, size_t columns);
+  /// An array of at most `limit` objects.
+  std::vector<JsonFields> objects(std::string_view key, size_t limit);
 
   bool has(std::string_view key) const { return object_->find(key) != nullptr; }
   void fail(std::string_view key, const std::string& what);

@@ -81,6 +81,16 @@ void read_memory(JsonFields fields, hqdit_memory* memory) {
   memory->weights_bytes = static_cast<uint64_t>(fields.integer("weights_bytes", 0, kMaxBytes));
   memory->arena_bytes = static_cast<uint64_t>(fields.integer("arena_bytes", 0, kMaxBytes));
   memory->peak_bytes = static_cast<uint64_t>(fields.integer("peak_bytes", 0, kMaxBytes));
+  if (fields.has("tiled_peak_bytes")) {
+    memory->tiled_peak_bytes = static_cast<uint64_t>(fields.integer("tiled_peak_bytes", 0, kMaxBytes));
+  }
+}
+
+/// Bundles of before and those of small pictures have no tiles.
+void read_decoder(JsonFields fields, Manifest* m) {
+  if (!fields.has("decoder") || !fields.object("decoder").has("tiles")) return;
+  m->has_decoder_tiles = true;
+  m->decoder_tiles = read_decoder_tiles(fields.object("decoder").object("tiles"), m->image_shape);
 }
 
 Status locate(const std::filesystem::path& bundle, ModelFile* file) {
@@ -121,6 +131,7 @@ Status parse_manifest(std::string_view text, Manifest* m) {
   read_defaults(fields.object("defaults"), m);
   m->guided_channels = static_cast<int32_t>(fields.object("guidance").integer("channels", 1, m->latent_shape[0]));
   if (fields.has("preview")) read_preview(fields.object("preview"), m);
+  read_decoder(fields, m);
   read_memory(fields.object("memory"), &m->memory);
   m->memory.file_bytes = m->transformer.bytes + m->vae_decoder.bytes;
   m->labels = fields.texts("labels", static_cast<size_t>(m->num_classes));

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "decoder_tiles.h"
 #include "hqdit.h"
 #include "noise_schedule.h"
 #include "status.h"
@@ -42,6 +43,8 @@ struct Manifest {
   int32_t guided_channels = 0;
   bool has_preview = false;
   PreviewProjection preview;
+  bool has_decoder_tiles = false;
+  DecoderTiles decoder_tiles;
   hqdit_memory memory = {};
   std::vector<std::string> labels;
 

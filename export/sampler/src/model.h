@@ -25,6 +25,7 @@ class Model {
 struct LoadOptions {
   hqdit_load_mode mode = HQDIT_LOAD_MMAP;
   int32_t threads = 0;  ///< as hqdit_open_options.threads
+  bool tiled = false;   ///< decode in tiles; manifest.has_decoder_tiles
 };
 
 /// Opens the model files of a bundle with manifest.runtime and checks their methods against the manifest.

@@ -39,16 +39,20 @@ Status Pipeline::open(const std::filesystem::path& bundle, const hqdit_open_opti
   if (Status status = load_manifest(bundle, &manifest); !status.ok()) return status;
   const uint64_t need = std::max(manifest.memory.peak_bytes, manifest.memory.arena_bytes);
   const uint64_t limit = options.memory_limit_bytes;
-  if (limit != 0 && need > limit) {
-    return {HQDIT_MEMORY_LIMIT, bundle.string() + ": needs about " + std::to_string(need) +
-                                    " bytes of memory, the limit is " + std::to_string(limit)};
+  const uint64_t tiled_need = manifest.has_decoder_tiles ? manifest.memory.tiled_peak_bytes : 0;
+  const bool tiled = limit != 0 && need > limit && tiled_need != 0;
+  if (limit != 0 && (tiled ? tiled_need : need) > limit) {
+    return {HQDIT_MEMORY_LIMIT, bundle.string() + ": needs about " + std::to_string(tiled ? tiled_need : need) +
+                                    " bytes of memory" + (tiled ? " with its pictures decoded in tiles" : "") +
+                                    ", the limit is " + std::to_string(limit)};
   }
   for (const ModelFile* file : {&manifest.transformer, &manifest.vae_decoder}) {
     if (!options.verify_sha256) break;
     if (Status status = verify_sha256(file->path, file->sha256); !status.ok()) return status;
   }
   auto opened = std::unique_ptr<Pipeline>(new Pipeline(std::move(manifest)));
-  const LoadOptions load{static_cast<hqdit_load_mode>(options.load_mode), options.threads};
+  opened->decodes_tiled_ = tiled;
+  const LoadOptions load{static_cast<hqdit_load_mode>(options.load_mode), options.threads, tiled};
   if (Status status = open_model(opened->manifest_, load, &opened->model_); !status.ok()) return status;
   *pipeline = std::move(opened);
   return {};

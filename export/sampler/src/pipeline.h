@@ -22,6 +22,7 @@ class Pipeline {
                      std::unique_ptr<Pipeline>* pipeline);
 
   const Manifest& manifest() const { return manifest_; }
+  bool decodes_tiled() const { return decodes_tiled_; }
   Status generate(const hqdit_request& request, hqdit_result* result);
   Status denoise(bool guided, const float* latents, float timestep, int32_t label, float* out);
   Status decode(const float* latents, float* image);
@@ -39,6 +40,7 @@ class Pipeline {
   bool preview(const hqdit_request& request, size_t step, hqdit_progress* progress);
 
   Manifest manifest_;
+  bool decodes_tiled_ = false;
   std::unique_ptr<Model> model_;
   Scheduler scheduler_;
   std::vector<SolverStep> plan_;
