@@ -94,3 +94,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 f"{file} has {file.stat().st_size} bytes, {MANIFEST} says {entry['bytes']}: the copy is incomplete"
             )
     return manifest
+
+
+def memory_text(memory: dict[str, int]) -> str:
+    """What to say of a manifest's ``memory``."""
+    tiled = memory.get("tiled_peak_bytes")
+    text = f"{memory['peak_bytes'] / 1e6:.0f} MB at most while drawing"
+    return f"{text}, {tiled / 1e6:.0f} MB under a limit that makes it decode in tiles" if tiled else text

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from hqdit_mobile.export.agreement import STAGES, decibels
+from hqdit_mobile.export.bundle import memory_text
 from hqdit_mobile.export.image_decoder import NEEDED_DB
 from hqdit_mobile.export.parity import ParityReport
 from hqdit_mobile.export.quality import Quality
@@ -26,7 +27,7 @@ def model_card(manifest: dict[str, Any], parity: ParityReport, quality: Quality,
         ("source model", f"{manifest['source']['model']} ({manifest['source']['licence']})"),
         ("precision", f"{quantization['precision']}, {quantization['bits_per_weight']} bits per quantized weight"),
         ("files", f"{weights / 1e6:.1f} MB, {weights / original:.3f} of the float32 weights ({original / 1e6:.1f} MB)"),
-        ("memory", f"{memory['peak_bytes'] / 1e6:.0f} MB at most while drawing, measured on the exporting machine"),
+        ("memory", f"{memory_text(memory)}, measured on the exporting machine"),
         ("image", f"{width} x {height}, {channels} channels"),
         ("image decoder", _decoder(manifest["decoder"])),
         ("noise prediction", f"{quality.mean_eps_snr_db:.1f} dB SNR to the float model, mean over timesteps"),

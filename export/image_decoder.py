@@ -26,6 +26,7 @@ from hqdit_mobile.vae import VAEDecoder
 
 NEEDED_DB = 40.0  # PSNR of the phone's decode to the float one
 LARGE_BYTES = 16 << 20  # of one activation; larger ones are worth avoiding
+PART_BYTES = 4 << 20  # of the weights of attention that are in memory together
 
 
 class ImageDecoder(nn.Module):
@@ -45,7 +46,7 @@ class ImageDecoder(nn.Module):
 class GroupNorm(nn.Module):
     """x [B, C, ...] -> the same shape, by our operator. ``part`` i of n: of the i-th of n equal runs of channels.
 
-    ``statistics`` [groups of all parts, 2], mean and variance, stand in for those of x, then a tile [B, C, H, W].
+    ``statistics`` [groups of all parts, 2], mean and variance, stand in for those of x, a tile.
     """
 
     def __init__(self, norm: nn.GroupNorm, silu: bool, part: tuple[int, int] = (0, 1)):
@@ -60,11 +61,8 @@ class GroupNorm(nn.Module):
     def forward(self, x: Tensor, statistics: Tensor | None = None) -> Tensor:
         if statistics is None:
             return torch.ops.hqdit.group_norm_f32(x, self.weight, self.bias, self.groups, self.eps, self.silu)
-        mean, variance = statistics.chunk(self.parts)[self.index].unsqueeze(1).unbind(2)  # [groups, 1]
-        scale = self.weight.view(self.groups, -1) * torch.rsqrt(variance + self.eps)
-        shift = self.bias.view(self.groups, -1) - mean * scale
-        y = x * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
-        return F.silu(y) if self.silu else y
+        own = statistics if self.parts == 1 else statistics.chunk(self.parts)[self.index]
+        return torch.ops.hqdit.group_norm_given_f32(x, self.weight, self.bias, own, self.groups, self.eps, self.silu)
 
 
 class ResidualBlock(nn.Module):
@@ -132,7 +130,7 @@ def _input_half(conv: nn.Conv2d, index: int) -> nn.Conv2d:
 class SelfAttention(nn.Module):
     """diffusers' Attention as decoders have it: one head, over pixels, with a residual.
 
-    Queries go in as many parts as keep the weights of each below LARGE_BYTES.
+    Queries go in as many parts as keep the weights of each within PART_BYTES.
     """
 
     def __init__(self, attention: Any):
@@ -144,12 +142,10 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, temb: None = None) -> Tensor:
         pixels = self.norm(x).flatten(2).transpose(1, 2)
         queries, keys, values = self.scale * self.q(pixels), self.k(pixels).transpose(1, 2), self.v(pixels)
-        parts = -(-4 * pixels.shape[1] ** 2 // LARGE_BYTES)
-        if parts == 1:
-            mixed = torch.softmax(queries @ keys, dim=-1) @ values
-        else:
-            mixed = torch.cat([torch.softmax(q @ keys, dim=-1) @ values for q in queries.chunk(parts, dim=1)], dim=1)
-        return x + self.out(mixed).transpose(1, 2).reshape(x.shape)
+        parts = -(-4 * pixels.shape[1] ** 2 // PART_BYTES)
+        several = [queries] if parts == 1 else queries.chunk(parts, dim=1)
+        mixed = [torch.bmm(torch.softmax(torch.bmm(part, keys), dim=-1), values) for part in several]
+        return x + self.out(mixed[0] if parts == 1 else torch.cat(mixed, dim=1)).transpose(1, 2).reshape(x.shape)
 
 
 class Upsample(nn.Module):

@@ -64,10 +64,31 @@ def lower(methods: Methods, one_by_one: bool = False) -> Lowered:
             for node in edge.exported_program(name).graph_module.graph.nodes:
                 if node.op == "call_function":
                     operators[_operator_name(node.target)] += 1
+            _in_depth_first_order(edge.exported_program(name).graph_module)
         program = edge.to_executorch()
     plans = program.executorch_program.execution_plan
     arena = max(sum(plan.non_const_buffer_sizes) for plan in plans)
     return Lowered(program, arena, dict(operators))
+
+
+def _in_depth_first_order(module: torch.fx.GraphModule) -> None:
+    """Each operator right before the first that needs it, so that parts which the model computes one after the other do
+    not lie in memory together: lowering leaves them breadth first."""
+    graph = module.graph
+    output = graph.output_node()
+    seen: set[torch.fx.Node] = set()
+    stack = [(output, iter(output.all_input_nodes))]
+    while stack:
+        node, inputs = stack[-1]
+        following = next((n for n in inputs if n not in seen and n.op == "call_function"), None)
+        if following is not None:
+            seen.add(following)
+            stack.append((following, iter(following.all_input_nodes)))
+            continue
+        stack.pop()
+        if node is not output:
+            output.prepend(node)
+    module.recompile()
 
 
 def _operator_name(target: object) -> str:

@@ -28,6 +28,7 @@ def _library() -> ctypes.CDLL:
         "hqdit_modulated_norm": [pointer, pointer, *[int64] * 6, ctypes.c_float, int32, pointer],
         "hqdit_gated_add": [pointer, pointer, pointer, *[int64] * 5, int32, pointer],
         "hqdit_group_norm_f32": [pointer, pointer, pointer, *[int64] * 4, ctypes.c_float, int32, int32, pointer],
+        "hqdit_group_norm_given_f32": [*[pointer] * 4, *[int64] * 4, ctypes.c_float, int32, int32, pointer],
         "hqdit_gelu_tanh": [pointer, int64, int32, pointer],
         "hqdit_silu_f32": [pointer, int64, int32, pointer],
         "hqdit_linear_f32": [pointer, pointer, pointer, *[int64] * 3, int32, pointer],
@@ -89,6 +90,16 @@ def group_norm_f32(
     batch, channels = x.shape[:2]
     numbers = [batch, channels, math.prod(x.shape[2:]), groups, eps, int(silu)]
     return _call("group_norm_f32", [x, weight, bias], numbers, x.new_empty(x.shape), threads)
+
+
+def group_norm_given_f32(
+    x: Tensor, weight: Tensor, bias: Tensor, statistics: Tensor, groups: int, eps: float, silu: bool, *,
+    threads: int | None = None,
+) -> Tensor:  # fmt: skip
+    """x float32 [B, C, ...], weight and bias [C], statistics [groups, 2] -> the shape of x."""
+    batch, channels = x.shape[:2]
+    numbers = [batch, channels, math.prod(x.shape[2:]), groups, eps, int(silu)]
+    return _call("group_norm_given_f32", [x, weight, bias, statistics], numbers, x.new_empty(x.shape), threads)
 
 
 def gelu_tanh(x: Tensor, *, threads: int | None = None) -> Tensor:

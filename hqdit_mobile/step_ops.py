@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The float operators around hqdit::fp4_linear in a DiT: definitions in plain torch and the registered operators
-``torch.ops.hqdit.{attention, attention_int8, modulated_norm, gated_add, group_norm_f32, gelu_tanh, silu_f32,
-linear_f32, timestep_embedding}`` (docs/step-ops.md).
+``torch.ops.hqdit.{attention, attention_int8, modulated_norm, gated_add, group_norm_f32, group_norm_given_f32,
+gelu_tanh, silu_f32, linear_f32, timestep_embedding}`` (docs/step-ops.md).
 
 On the CPU they run the native kernels, which give the bits that a phone gives; on other devices, the definition.
 """
@@ -76,6 +76,17 @@ def group_norm_f32(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: fl
     return F.silu(normed) if silu else normed
 
 
+def group_norm_given_f32(
+    x: Tensor, weight: Tensor, bias: Tensor, statistics: Tensor, groups: int, eps: float, silu: bool
+) -> Tensor:
+    """``group_norm_f32`` with mean and variance of every group, statistics [groups, 2], in place of those of x."""
+    mean, variance = statistics.view(1, groups, 2, 1).unbind(2)
+    normed = (x.reshape(x.shape[0], groups, -1) - mean) / torch.sqrt(variance + eps)
+    column = (1, -1, *(1 for _ in x.shape[2:]))
+    y = normed.view(x.shape) * weight.view(column) + bias.view(column)
+    return F.silu(y) if silu else y
+
+
 def gelu_tanh(x: Tensor) -> Tensor:
     """GELU in its tanh approximation, any shape. Not called gelu: XNNPACK's partitioner goes by the bare name."""
     return F.gelu(x, approximate="tanh")
@@ -140,14 +151,21 @@ def _check_gated(x: Tensor, modulation: Tensor, gate_index: int, y: Tensor) -> N
     _check("gated_add", "y", y, tuple(x.shape))
 
 
-def _check_group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float, silu: bool) -> None:
-    _check("group_norm_f32", "x", x)
+def _check_group_norm(
+    x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float, silu: bool, op: str = "group_norm_f32"
+) -> None:
+    _check(op, "x", x)
     if x.dim() < 2 or not x.shape[1:].numel() or groups < 1 or x.shape[1] % groups:
-        raise ValueError(
-            f"group_norm_f32: x must be [B, C, ...] with C a multiple of groups = {groups}, got {list(x.shape)}"
-        )
-    _check("group_norm_f32", "weight", weight, (x.shape[1],))
-    _check("group_norm_f32", "bias", bias, (x.shape[1],))
+        raise ValueError(f"{op}: x must be [B, C, ...] with C a multiple of groups = {groups}, got {list(x.shape)}")
+    _check(op, "weight", weight, (x.shape[1],))
+    _check(op, "bias", bias, (x.shape[1],))
+
+
+def _check_group_norm_given(
+    x: Tensor, weight: Tensor, bias: Tensor, statistics: Tensor, groups: int, eps: float, silu: bool
+) -> None:
+    _check_group_norm(x, weight, bias, groups, eps, silu, "group_norm_given_f32")
+    _check("group_norm_given_f32", "statistics", statistics, (groups, 2))
 
 
 def _check_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -232,6 +250,14 @@ _register(
     _check_group_norm,
     group_norm_f32,
     native_step.group_norm_f32,
+    _like_first,
+)
+_register(
+    "group_norm_given_f32",
+    "Tensor x, Tensor weight, Tensor bias, Tensor statistics, int groups, float eps, bool silu",
+    _check_group_norm_given,
+    group_norm_given_f32,
+    native_step.group_norm_given_f32,
     _like_first,
 )
 _register(

@@ -39,6 +39,9 @@ def make_case(shape: tuple[int, int, int, int]) -> tuple[bytes, np.ndarray]:
             ops.group_norm_f32(x.view(1, b * t, dim), *[qkv.flatten()[: b * t]] * 2, b, 1e-6, silu)
             for silu in (False, True)
         ),
+        ops.group_norm_given_f32(
+            x.view(1, b * t, dim), *[qkv.flatten()[: b * t]] * 2, torch.full((b, 2), 0.5), b, 1e-6, True
+        ),
         ops.linear_f32(x.flatten(0, 1), y.flatten(0, 1), qkv.flatten()[: b * t]),
         ops.timestep_embedding(qkv.flatten()[:6], y.flatten()[:dim]),
     ]

@@ -210,6 +210,24 @@ def test_group_norm(isa, b, c, groups, size, silu):
     assert_within(step_ops.group_norm_f32(x, weight, bias, groups, 1e-6, silu), expected, 16 * bound)
 
 
+@pytest.mark.parametrize("silu", [False, True])
+@pytest.mark.parametrize(("b", "c", "groups", "size"), GROUPS, ids=str)
+def test_group_norm_with_given_statistics(isa, b, c, groups, size, silu):
+    x, weight, bias = normal(20, b, c, *size, scale=3) + 2, normal(21, c), normal(22, c)
+    statistics = torch.stack([normal(23, groups), normal(24, groups).square() + 0.1], dim=1)
+    column = (1, c, *(1 for _ in size))
+    mean, variance = (s.double().repeat_interleave(c // groups).view(column) for s in statistics.unbind(1))
+    normed = (x.double() - mean) / (variance + 1e-6).sqrt()
+    value = normed * weight.double().view(column) + bias.double().view(column)
+    expected = value * torch.sigmoid(value) if silu else value
+    bound = ROUNDING * (8 * (normed * weight.double().view(column)).abs() + 2 * value.abs() + 1e-6)
+    if silu:
+        bound = 1.1 * bound + ROUNDING * 8 * value.abs()
+    given = (x, weight, bias, statistics, groups, 1e-6, silu)
+    assert_within(ops.group_norm_given_f32(*given), expected, bound)
+    assert_within(step_ops.group_norm_given_f32(*given), expected, 16 * bound)
+
+
 def test_group_norm_keeps_its_digits_over_a_megapixel():
     """A mean far from zero: one chain of float additions would lose the deviation from it."""
     x = (1000 + normal(23, 1, 4, 512, 512)).float()
@@ -308,6 +326,10 @@ X, MODULATION = torch.zeros(2, 3, 16), torch.zeros(2, 48)
         (lambda: ops.gated_add(X, MODULATION, 5, X), "gate_index must be 0 to 2, got 5"),
         (lambda: ops.group_norm_f32(X, torch.ones(3), torch.ones(3), 2, 1e-6, True), "multiple of groups = 2"),
         (lambda: ops.group_norm_f32(X, torch.ones(4), torch.ones(3), 3, 1e-6, True), "weight must be float32"),
+        (
+            lambda: ops.group_norm_given_f32(X, torch.ones(3), torch.ones(3), torch.ones(3), 3, 1e-6, True),
+            "statistics must be float32",
+        ),
         (lambda: ops.gelu_tanh(torch.zeros(3, dtype=torch.int32)), "x must be float32"),
     ],
 )
@@ -323,9 +345,13 @@ def test_bad_arguments_are_named(call, message):
         (ops.modulated_norm, (normal(19, 2, 3, 16), normal(20, 2, 48), 0, 2, 1e-6)),
         (ops.gated_add, (normal(21, 2, 3, 16), normal(22, 2, 48), 1, normal(23, 2, 3, 16))),
         (ops.group_norm_f32, (normal(25, 2, 4, 3, 5), normal(26, 4), normal(27, 4), 2, 1e-6, True)),
+        (
+            ops.group_norm_given_f32,
+            (normal(25, 2, 4, 3), normal(26, 4), normal(27, 4), normal(28, 2, 2).abs(), 2, 0.1, True),
+        ),
         (ops.gelu_tanh, (normal(24, 2, 3),)),
     ],
-    ids=["attention", "modulated_norm", "gated_add", "group_norm", "gelu_tanh"],
+    ids=["attention", "modulated_norm", "gated_add", "group_norm", "group_norm_given", "gelu_tanh"],
 )
 def test_registration(op, arguments):
     """torch's own checks of schema and fake kernel, and the .out overload."""

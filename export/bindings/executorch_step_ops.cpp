@@ -27,6 +27,7 @@ constexpr char kAttentionInt8[] = "hqdit::attention_int8.out";
 constexpr char kNorm[] = "hqdit::modulated_norm.out";
 constexpr char kGated[] = "hqdit::gated_add.out";
 constexpr char kGroupNorm[] = "hqdit::group_norm_f32.out";
+constexpr char kGroupNormGiven[] = "hqdit::group_norm_given_f32.out";
 constexpr char kGelu[] = "hqdit::gelu_tanh.out";
 constexpr char kSilu[] = "hqdit::silu_f32.out";
 constexpr char kLinear[] = "hqdit::linear_f32.out";
@@ -128,20 +129,25 @@ bool run_gated(const Tensor& x, const Tensor& modulation, int64_t gate, const Te
   return true;
 }
 
-bool run_group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups, double eps, bool silu,
-                    Tensor& out) {
-  if (!dense(kGroupNorm, "x", x, x.dim()) || !dense(kGroupNorm, "weight", weight, 1)) return false;
-  if (!dense(kGroupNorm, "bias", bias, 1)) return false;
+/// `statistics`: nullptr for those of x.
+bool run_group_norm(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor* statistics,
+                    int64_t groups, double eps, bool silu, Tensor& out) {
+  if (!dense(op, "x", x, x.dim()) || !dense(op, "weight", weight, 1) || !dense(op, "bias", bias, 1)) return false;
   if (x.dim() < 2 || weight.size(0) != x.size(1) || bias.size(0) != x.size(1)) {
-    return refuse(kGroupNorm, "x must be [batch, channels, ...], weight and bias [channels]");
+    return refuse(op, "x must be [batch, channels, ...], weight and bias [channels]");
+  }
+  if (statistics != nullptr) {
+    if (!dense(op, "statistics", *statistics, 2)) return false;
+    if (statistics->size(0) != groups || statistics->size(1) != 2) return refuse(op, "statistics must be [groups, 2]");
   }
   int64_t pixels = 1;
   for (ssize_t i = 2; i < x.dim(); ++i) pixels *= x.size(i);
   const hqdit::GroupNormShape shape{x.size(0), x.size(1), pixels, groups};
-  if (const char* problem = hqdit::group_norm_check(shape)) return refuse(kGroupNorm, problem);
-  if (!shape_out_like(kGroupNorm, out, x)) return false;
+  if (const char* problem = hqdit::group_norm_check(shape)) return refuse(op, problem);
+  if (!shape_out_like(op, out, x)) return false;
   hqdit::group_norm_f32(shape, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), bias.const_data_ptr<float>(),
-                        static_cast<float>(eps), silu, out.mutable_data_ptr<float>(), pool());
+                        static_cast<float>(eps), silu, out.mutable_data_ptr<float>(), pool(),
+                        statistics != nullptr ? statistics->const_data_ptr<float>() : nullptr);
   return true;
 }
 
@@ -210,7 +216,12 @@ Tensor& gated_add_out(KernelRuntimeContext& context, const Tensor& x, const Tens
 
 Tensor& group_norm_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight, const Tensor& bias,
                        int64_t groups, double eps, bool silu, Tensor& out) {
-  return finish(context, run_group_norm(x, weight, bias, groups, eps, silu, out), out);
+  return finish(context, run_group_norm(kGroupNorm, x, weight, bias, nullptr, groups, eps, silu, out), out);
+}
+
+Tensor& group_norm_given_out(KernelRuntimeContext& context, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                             const Tensor& statistics, int64_t groups, double eps, bool silu, Tensor& out) {
+  return finish(context, run_group_norm(kGroupNormGiven, x, weight, bias, &statistics, groups, eps, silu, out), out);
 }
 
 Tensor& gelu_out(KernelRuntimeContext& context, const Tensor& x, Tensor& out) {
@@ -238,6 +249,7 @@ void hqdit::register_step_ops() {
   register_unless_known(make_boxed_kernel(kNorm, EXECUTORCH_FN(modulated_norm_out, kNorm)));
   register_unless_known(make_boxed_kernel(kGated, EXECUTORCH_FN(gated_add_out, kGated)));
   register_unless_known(make_boxed_kernel(kGroupNorm, EXECUTORCH_FN(group_norm_out, kGroupNorm)));
+  register_unless_known(make_boxed_kernel(kGroupNormGiven, EXECUTORCH_FN(group_norm_given_out, kGroupNormGiven)));
   register_unless_known(make_boxed_kernel(kGelu, EXECUTORCH_FN(gelu_out, kGelu)));
   register_unless_known(make_boxed_kernel(kSilu, EXECUTORCH_FN(silu_out, kSilu)));
   register_unless_known(make_boxed_kernel(kLinear, EXECUTORCH_FN(linear_out, kLinear)));

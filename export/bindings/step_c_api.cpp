@@ -60,6 +60,15 @@ const char* hqdit_group_norm_f32(const float* x, const float* weight, const floa
   return nullptr;
 }
 
+const char* hqdit_group_norm_given_f32(const float* x, const float* weight, const float* bias, const float* statistics,
+                                       int64_t batch, int64_t channels, int64_t pixels, int64_t groups, float eps,
+                                       int32_t silu, int32_t threads, float* out) {
+  const hqdit::GroupNormShape shape{batch, channels, pixels, groups};
+  if (const char* problem = hqdit::group_norm_check(shape)) return problem;
+  hqdit::group_norm_f32(shape, x, weight, bias, eps, silu != 0, out, hqdit::thread_pool(threads), statistics);
+  return nullptr;
+}
+
 const char* hqdit_gelu_tanh(const float* x, int64_t count, int32_t threads, float* out) {
   if (count < 0) return "count must not be negative";
   hqdit::gelu_tanh(x, count, out, hqdit::thread_pool(threads));

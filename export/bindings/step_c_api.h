@@ -32,6 +32,12 @@ HQDIT_API const char* hqdit_group_norm_f32(const float* x, const float* weight, 
                                            int64_t channels, int64_t pixels, int64_t groups, float eps, int32_t silu,
                                            int32_t threads, float* out);
 
+/* The same with statistics [groups][2], mean and variance, in place of x's own. */
+HQDIT_API const char* hqdit_group_norm_given_f32(const float* x, const float* weight, const float* bias,
+                                                 const float* statistics, int64_t batch, int64_t channels,
+                                                 int64_t pixels, int64_t groups, float eps, int32_t silu,
+                                                 int32_t threads, float* out);
+
 /* x [count] -> out [count]. */
 HQDIT_API const char* hqdit_gelu_tanh(const float* x, int64_t count, int32_t threads, float* out);
 HQDIT_API const char* hqdit_silu_f32(const float* x, int64_t count, int32_t threads, float* out);

@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 def run_info(bundle: Path, labels: bool) -> int:
-    from hqdit_mobile.export.bundle import BundleError, read_manifest
+    from hqdit_mobile.export.bundle import BundleError, memory_text, read_manifest
 
     console = Console()
     try:
@@ -28,7 +28,7 @@ def run_info(bundle: Path, labels: bool) -> int:
         "classes": str(manifest["model"]["num_classes"]),
         "defaults": f"{defaults['scheduler']}, {defaults['steps']} steps, guidance {defaults['guidance_scale']}",
         "files": ", ".join(f"{f['path']} ({f['bytes'] / 1e6:.1f} MB)" for f in manifest["files"].values()),
-        "memory": f"{memory['peak_bytes'] / 1e6:.0f} MB at most while drawing" + _tiled(memory),
+        "memory": memory_text(memory),
         "made with": ", ".join(f"{tool} {version}" for tool, version in manifest["tools"].items()),
     }
     table = Table(show_header=False, box=None)
@@ -39,8 +39,3 @@ def run_info(bundle: Path, labels: bool) -> int:
         for index, name in enumerate(manifest["labels"]):
             console.print(f"{index:4} {name}", highlight=False)
     return 0
-
-
-def _tiled(memory: dict[str, int]) -> str:
-    tiled = memory.get("tiled_peak_bytes")
-    return f", {tiled / 1e6:.0f} MB under a limit that makes it decode in tiles" if tiled else ""

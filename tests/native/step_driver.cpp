@@ -6,9 +6,10 @@
 // CASES: per case 4 int64 (batch, tokens, heads, head_dim), then qkv [batch][tokens][3 dim], modulation
 // [batch][6][dim], x and y [batch][tokens][dim]. OUTPUTS: per case attention(qkv), attention_int8(qkv),
 // modulated_norm(x; 3, 4), gated_add(x, 2, y), gelu_tanh(qkv), silu_f32(qkv), group_norm_f32(x) in batch x tokens
-// channels and one group an image, without and with SiLU, weight and bias from qkv, linear_f32 of the rows of x with
-// those of y as its weight and the first of qkv as its bias, timestep_embedding of six of qkv and a row of y. Every
-// array has its exact size on the heap, so that a sanitizer sees each access past it.
+// channels and one group an image, without and with SiLU, weight and bias from qkv, the same with SiLU and a mean and
+// variance of 0.5, linear_f32 of the rows of x with those of y as its weight and the first of qkv as its bias,
+// timestep_embedding of six of qkv and a row of y. Every array has its exact size on the heap, so that a sanitizer sees
+// each access past it.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -95,6 +96,10 @@ void run_case(const hqdit::AttentionShape& shape, std::FILE* cases, std::FILE* o
     hqdit::group_norm_f32(groups, x.data(), weight.data(), weight.data(), 1e-6f, silu, out.data(), parallel);
     write(outputs, out);
   }
+  const std::vector<float> statistics(static_cast<size_t>(2 * groups.groups), 0.5f);
+  hqdit::group_norm_f32(groups, x.data(), weight.data(), weight.data(), 1e-6f, true, out.data(), parallel,
+                        statistics.data());
+  write(outputs, out);
   run_linear(x, y, {qkv.begin(), qkv.begin() + shape.batch * shape.tokens}, outputs, parallel);
   out.resize(static_cast<size_t>(6 * 2 * dim));
   const std::vector<float> timesteps(qkv.begin(), qkv.begin() + 6), frequencies(y.begin(), y.begin() + dim);

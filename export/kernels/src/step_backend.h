@@ -56,7 +56,8 @@ struct NormGroup {
   int64_t channels;
   int64_t pixels;
   float eps;
-  bool silu;  ///< followed by SiLU
+  bool silu;                ///< followed by SiLU
+  const float* statistics;  ///< mean and variance to take in place of x's own, or nullptr
 };
 
 struct GatedRows {

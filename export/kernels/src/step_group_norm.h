@@ -29,17 +29,29 @@ inline double sum_in_runs(const float* x, int64_t count, Term term) {
   return total;
 }
 
-inline void group_norm_group(const NormGroup& group) {
+struct Statistics {
+  float mean, variance;
+};
+
+inline Statistics own_statistics(const NormGroup& group) {
   const int64_t count = group.channels * group.pixels;
   const auto numbers = static_cast<double>(count);
   const double total = sum_in_runs(group.x, count, [](F32x16 lanes, F32x16 x, int64_t) { return add(lanes, x); });
-  const F32x16 mean = splat(static_cast<float>(total / numbers));
+  const auto average = static_cast<float>(total / numbers);
+  const F32x16 mean = splat(average);
   const double squares = sum_in_runs(group.x, count, [&](F32x16 lanes, F32x16 x, int64_t valid) {
     F32x16 centered = sub(x, mean);
     if (valid < 16) centered = keep_first(centered, valid, 0.0f);
     return fma(centered, centered, lanes);
   });
-  const float inverse = 1.0f / std::sqrt(static_cast<float>(squares / numbers) + group.eps);
+  return {average, static_cast<float>(squares / numbers)};
+}
+
+inline void group_norm_group(const NormGroup& group) {
+  const Statistics known =
+      group.statistics != nullptr ? Statistics{group.statistics[0], group.statistics[1]} : own_statistics(group);
+  const F32x16 mean = splat(known.mean);
+  const float inverse = 1.0f / std::sqrt(known.variance + group.eps);
 
   for (int64_t channel = 0; channel < group.channels; ++channel) {
     const F32x16 scale = splat(inverse * group.weight[channel]);

@@ -78,14 +78,15 @@ void gated_add(const ModulatedShape& shape, const float* x, const float* modulat
 }
 
 void group_norm_f32(const GroupNormShape& shape, const float* x, const float* weight, const float* bias, float eps,
-                    bool silu, float* out, const ParallelFor& parallel) {
+                    bool silu, float* out, const ParallelFor& parallel, const float* statistics) {
   const StepBackend& isa = step_backend();
   const int64_t channels = shape.channels / shape.groups, size = channels * shape.pixels;
   split_rows(parallel, shape.batch * shape.groups, 2 * kFloat * size, [&](int64_t begin, int64_t end) {
     for (int64_t group = begin; group < end; ++group) {
-      const int64_t first = group % shape.groups * channels;
-      isa.group_norm(
-          {x + group * size, weight + first, bias + first, out + group * size, channels, shape.pixels, eps, silu});
+      const int64_t index = group % shape.groups, first = index * channels;
+      const float* known = statistics != nullptr ? statistics + 2 * index : nullptr;
+      isa.group_norm({x + group * size, weight + first, bias + first, out + group * size, channels, shape.pixels, eps,
+                      silu, known});
     }
   });
 }

@@ -71,9 +71,10 @@ struct GroupNormShape {
 /// nullptr if the sizes are good, else a static text that says what is wrong.
 const char* group_norm_check(const GroupNormShape& shape);
 
-/// out = group_norm(x) * weight [channels] + bias [channels], then SiLU if `silu`. out may be x.
+/// out = group_norm(x) * weight [channels] + bias [channels], then SiLU if `silu`. out may be x. `statistics`
+/// [groups][2]: mean and variance of every group to take in place of x's own.
 void group_norm_f32(const GroupNormShape& shape, const float* x, const float* weight, const float* bias, float eps,
-                    bool silu, float* out, const ParallelFor& parallel);
+                    bool silu, float* out, const ParallelFor& parallel, const float* statistics = nullptr);
 
 struct LinearShape {
   int64_t rows;

@@ -104,8 +104,9 @@ JNIEXPORT jint JNICALL Java_hqdit_mobile_Native_estimate(JNIEnv* env, jclass, jb
   memory.struct_size = sizeof memory;
   const hqdit_status status = hqdit_estimate(reinterpret_cast<const char*>(path.data), &memory);
   const jlong values[] = {static_cast<jlong>(memory.weights_bytes), static_cast<jlong>(memory.arena_bytes),
-                          static_cast<jlong>(memory.peak_bytes), static_cast<jlong>(memory.file_bytes)};
-  env->SetLongArrayRegion(bytes, 0, 4, values);
+                          static_cast<jlong>(memory.peak_bytes), static_cast<jlong>(memory.file_bytes),
+                          static_cast<jlong>(memory.tiled_peak_bytes)};
+  env->SetLongArrayRegion(bytes, 0, 5, values);
   return status;
 }
 
@@ -135,10 +136,11 @@ JNIEXPORT jint JNICALL Java_hqdit_mobile_Native_info(JNIEnv* env, jclass, jlong 
                                                      jfloatArray real) {
   hqdit_status status;
   const hqdit_info info = info_of(handle, &status);
-  const jint integers[] = {info.image_width,         info.image_height, info.num_classes,       info.null_label,
-                           info.num_train_timesteps, info.has_preview,  info.default_scheduler, info.default_steps};
+  const jint integers[] = {info.image_width,       info.image_height,        info.num_classes,
+                           info.null_label,        info.num_train_timesteps, info.has_preview,
+                           info.default_scheduler, info.default_steps,       info.decodes_tiled};
   const jfloat floats[] = {info.default_guidance_scale, info.default_guidance_low, info.default_guidance_high};
-  env->SetIntArrayRegion(whole, 0, 8, integers);
+  env->SetIntArrayRegion(whole, 0, 9, integers);
   env->SetFloatArrayRegion(real, 0, 3, floats);
   return status;
 }

@@ -126,10 +126,10 @@ public class HqDit private constructor(
          */
         @JvmStatic
         public fun estimate(bundle: File): MemoryEstimate {
-            val bytes = LongArray(4)
+            val bytes = LongArray(5)
             HqDitException.check(Native.estimate(cString(bundle.path), bytes))
-            val (weights, arena, peak, file) = bytes
-            return MemoryEstimate(weights, arena, peak, file)
+            val (weights, arena, peak, file, tiledPeak) = bytes
+            return MemoryEstimate(weights, arena, peak, file, tiledPeak)
         }
 
         /**

@@ -9,6 +9,7 @@ package hqdit.mobile
  * @property nullLabel the label that stands for "no class"
  * @property hasPreview whether [GenerationRequest.previewInterval] may be set
  * @property defaultGuidanceInterval share of the training timesteps in which guidance is used
+ * @property decodesTiled whether the memory limit made this model decode in tiles
  */
 public class ModelInfo internal constructor(
     public val name: String,
@@ -22,11 +23,12 @@ public class ModelInfo internal constructor(
     public val defaultScheduler: Scheduler,
     public val defaultSteps: Int,
     public val defaultGuidanceScale: Float,
-    public val defaultGuidanceInterval: ClosedFloatingPointRange<Float>
+    public val defaultGuidanceInterval: ClosedFloatingPointRange<Float>,
+    public val decodesTiled: Boolean
 ) {
     internal companion object {
         fun read(handle: Long): ModelInfo {
-            val whole = IntArray(8)
+            val whole = IntArray(9)
             val real = FloatArray(3)
             HqDitException.check(Native.info(handle, whole, real))
             val (width, height, classes, nullLabel, timesteps) = whole
@@ -42,7 +44,8 @@ public class ModelInfo internal constructor(
                 defaultScheduler = Scheduler.entries[whole[6]],
                 defaultSteps = whole[7],
                 defaultGuidanceScale = real[0],
-                defaultGuidanceInterval = real[1]..real[2]
+                defaultGuidanceInterval = real[1]..real[2],
+                decodesTiled = whole[8] != 0
             )
         }
     }

@@ -19,7 +19,7 @@ internal object Native {
     @JvmStatic
     external fun lastError(): ByteArray
 
-    /** [bytes]: weights, arena, peak, file. */
+    /** [bytes]: weights, arena, peak, file, tiled peak. */
     @JvmStatic
     external fun estimate(bundle: ByteArray, bytes: LongArray): Int
 

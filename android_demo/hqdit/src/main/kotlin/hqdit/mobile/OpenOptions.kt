@@ -4,7 +4,8 @@ package hqdit.mobile
 /**
  * How to open a bundle.
  *
- * @property memoryLimitBytes refuse a bundle whose [MemoryEstimate.peakBytes] is higher, before loading; 0 for no limit
+ * @property memoryLimitBytes decode in tiles if the bundle's [MemoryEstimate.peakBytes] is higher, which takes longer;
+ *   refuse it, before loading, if [MemoryEstimate.tiledPeakBytes] is higher, too; 0 for no limit
  * @property verifySha256 compare each file with the manifest's hash first (about 2 ms per MB); sizes always are
  * @property threads 0: one for each performance core; 1: the calling thread alone; more: that many in the process
  */
@@ -33,5 +34,12 @@ public enum class LoadMode {
  * @property arenaBytes activations
  * @property peakBytes the most that drawing one picture is expected to hold, measured at export
  * @property fileBytes size of the model files on disk
+ * @property tiledPeakBytes [peakBytes] with pictures decoded in tiles; 0 for a bundle that would save nothing by it
  */
-public data class MemoryEstimate(val weightsBytes: Long, val arenaBytes: Long, val peakBytes: Long, val fileBytes: Long)
+public data class MemoryEstimate(
+    val weightsBytes: Long,
+    val arenaBytes: Long,
+    val peakBytes: Long,
+    val fileBytes: Long,
+    val tiledPeakBytes: Long
+)

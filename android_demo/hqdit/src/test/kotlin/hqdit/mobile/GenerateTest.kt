@@ -25,12 +25,13 @@ class GenerateTest {
         assertEquals(10, info.defaultSteps)
         assertEquals(3f, info.defaultGuidanceScale)
         assertEquals(0f..1f, info.defaultGuidanceInterval)
+        assertFalse(info.decodesTiled)
     }
 
     @Test
     fun estimateIsTheManifests() {
         val files = listOf("transformer.pte", "vae_decoder.pte").sumOf { File(tiny, it).length() }
-        assertEquals(MemoryEstimate(10_000, 200_000, 1_000_000, files), HqDit.estimate(tiny))
+        assertEquals(MemoryEstimate(10_000, 200_000, 1_000_000, files, 0), HqDit.estimate(tiny))
     }
 
     /** tests/test_android.py compares these with the pictures that Python draws with the same engine. */
