@@ -9,7 +9,7 @@ first blocks, whose maps are small, run as one method, the head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -73,7 +73,7 @@ class TiledDecoder:
             shapes.append((1, self.maps[section.add].channels, height * section.scale, width * section.scale))
         if section.statistics is not None:
             shapes.append((self.groups, 2))
-        return tuple(torch.rand(shape) for shape in shapes)
+        return tuple(torch.zeros(shape) for shape in shapes)
 
     def to_json(self) -> dict[str, Any]:
         """What the engine needs: section i is the method ``section_name(i)``."""
@@ -228,51 +228,3 @@ def _channels(block: Any) -> int:
 
 def _output_channels(block: Any) -> int:
     return block.resnets[-1].conv2.out_channels
-
-
-@torch.no_grad()
-def decode_in_tiles(tiled: TiledDecoder, latents: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
-    """What the engine does, in torch: latents [1, C, S, S] -> image [1, 3, H, W]; maps stay float32."""
-    maps = [torch.zeros(1, m.channels, m.height, m.width) for m in tiled.maps]
-    maps[0], image = tiled.head(latents), torch.zeros(1, *image_shape)
-    for section in tiled.sections:
-        statistics = [] if section.statistics is None else [_statistics(maps[section.statistics], tiled.groups)]
-        targets = [maps[i] for i in section.to] or [image]
-        for rows in _tiles(tiled, section, 0):
-            for columns in _tiles(tiled, section, 1):
-                tile = maps[section.source][..., rows.read, columns.read]
-                added = [] if section.add is None else [maps[section.add][..., rows.result, columns.result]]
-                result = section.module(tile, *added, *statistics)
-                for target, part in zip(targets, result.split([t.shape[1] for t in targets], dim=1), strict=True):
-                    target[..., rows.target, columns.target] = part[..., rows.core, columns.core]
-    return image
-
-
-@dataclass(frozen=True)
-class _Span:
-    """Of one tile along one axis: what it reads of its source, where its result would lie in the output, what of the
-    result counts, and where that goes."""
-
-    read: slice
-    result: slice
-    core: slice
-    target: slice
-
-
-def _tiles(tiled: TiledDecoder, section: Section, axis: int) -> Iterator[_Span]:
-    side, window, k = tiled.sides(section)[axis], tiled.window(section)[axis], section.scale
-    tile = tile_side(side * k)
-    for target in range(0, side * k, tile):
-        read = min(max(target // k - section.halo, 0), side - window)
-        core = target - k * read
-        yield _Span(
-            slice(read, read + window),
-            slice(k * read, k * (read + window)),
-            slice(core, core + tile),
-            slice(target, target + tile),
-        )
-
-
-def _statistics(x: Tensor, groups: int) -> Tensor:
-    values = x.reshape(groups, -1).double()
-    return torch.stack([values.mean(dim=1), values.var(dim=1, unbiased=False)], dim=1).float()

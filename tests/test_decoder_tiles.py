@@ -3,6 +3,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,15 +12,65 @@ import tiny_model
 import torch
 from diffusers import AutoencoderKL
 from test_image_decoder import SMALL, normal
+from torch import Tensor
 
 from hqdit_mobile.engine import InvalidBundleError, MemoryLimitError, Pipeline, estimate
 from hqdit_mobile.export import decoder_tiles
-from hqdit_mobile.export.decoder_tiles import Section, decode_in_tiles, tile_side, tiled_decoder
+from hqdit_mobile.export.decoder_tiles import Section, TiledDecoder, tile_side, tiled_decoder
 from hqdit_mobile.export.image_decoder import ImageDecoder, with_int8_convolutions
 from hqdit_mobile.export.lower_executorch import lower
 from hqdit_mobile.metrics import psnr_db, snr_db
 from hqdit_mobile.pictures import to_rgb
 from hqdit_mobile.vae import vae_decoder
+
+
+@torch.no_grad()
+def decode_in_tiles(tiled: TiledDecoder, latents: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
+    """What the engine does, in torch: latents [1, C, S, S] -> image [1, 3, H, W]; maps stay float32."""
+    maps = [torch.zeros(1, m.channels, m.height, m.width) for m in tiled.maps]
+    maps[0], image = tiled.head(latents), torch.zeros(1, *image_shape)
+    for section in tiled.sections:
+        statistics = [] if section.statistics is None else [_statistics(maps[section.statistics], tiled.groups)]
+        targets = [maps[i] for i in section.to] or [image]
+        for rows in _tiles(tiled, section, 0):
+            for columns in _tiles(tiled, section, 1):
+                tile = maps[section.source][..., rows.read, columns.read]
+                added = [] if section.add is None else [maps[section.add][..., rows.result, columns.result]]
+                result = section.module(tile, *added, *statistics)
+                for target, part in zip(targets, result.split([t.shape[1] for t in targets], dim=1), strict=True):
+                    target[..., rows.target, columns.target] = part[..., rows.core, columns.core]
+    return image
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Of one tile along one axis: what it reads of its source, where its result would lie in the output, what of the
+    result counts, and where that goes."""
+
+    read: slice
+    result: slice
+    core: slice
+    target: slice
+
+
+def _tiles(tiled: TiledDecoder, section: Section, axis: int) -> Iterator[_Span]:
+    side, window, k = tiled.sides(section)[axis], tiled.window(section)[axis], section.scale
+    tile = tile_side(side * k)
+    for target in range(0, side * k, tile):
+        read = min(max(target // k - section.halo, 0), side - window)
+        core = target - k * read
+        yield _Span(
+            slice(read, read + window),
+            slice(k * read, k * (read + window)),
+            slice(core, core + tile),
+            slice(target, target + tile),
+        )
+
+
+def _statistics(x: Tensor, groups: int) -> Tensor:
+    values = x.reshape(groups, -1).double()
+    return torch.stack([values.mean(dim=1), values.var(dim=1, unbiased=False)], dim=1).float()
+
 
 TWO_LAYERS = SMALL | {"layers_per_block": 2}
 
