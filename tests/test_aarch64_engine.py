@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from android_checks import DEMO, java_home
+from test_decoder_tiles import tiled_bundle
 
 from hqdit_mobile.engine import Pipeline
+from hqdit_mobile.export.image_decoder import with_int8_convolutions
 
 ROOT = Path(__file__).resolve().parents[1]
 # Without SME, for which XNNPACK has kernels of its own: qemu 7.2 multiplies SMOPA's bytes wrongly (qemu issue 2083).
@@ -98,10 +100,11 @@ def draw(build, executorch) -> list[str]:
     return [TOOLS[2], "-cpu", CPU, "-L", "/usr/aarch64-linux-gnu", "-E", f"LD_LIBRARY_PATH={library}", str(program)]
 
 
-def compare(draw: list[str], bundle: Path, label: int, steps: int) -> None:
-    done = subprocess.run([*draw, bundle, str(label), "11", str(steps)], capture_output=True)
+def compare(draw: list[str], bundle: Path, label: int, steps: int, limit: int = 0) -> None:
+    done = subprocess.run([*draw, bundle, str(label), "11", str(steps), str(limit)], capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
-    with Pipeline(bundle) as pipeline:
+    with Pipeline(bundle, memory_limit_bytes=limit) as pipeline:
+        assert pipeline.decodes_tiled == (limit > 0)
         expected = pipeline.generate(label, seed=11, steps=steps)
     actual = np.frombuffer(done.stdout, np.uint8).reshape(expected.shape)
     error = np.mean((actual.astype(float) - expected) ** 2)
@@ -110,6 +113,10 @@ def compare(draw: list[str], bundle: Path, label: int, steps: int) -> None:
 
 def test_the_tiny_model_draws_the_same_picture(draw, tiny_bundle):
     compare(draw, tiny_bundle, 1, 10)
+
+
+def test_tiles_decode_to_the_same_picture(draw, tmp_path, tiny_files):
+    compare(draw, tiled_bundle(tmp_path, tiny_files, with_int8_convolutions), 1, 2, limit=999_999)
 
 
 def test_the_reference_model_draws_the_same_picture(draw, request):

@@ -4,6 +4,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,11 +76,19 @@ def _statistics(x: Tensor, groups: int) -> Tensor:
 TWO_LAYERS = SMALL | {"layers_per_block": 2}
 
 
-@pytest.fixture(autouse=True)
-def small_tiles(monkeypatch):
+@contextmanager
+def small_sizes() -> Iterator[None]:
     """Tiles of 8 pixels, and maps that are large above 16 KB: every block but the first of these decoders has one."""
-    monkeypatch.setattr(decoder_tiles, "TILE", 8)
-    monkeypatch.setattr(decoder_tiles, "LARGE_BYTES", 16 << 10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder_tiles, "TILE", 8)
+        patch.setattr(decoder_tiles, "LARGE_BYTES", 16 << 10)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def small_tiles() -> Iterator[None]:
+    with small_sizes():
+        yield
 
 
 def autoencoder(config: dict) -> AutoencoderKL:
@@ -126,13 +135,15 @@ def tiled_bundle(folder, tiny_files, prepare):
     """The tiny model with SMALL's decoder, whole and in tiles, for which a limit of 999,999 bytes asks."""
     latents = torch.zeros(1, *tiny_model.LATENT)
     decoder = fused(autoencoder(SMALL), SMALL)
-    tiled = tiled_decoder(decoder, latents)
-    assert tiled is not None
-    methods = {"decode": (prepare(decoder, (latents,)), (latents,))} | tiled.methods(latents, prepare)
+    with small_sizes():
+        tiled = tiled_decoder(decoder, latents)
+        assert tiled is not None
+        methods = {"decode": (prepare(decoder, (latents,)), (latents,))} | tiled.methods(latents, prepare)
+        tiles = tiled.to_json()
     files = tiny_files | {"vae_decoder.pte": lower(methods, one_by_one=True).data}
     manifest = tiny_model.make_manifest(files)
     manifest["model"]["image_shape"] = [3, 32, 32]
-    manifest["decoder"] = {"tiles": tiled.to_json()}
+    manifest["decoder"] = {"tiles": tiles}
     manifest["memory"]["tiled_peak_bytes"] = 500_000
     return tiny_model.write_bundle(folder, files, manifest)
 
@@ -140,10 +151,7 @@ def tiled_bundle(folder, tiny_files, prepare):
 @pytest.fixture(scope="module")
 def bundle(tiny_files, tmp_path_factory):
     """In float32; to be left unchanged."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder_tiles, "TILE", 8)
-        patch.setattr(decoder_tiles, "LARGE_BYTES", 16 << 10)
-        return tiled_bundle(tmp_path_factory.mktemp("tiles"), tiny_files, lambda module, _: module)
+    return tiled_bundle(tmp_path_factory.mktemp("tiles"), tiny_files, lambda module, _: module)
 
 
 def decoded(latents: torch.Tensor) -> torch.Tensor:

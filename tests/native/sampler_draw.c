@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Draws with a bundle through the C API. argv: bundle, label, seed, steps; the RGB bytes go to stdout. */
+/* Draws with a bundle through the C API. argv: bundle, label, seed, steps, memory limit; the RGB bytes go to stdout. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,9 +11,12 @@ static int fail(const char* call) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 5) return 2;
+  if (argc != 6) return 2;
+  hqdit_open_options options;
+  hqdit_open_options_init(&options, sizeof options);
+  options.memory_limit_bytes = strtoull(argv[5], NULL, 10);
   hqdit_pipeline* pipeline = NULL;
-  if (hqdit_open(argv[1], NULL, &pipeline) != HQDIT_OK) return fail("hqdit_open");
+  if (hqdit_open(argv[1], &options, &pipeline) != HQDIT_OK) return fail("hqdit_open");
   hqdit_info info = {.struct_size = sizeof info};
   if (hqdit_get_info(pipeline, &info) != HQDIT_OK) return fail("hqdit_get_info");
   hqdit_request request;
