@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hqdit_mobile.engine import Pipeline, estimate
+from hqdit_mobile.engine import Pipeline
+from hqdit_mobile.export.bundle import limit_for_tiles, read_manifest
 from hqdit_mobile.export.parity_parts import Part
 from hqdit_mobile.export.probe import Probe
 from hqdit_mobile.export.runners import run_parts
@@ -88,11 +89,10 @@ def compare_parts(parts: Sequence[Part], runtime: str, against: str) -> list[Agr
 
 def compare_tiles(probe: Probe, bundle: Path) -> list[Agreement]:
     """The image stage under a memory limit that makes ``bundle`` decode in tiles, where it has them."""
-    memory = estimate(bundle)
-    if not memory.tiled_peak_bytes:
+    memory = read_manifest(bundle)["memory"]
+    if "tiled_peak_bytes" not in memory:
         return []
-    limit = max(memory.peak_bytes, memory.arena_bytes) - 1
-    with Pipeline(bundle, memory_limit_bytes=limit) as pipeline:
+    with Pipeline(bundle, memory_limit_bytes=limit_for_tiles(memory)) as pipeline:
         image = pipeline.generate(probe.label, seed=probe.seed, **_settings(probe))
     return [agreement("image", f"seed {probe.seed}, decoded in tiles", probe.image, image, NEEDED_TILED_DB)]
 

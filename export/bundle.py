@@ -96,6 +96,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def limit_for_tiles(memory: dict[str, int]) -> int:
+    """The highest memory limit under which the engine does not decode a picture whole; of a manifest's ``memory``."""
+    return max(memory["peak_bytes"], memory["arena_bytes"]) - 1
+
+
 def memory_text(memory: dict[str, int]) -> str:
     """What to say of a manifest's ``memory``."""
     tiled = memory.get("tiled_peak_bytes")

@@ -215,13 +215,12 @@ def build_manifest(
 def measure_memory(folder: Path, manifest: dict[str, Any]) -> None:
     """Completes ``memory`` of the manifest, whose file is written, too."""
     memory, decoder = manifest["memory"], manifest["decoder"]
-    whole = memory["peak_bytes"] = measure_peak_bytes(folder)
+    memory["peak_bytes"] = measure_peak_bytes(folder)
     bundles.write_json(folder / bundles.MANIFEST, manifest)
     if "tiles" in decoder:
         memory["tiled_peak_bytes"] = 1  # lets the engine take the tiles under any limit
         bundles.write_json(folder / bundles.MANIFEST, manifest)
-        limit = max(whole, memory["arena_bytes"]) - 1
-        memory["tiled_peak_bytes"] = measure_peak_bytes(folder, limit)
+        memory["tiled_peak_bytes"] = measure_peak_bytes(folder, bundles.limit_for_tiles(memory))
         bundles.write_json(folder / bundles.MANIFEST, manifest)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import itertools
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -65,7 +66,7 @@ class GroupNorm(nn.Module):
         return torch.ops.hqdit.group_norm_given_f32(x, self.weight, self.bias, own, self.groups, self.eps, self.silu)
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(nn.Module, ABC):
     """diffusers' ResnetBlock2D as decoders have it, without a time embedding, in two halves: what comes before the
     statistics of the second norm are known, and what comes after."""
 
@@ -73,9 +74,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.norm2, self.conv2 = GroupNorm(block.norm2, True), block.conv2
 
+    @abstractmethod
     def enter(self, x: Any, statistics: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(input of the second norm, what is added to the result), both [B, C, H, W]."""
-        raise NotImplementedError
 
     def leave(self, inner: Tensor, shortcut: Tensor, statistics: Tensor | None = None) -> Tensor:
         return shortcut + self.conv2(self.norm2(inner, statistics))

@@ -12,7 +12,7 @@ import pytest
 import tiny_model
 import torch
 from diffusers import AutoencoderKL
-from test_image_decoder import SMALL, normal
+from test_image_decoder import SMALL, normal, random_autoencoder
 from torch import Tensor
 
 from hqdit_mobile.engine import InvalidBundleError, MemoryLimitError, Pipeline, estimate
@@ -91,22 +91,13 @@ def small_tiles() -> Iterator[None]:
         yield
 
 
-def autoencoder(config: dict) -> AutoencoderKL:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        made = AutoencoderKL.from_config(config).eval()
-        for parameter in made.parameters():  # norms too, whose initial weights are all ones
-            parameter.data += 0.1 * torch.randn(parameter.shape)
-    return made
-
-
 def fused(made: AutoencoderKL, config: dict) -> ImageDecoder:
     return ImageDecoder(vae_decoder(config, made.state_dict()), fused=True)
 
 
 @pytest.mark.parametrize("config", [SMALL, TWO_LAYERS])
 def test_sections_compute_what_diffusers_computes(config):
-    made, latents = autoencoder(config), normal(2, 1, 4, 8, 12)
+    made, latents = random_autoencoder(config), normal(2, 1, 4, 8, 12)
     tiled = tiled_decoder(fused(made, config), latents)
     assert tiled is not None and len(tiled.sections) == 2 * (3 + 2 * config["layers_per_block"]) + 1
     with torch.no_grad():
@@ -116,11 +107,11 @@ def test_sections_compute_what_diffusers_computes(config):
 
 def test_a_decoder_without_large_maps_has_no_tiles(monkeypatch):
     monkeypatch.setattr(decoder_tiles, "LARGE_BYTES", 1 << 20)
-    assert tiled_decoder(fused(autoencoder(SMALL), SMALL), normal(2, 1, 4, 8, 8)) is None
+    assert tiled_decoder(fused(random_autoencoder(SMALL), SMALL), normal(2, 1, 4, 8, 8)) is None
 
 
 def test_the_head_keeps_the_blocks_whose_maps_are_small(monkeypatch):
-    decoder, latents = fused(autoencoder(SMALL), SMALL), normal(2, 1, 4, 8, 8)
+    decoder, latents = fused(random_autoencoder(SMALL), SMALL), normal(2, 1, 4, 8, 8)
     monkeypatch.setattr(decoder_tiles, "LARGE_BYTES", 4 * 32 * 16 * 16)  # exactly the input of the second block
     tiled = tiled_decoder(decoder, latents)
     assert tiled is not None and tiled.maps[0].height == 16 and len(tiled.sections) == 6
@@ -134,7 +125,7 @@ def test_tiles_divide_their_map(side, tile):
 def tiled_bundle(folder, tiny_files, prepare):
     """The tiny model with SMALL's decoder, whole and in tiles, for which a limit of 999,999 bytes asks."""
     latents = torch.zeros(1, *tiny_model.LATENT)
-    decoder = fused(autoencoder(SMALL), SMALL)
+    decoder = fused(random_autoencoder(SMALL), SMALL)
     with small_sizes():
         tiled = tiled_decoder(decoder, latents)
         assert tiled is not None
@@ -156,7 +147,7 @@ def bundle(tiny_files, tmp_path_factory):
 
 def decoded(latents: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        return autoencoder(SMALL).decode(latents[None] / tiny_model.SCALE).sample[0]
+        return random_autoencoder(SMALL).decode(latents[None] / tiny_model.SCALE).sample[0]
 
 
 def test_the_engine_decodes_in_tiles(bundle):
@@ -202,7 +193,7 @@ def test_sections_that_do_not_fit_their_program_are_refused(bundle, tmp_path):
 
 
 def test_section_inputs_follow_the_maps():
-    tiled = tiled_decoder(fused(autoencoder(SMALL), SMALL), torch.zeros(1, *tiny_model.LATENT))
+    tiled = tiled_decoder(fused(random_autoencoder(SMALL), SMALL), torch.zeros(1, *tiny_model.LATENT))
     section = Section(torch.nn.Identity(), source=2, to=[3], add=3, statistics=2)
     shapes = [tuple(x.shape) for x in tiled.inputs(section)]
     assert shapes == [(1, 32, 10, 10), (1, 32, 10, 10), (8, 2)]

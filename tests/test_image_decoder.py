@@ -35,14 +35,18 @@ def normal(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture(scope="module")
-def autoencoder() -> AutoencoderKL:
+def random_autoencoder(config: dict) -> AutoencoderKL:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = AutoencoderKL.from_config(SMALL).eval()
+        made = AutoencoderKL.from_config(config).eval()
         for parameter in made.parameters():  # norms too, whose initial weights are all ones
             parameter.data += 0.1 * torch.randn(parameter.shape)
     return made
+
+
+@pytest.fixture(scope="module")
+def autoencoder() -> AutoencoderKL:
+    return random_autoencoder(SMALL)
 
 
 @pytest.fixture(scope="module")

@@ -6,31 +6,21 @@
 namespace hqdit {
 namespace {
 
-constexpr int64_t kMaxSide = 16384;
 constexpr size_t kMaxMaps = 256, kMaxSections = 1024;
-constexpr int64_t kMaxHalo = 64, kMaxScale = 8, kMaxGroups = 4096;
-
-std::array<int32_t, 3> read_shape(JsonFields& fields) {
-  std::array<int32_t, 3> shape = {1, 1, 1};
-  const std::vector<int64_t> sizes = fields.integers("shape", 3, 1, kMaxSide);
-  if (sizes.size() != 3) fields.fail("shape", "must hold 3 numbers");
-  for (size_t i = 0; i < std::min<size_t>(3, sizes.size()); ++i) shape[i] = static_cast<int32_t>(sizes[i]);
-  return shape;
-}
+constexpr int64_t kMaxHalo = 64, kMaxScale = 8, kMaxGroups = 4096, kMaxTile = 16384;
 
 DecoderSection read_section(JsonFields& fields, const DecoderTiles& tiles) {
   const auto last = static_cast<int64_t>(tiles.maps.size()) - 1;
   DecoderSection section;
   section.method = fields.text("method");
   section.source = static_cast<size_t>(fields.integer("source", 0, last));
-  for (const int64_t map : fields.integers("to", kMaxMaps, 0, last)) section.to.push_back(static_cast<size_t>(map));
+  for (const int64_t map : fields.integers("to", 0, kMaxMaps, 0, last)) section.to.push_back(static_cast<size_t>(map));
   section.add = static_cast<int32_t>(fields.integer("add", DecoderSection::kNone, last));
   section.statistics = static_cast<int32_t>(fields.integer("statistics", DecoderSection::kNone, last));
   section.halo = static_cast<size_t>(fields.integer("halo", 0, kMaxHalo));
   section.scale = static_cast<size_t>(fields.integer("scale", 1, kMaxScale));
-  const std::vector<int64_t> sides = fields.integers("tile", 2, 1, kMaxSide);
-  if (sides.size() != 2) fields.fail("tile", "must hold 2 numbers");
-  for (size_t i = 0; i < 2; ++i) section.tile[i] = i < sides.size() ? static_cast<size_t>(sides[i]) : 1;
+  const std::vector<int64_t> tile = fields.integers("tile", 2, 2, 1, kMaxTile);
+  section.tile = {static_cast<size_t>(tile[0]), static_cast<size_t>(tile[1])};
   return section;
 }
 
@@ -56,8 +46,9 @@ void check_section(JsonFields& fields, const DecoderTiles& tiles, const DecoderS
     if (side % section.tile[axis] != 0 || section.tile[axis] % section.scale != 0) {
       fields.fail("tile", "must divide the output and be divided by the scale");
     }
-    if (section.to.empty() && static_cast<size_t>(image[1 + axis]) != side)
+    if (section.to.empty() && static_cast<size_t>(image[1 + axis]) != side) {
       fields.fail("source", "is not the image's size when scaled");
+    }
     if (section.add >= 0 && !fits(tiles.maps[static_cast<size_t>(section.add)])) fields.fail("add", "has another size");
     for (const size_t map : section.to) {
       if (!fits(tiles.maps[map])) fields.fail("to", "has another size than the source times the scale");
@@ -84,9 +75,10 @@ DecoderTiles read_decoder_tiles(JsonFields fields, const std::array<int32_t, 3>&
   tiles.head = fields.text("head");
   tiles.groups = static_cast<size_t>(fields.integer("groups", 1, kMaxGroups));
   for (JsonFields& map : fields.objects("maps", kMaxMaps)) {
-    tiles.maps.push_back({read_shape(map), map.boolean("stored")});
-    if (tiles.maps.back().channels() % tiles.groups != 0)
+    tiles.maps.push_back({map.shape("shape"), map.boolean("stored")});
+    if (tiles.maps.back().channels() % tiles.groups != 0) {
       map.fail("shape", "must have a multiple of the groups' channels");
+    }
   }
   if (tiles.maps.empty() || !tiles.maps[0].stored) fields.fail("maps", "must begin with a stored one, the head's");
   if (tiles.maps.empty()) return tiles;

@@ -86,16 +86,23 @@ std::vector<double> JsonFields::numbers(std::string_view key, size_t count, doub
   return row(key, member(key, Json::Type::kArray, "an array"), count, low, high);
 }
 
-std::vector<int64_t> JsonFields::integers(std::string_view key, size_t limit, int64_t low, int64_t high) {
+std::vector<int64_t> JsonFields::integers(std::string_view key, size_t least, size_t most, int64_t low, int64_t high) {
   const Json& array = member(key, Json::Type::kArray, "an array");
-  if (array.items.size() > limit) fail(key, "must hold at most " + std::to_string(limit) + " numbers");
-  if (!status_->ok()) return {};
+  const size_t count = std::clamp(array.items.size(), least, most);
   std::vector<int64_t> values;
-  for (const double value : row(key, array, array.items.size(), static_cast<double>(low), static_cast<double>(high))) {
+  for (const double value : row(key, array, count, static_cast<double>(low), static_cast<double>(high))) {
     if (value != std::floor(value)) fail(key, "must hold whole numbers");
-    values.push_back(static_cast<int64_t>(value));
+    values.push_back(status_->ok() ? static_cast<int64_t>(value) : low);
   }
-  return status_->ok() ? values : std::vector<int64_t>();
+  return values;
+}
+
+std::array<int32_t, 3> JsonFields::shape(std::string_view key) {
+  constexpr int64_t kMaxSide = 16384;
+  std::array<int32_t, 3> sides;
+  const std::vector<int64_t> values = integers(key, sides.size(), sides.size(), 1, kMaxSide);
+  std::copy(values.begin(), values.end(), sides.begin());
+  return sides;
 }
 
 std::vector<std::string> JsonFields::texts(std::string_view key, size_t count) {

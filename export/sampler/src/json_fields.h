@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -29,8 +30,10 @@ class JsonFields {
   /// Index of the text in `names`.
   size_t choice(std::string_view key, std::initializer_list<std::string_view> names);
   std::vector<double> numbers(std::string_view key, size_t count, double low, double high);
-  /// At most `limit` whole numbers.
-  std::vector<int64_t> integers(std::string_view key, size_t limit, int64_t low, int64_t high);
+  /// `least` to `most` whole numbers.
+  std::vector<int64_t> integers(std::string_view key, size_t least, size_t most, int64_t low, int64_t high);
+  /// [channels, height, width].
+  std::array<int32_t, 3> shape(std::string_view key);
   std::vector<std::string> texts(std::string_view key, size_t count);
   /// An array of `count` arrays.
   std::vector<std::vector<double>> rows(std::string_view key, size_t count, size_t columns);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "manifest.h"
 
-#include <algorithm>
-
 #include "files.h"
 #include "json.h"
 #include "json_fields.h"
@@ -12,19 +10,8 @@ namespace {
 
 constexpr int kSchemaVersion = 1;
 constexpr uint64_t kManifestLimit = 16u << 20;
-constexpr int64_t kMaxSide = 16384;
 constexpr int64_t kMaxClasses = 1000000;
 constexpr int64_t kMaxBytes = int64_t{1} << 46;
-
-std::array<int32_t, 3> shape(JsonFields& fields, std::string_view key) {
-  const std::vector<double> sizes = fields.numbers(key, 3, 1, static_cast<double>(kMaxSide));
-  std::array<int32_t, 3> result;
-  for (size_t i = 0; i < 3; ++i) {
-    result[i] = static_cast<int32_t>(sizes[i]);
-    if (static_cast<double>(result[i]) != sizes[i]) fields.fail(key, "must hold whole numbers");
-  }
-  return result;
-}
 
 ModelFile model_file(JsonFields files, std::string_view key) {
   JsonFields fields = files.object(key);
@@ -39,8 +26,8 @@ ModelFile model_file(JsonFields files, std::string_view key) {
 }
 
 void read_model(JsonFields fields, Manifest* m) {
-  m->latent_shape = shape(fields, "latent_shape");
-  m->image_shape = shape(fields, "image_shape");
+  m->latent_shape = fields.shape("latent_shape");
+  m->image_shape = fields.shape("image_shape");
   if (m->image_shape[0] != 3) fields.fail("image_shape", "must have 3 channels");
   m->num_classes = static_cast<int32_t>(fields.integer("num_classes", 1, kMaxClasses));
   m->null_label = static_cast<int32_t>(fields.integer("null_label", 0, kMaxClasses));

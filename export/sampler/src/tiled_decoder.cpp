@@ -55,27 +55,26 @@ TiledDecoder::TiledDecoder(const Manifest& manifest)
   const DecoderMap& first = tiles_.maps[0];
   head_ = {
       tiles_.head, {{ScalarType::Float, {1, c, h, w}}}, image_tensor(first.channels(), first.side(0), first.side(1))};
-  size_t source = 0, added = 0;
   for (size_t i = 0; i < tiles_.sections.size(); ++i) {
     const DecoderSection& section = tiles_.sections[i];
     methods_.push_back(section_method(tiles_, section, static_cast<size_t>(image_shape_[0])));
-    source = std::max(source, methods_.back().inputs[0].count());
     last_reader_[section.source] = i;
-    if (section.add >= 0) {
-      added = std::max(added, methods_.back().inputs[1].count());
-      last_reader_[static_cast<size_t>(section.add)] = i;
-    }
+    if (section.add >= 0) last_reader_[static_cast<size_t>(section.add)] = i;
   }
-  source_.resize(source), added_.resize(added), given_.resize(2 * tiles_.groups);
   inputs_.reserve(3);
 }
 
-Status TiledDecoder::check(const ExecutorchProgram& program, size_t* arena_bytes) const {
+Status TiledDecoder::open(const ExecutorchProgram& program, size_t* arena_bytes) {
   Status status = program.check(head_, arena_bytes);
-  for (const MethodSpec& method : methods_) {
-    if (status.ok()) status = program.check(method, arena_bytes);
+  size_t source = 0, added = 0;
+  for (size_t i = 0; i < methods_.size() && status.ok(); ++i) {
+    status = program.check(methods_[i], arena_bytes);
+    source = std::max(source, methods_[i].inputs[0].count());
+    if (tiles_.sections[i].add >= 0) added = std::max(added, methods_[i].inputs[1].count());
   }
-  return status;
+  if (!status.ok()) return status;
+  source_.resize(source), added_.resize(added), given_.resize(2 * tiles_.groups);
+  return {};
 }
 
 Status TiledDecoder::decode(ExecutorchProgram& program, Arena* arena, float* latents, float* image) {

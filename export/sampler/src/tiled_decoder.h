@@ -16,8 +16,8 @@ class TiledDecoder {
  public:
   explicit TiledDecoder(const Manifest& manifest);
 
-  /// Checks that the program has the methods; raises *arena_bytes to what they need.
-  Status check(const ExecutorchProgram& program, size_t* arena_bytes) const;
+  /// Checks that the program has the methods, before it takes memory for them; raises *arena_bytes to what they need.
+  Status open(const ExecutorchProgram& program, size_t* arena_bytes);
 
   /// latents [C][H][W], divided by the scaling factor -> image [3][H][W].
   Status decode(ExecutorchProgram& program, Arena* arena, float* latents, float* image);
