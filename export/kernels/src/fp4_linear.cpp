@@ -3,12 +3,12 @@
 #include "hqdit/fp4_linear.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 #include "backend.h"
 #include "lattice.h"
 #include "step_backend.h"
+#include "units.h"
 
 namespace hqdit {
 namespace {
@@ -54,26 +54,11 @@ Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   return l;
 }
 
-/// Every slot takes the next unit until none is left, so that slow cores get fewer of them.
 template <class Work>
 void for_each_unit(const ParallelFor& parallel, int64_t slots, int64_t units, const Work& work) {
-  struct Shared {
-    const Work& work;
-    int64_t units;
-    std::atomic<int64_t> next;
-  } shared{work, units, {0}};
-  const auto run = [](void* arg, int64_t begin, int64_t end) {
-    Shared& s = *static_cast<Shared*>(arg);
-    for (int64_t slot = begin; slot < end; ++slot) {
-      for (int64_t unit = s.next.fetch_add(1); unit < s.units; unit = s.next.fetch_add(1)) s.work(unit, slot);
-    }
-  };
-  slots = std::min(slots, units);
-  if (slots == 1) {
-    run(&shared, 0, 1);
-  } else {
-    parallel.run(parallel.context, slots, run, &shared);
-  }
+  take_units(parallel, slots, units, [&](int64_t slot, const auto& next) {
+    for (int64_t unit = next(); unit >= 0; unit = next()) work(unit, slot);
+  });
 }
 
 /// scale and bias of channels [first, first + count) with the padding that whole tiles need.

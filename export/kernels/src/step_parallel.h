@@ -1,39 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Units of work that threads take from a common counter, so that a slow core takes fewer.
+// How the step operators cut their work into units.
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 
 #include "hqdit/fp4_linear.h"
+#include "units.h"
 
 namespace hqdit {
-
-/// Calls worker(slot, next) once on each of up to `slots` threads; next() gives the next unit, below 0 when all are
-/// taken.
-template <typename Worker>
-void take_units(const ParallelFor& parallel, int64_t slots, int64_t units, const Worker& worker) {
-  struct Shared {
-    const Worker& worker;
-    int64_t units;
-    std::atomic<int64_t> taken;
-  } shared{worker, units, {0}};
-  const auto run = [](void* arg, int64_t begin, int64_t end) {
-    Shared& s = *static_cast<Shared*>(arg);
-    const auto next = [&s] {
-      const int64_t unit = s.taken.fetch_add(1, std::memory_order_relaxed);
-      return unit < s.units ? unit : -1;
-    };
-    for (int64_t slot = begin; slot < end; ++slot) s.worker(slot, next);
-  };
-  slots = std::min(slots, units);
-  if (slots == 1) {
-    run(&shared, 0, 1);
-  } else if (slots > 1) {
-    parallel.run(parallel.context, slots, run, &shared);
-  }
-}
 
 /// Into how many ranges the `rows` of each of `units` are cut, so that all threads find work. Each range packs its unit
 /// again: short ones would not pay.
