@@ -10,6 +10,7 @@ from hqdit_mobile.dit import DiT
 from hqdit_mobile.streaming import parameter_count
 
 LARGE = 200_000_000  # parameters from which a picture of the float model takes half a minute
+LONG = 256  # tokens of a model for 256 pixels with patches of 2
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,22 @@ FAST = Effort(pictures=2, noise_images=1, steps=5)
 def effort_for(model: DiT, steps: int, fast: bool) -> Effort:
     if fast:
         return FAST
-    return Effort(4, 1, steps) if parameter_count(model) >= LARGE else Effort(12, 4, steps)
+    if parameter_count(model) < LARGE:
+        return Effort(12, 4, steps)
+    return Effort(4 if model.config.tokens <= LONG else 2, 1, steps)
 
 
-def fast_calibration(config: HQDiTConfig) -> HQDiTConfig:
-    """For a first look: 20 model inputs in place of 320 (1,280 tokens), one weight format, nearest lattice points."""
-    return replace(
-        config, calibration_samples=2, calibration_steps=5, weight_formats=config.weight_formats[:1],
-        rounding="nearest", shrinkage=0.0,
-    )  # fmt: skip
+def calibration_for(model: DiT, config: HQDiTConfig, fast: bool, samples: int | None) -> HQDiTConfig:
+    """`samples`: the images that the user asked for, or None.
+
+    fast: 20 model inputs in place of 320 (1,280 tokens of a model for 256 pixels), one weight format, nearest lattice
+    points. A model for 512 pixels takes five times as long for each input; a quarter of the inputs, with four times the
+    tokens of each (calibration.py), tell as much about its layers. Fewer steps, because every image has another class.
+    """
+    images, steps = config.calibration_samples, config.calibration_steps
+    if fast:
+        formats = config.weight_formats[:1]
+        config, images, steps = replace(config, weight_formats=formats, rounding="nearest", shrinkage=0.0), 2, 5
+    elif model.config.tokens > LONG:
+        steps = max(1, steps // 4)
+    return replace(config, calibration_samples=samples or images, calibration_steps=steps)

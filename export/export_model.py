@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import hqdit_mobile.export.bundle as bundles
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT, DiTConfig
 from hqdit_mobile.export.card import model_card
-from hqdit_mobile.export.effort import effort_for
+from hqdit_mobile.export.effort import calibration_for, effort_for
 from hqdit_mobile.export.memory import measure_peak_bytes
 from hqdit_mobile.export.model_files import RUNTIMES, ModelFiles, write_model_files
 from hqdit_mobile.export.parity import ParityReport, check_bundle
@@ -61,9 +61,11 @@ class ExportOptions:
     force: bool = False
     runtime: str = "executorch"
     fast: bool = False
-    """A first look: ``config`` should be fast_calibration's; fewer pictures are drawn to compare."""
+    """A first look: less calibration (effort.py), and fewer pictures to compare."""
     scheduler: str = "dpm-solver++"
     guidance_interval: tuple[float, float] = (0.0, 1.0)
+    calibration_samples: int | None = None
+    """Images in place of ``config``'s, or of what effort.py makes of them for a fast export or a large model."""
 
 
 def export_bundle(options: ExportOptions, stages: Stages) -> Path:
@@ -80,9 +82,11 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
     started = time.perf_counter()
     stages.begin("Load the model")
     model = _load(options)
-    with open_work(options.output, model, options.config) as work:
+    config = calibration_for(model.dit, options.config, options.fast, options.calibration_samples)
+    options = replace(options, config=config)
+    with open_work(options.output, model, config) as work:
         remove_staging(work, options.output)
-        arguments = options.config, model.scheduler, model.guidance_channels
+        arguments = config, model.scheduler, model.guidance_channels
         quantized = quantize_(model.dit, *arguments, stages, work)
         with bundles.staged_folder(options.output, options.force) as folder:
             remember_staging(work, folder)

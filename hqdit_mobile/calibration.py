@@ -19,7 +19,7 @@ from hqdit_mobile.rows import by_rows
 from hqdit_mobile.sampling import Guidance, SchedulerConfig, trajectory
 from hqdit_mobile.streaming import float_block
 
-TOKENS_PER_INPUT = 64  # of one model input; neighbours tell little that is new
+TOKENS_PER_INPUT = 64  # of one model input, or a quarter if that is more; neighbours tell little that is new
 SAMPLE_ROWS = 256  # of each call, to compare a quantized layer with its float twin
 CONDITIONS = 8192  # (timestep, label) pairs for the layers that see the condition alone
 
@@ -220,7 +220,8 @@ class Observer:
 def pick_tokens(x: Tensor, generator: torch.Generator) -> Tensor:
     """x [B, K] or [B, T, K] -> [rows, K]: a seeded sample of the tokens of each of B inputs."""
     if x.dim() == 3 and x.shape[1] > TOKENS_PER_INPUT:
-        picked = torch.rand(x.shape[:2], generator=generator).topk(TOKENS_PER_INPUT, dim=1).indices
+        count = max(TOKENS_PER_INPUT, x.shape[1] // 4)
+        picked = torch.rand(x.shape[:2], generator=generator).topk(count, dim=1).indices
         x = x.gather(1, picked.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
     return x.reshape(-1, x.shape[-1])
 

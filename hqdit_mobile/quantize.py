@@ -207,7 +207,7 @@ def quantize_(
     stages = progress or Stages(Console(quiet=True))
     with torch.no_grad(), nullcontext(work) if work else WorkFolder() as work:
         runs = model, config, scheduler, guidance_channels
-        stages.begin("Calibration runs", config.calibration_steps)
+        stages.begin(f"Calibration runs of {config.calibration_samples} images", config.calibration_steps)
         data = _drawn(
             work, "calibration", CalibrationSet, lambda: draw_calibration_set(*runs, lambda *_: stages.advance())
         )

@@ -26,7 +26,7 @@ CONFIG = HQDiTConfig(calibration_samples=2, calibration_steps=3)
 
 
 def options(model: Path, output: Path, config: HQDiTConfig = CONFIG) -> ExportOptions:
-    return ExportOptions(str(model), output, config=config, steps=2, fast=True)
+    return ExportOptions(str(model), output, config=config, steps=2)
 
 
 def programs_alone(options, model, quantized, folder, _stages):

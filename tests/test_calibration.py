@@ -16,6 +16,7 @@ from hqdit_mobile.calibration import (
     draw_conditions,
     input_quantizer,
     observing,
+    pick_tokens,
 )
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT, DiTConfig
@@ -129,6 +130,14 @@ def test_long_inputs_are_sampled_by_seed():
         return moments.gram
 
     assert torch.equal(gram(0), gram(0)) and not torch.equal(gram(0), gram(1))
+
+
+def test_a_quarter_of_longer_inputs_is_sampled():
+    x = torch.arange(2.0 * 8 * TOKENS_PER_INPUT).view(2, 8 * TOKENS_PER_INPUT, 1)
+    picked = pick_tokens(x, torch.Generator().manual_seed(0)).view(2, -1)
+    assert picked.shape == (2, 2 * TOKENS_PER_INPUT)
+    for image, tokens in zip(x, picked, strict=True):
+        assert len(tokens.unique()) == len(tokens) and torch.isin(tokens, image).all()
 
 
 def test_without_products_the_means_stay():

@@ -13,6 +13,7 @@ from hqdit_mobile.bench.round_to_nearest import round_model_
 from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT, DiTConfig
 from hqdit_mobile.export.denoiser import GuidedDenoiser, example_inputs
+from hqdit_mobile.export.effort import calibration_for
 from hqdit_mobile.export.export_model import check_heads, drop_learned_sigma_
 from hqdit_mobile.export.lower_executorch import lower
 from hqdit_mobile.models import load_model
@@ -73,6 +74,25 @@ def test_random_models_have_the_published_sizes(spec, millions):
     assert round(count / 1e6) == pytest.approx(millions, abs=1)
     assert config.num_classes == 1000 and config.out_channels == 8
     assert config.sample_size == int(spec.rsplit("-", 1)[1]) // 8
+
+
+@pytest.mark.parametrize(
+    ("spec", "fast", "samples", "runs"),
+    [
+        ("random:DiT-S/2-256", False, None, (8, 20)),
+        ("random:DiT-S/2-256", False, 3, (3, 20)),
+        ("random:DiT-S/2-256", True, None, (2, 5)),
+        ("random:DiT-S/2-512", False, None, (8, 5)),
+        ("random:DiT-S/2-512", False, 3, (3, 5)),
+        ("random:DiT-S/2-512", True, 3, (3, 5)),
+    ],
+)
+def test_calibration_runs_by_size_of_the_model(spec, fast, samples, runs):
+    with torch.device("meta"):
+        model = DiT(random_config(spec))
+    config = calibration_for(model, HQDiTConfig(), fast, samples)
+    assert (config.calibration_samples, config.calibration_steps) == runs
+    assert (config.rounding == "nearest") == fast
 
 
 @pytest.mark.parametrize("spec", ["random:DiT-M/2-256", "random:DiT-XL/3-256", "random:DiT-XL/2-128", "random:"])

@@ -32,7 +32,6 @@ def run_export(
     """Returns the exit code: 0, 1 when parity fails, 2 when the input is at fault, 130 after Ctrl-C."""
     console = Console(stderr=True)
     from hqdit_mobile.export.bundle import read_manifest
-    from hqdit_mobile.export.effort import fast_calibration
     from hqdit_mobile.export.export_model import ExportOptions, ParityError, export_bundle
     from hqdit_mobile.export.resume import work_path
     from hqdit_mobile.recipes import high_quality, recipe
@@ -43,10 +42,6 @@ def run_export(
             if fast:
                 raise ValueError("--fast is a first look and --quality high takes its time: choose one of them")
             config = high_quality(config)
-        if fast:
-            config = fast_calibration(config)
-        if num_calibration_samples is not None:
-            config = replace(config, calibration_samples=num_calibration_samples)
         options = ExportOptions(
             model,
             output,
@@ -60,6 +55,7 @@ def run_export(
             fast,
             scheduler,
             guidance_interval,
+            num_calibration_samples,
         )
         console.print(_plan(options))
         with Stages(console) as stages:
@@ -89,10 +85,7 @@ def _plan(options) -> Table:
         ("model", options.model),
         ("target", f"{options.target}, {RUNTIMES[options.runtime]}"),
         ("precision", f"{config.precision}: FP4 weights, group {config.group}, Hadamard {config.rotation}"),
-        (
-            "calibration",
-            f"{config.calibration_samples} images x {config.calibration_steps} steps, seed {config.seed}",
-        ),
+        ("seed", str(config.seed)),
         ("output", str(options.output)),
     ):
         table.add_row(name, value)
