@@ -30,7 +30,7 @@ struct Scratch {
   uint8_t *k_panels, *v_panels;
   float *k_scale, *v_scale, *no_bias;
   Rows q, high, low;
-  float *scores, *high_values, *low_values, *product, *prepare;
+  float *scores, *factor, *high_values, *low_values, *product, *prepare;
   size_t bytes = 0;
 
   Scratch(const AttentionShape& shape, uint8_t* memory) {
@@ -59,6 +59,7 @@ struct Scratch {
       take(rows->left.offset, kRows);
     }
     take(scores, kRows * columns);
+    take(factor, kRows);
     take(high_values, keys);
     take(low_values, keys);
     take(product, kRows * width);
@@ -129,14 +130,19 @@ void Worker::pack(const Head& head) const {
 
 void Worker::attend(const Head& head, int64_t begin, int64_t end) const {
   const Backend& isa = backend();
-  const TokenStep step{nullptr, head.head_dim, s.depth, factor_rotation(1), Activation::kInt8, s.depth};
+  const Int8Head& step = step_backend().int8;
+  const TokenStep queries{nullptr, head.head_dim, s.depth, factor_rotation(1), Activation::kInt8, s.depth};
   for (int64_t first = begin; first < end; first += kRows) {
     const int64_t rows = std::min(kRows, end - first);
-    for (int64_t r = 0; r < rows; ++r) isa.prepare(step, head.q + (first + r) * head.stride, r, s.q.left, s.prepare);
-    multiply(s.q, rows, s.k_panels, s.columns, s.k_scale, s.no_bias, s.scores, s.columns);
     for (int64_t r = 0; r < rows; ++r) {
-      float* scores = s.scores + r * s.columns;
-      const float factor = step_backend().int8.split_softmax(scores, head.tokens, s.keys, s.high_values, s.low_values);
+      prefetch_row(head, head.q, first + r);
+      isa.prepare(queries, head.q + (first + r) * head.stride, r, s.q.left, s.prepare);
+    }
+    multiply(s.q, rows, s.k_panels, s.columns, s.k_scale, s.no_bias, s.scores, s.columns);
+    step.softmax(s.scores, s.columns, rows, head.tokens, s.factor);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float factor = s.factor[r];
+      step.split_weights(s.scores + r * s.columns, factor, head.tokens, s.keys, s.high_values, s.low_values);
       isa.put(s.high_values, s.keys, r, s.high.left);
       isa.put(s.low_values, s.keys, r, s.low.left);
       s.high.left.scale[r] = factor * (1.0f / 127.0f);

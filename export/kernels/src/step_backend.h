@@ -20,6 +20,16 @@ struct Head {
   int64_t head_dim;
 };
 
+/// Rows of a head lie too far apart for the processor to see which comes next: asks for the one some rows after
+/// `token`.
+inline void prefetch_row(const Head& head, const float* rows, int64_t token) {
+  constexpr int64_t kAhead = 8;
+  constexpr int64_t kCacheLine = 16;
+  if (token + kAhead >= head.tokens) return;
+  const float* row = rows + (token + kAhead) * head.stride;
+  for (int64_t i = 0; i < head.head_dim; i += kCacheLine) __builtin_prefetch(row + i);
+}
+
 /// One thread's memory for a head: floats, each part with 64-byte alignment.
 struct HeadScratch {
   /// Query rows that are in flight together; their scores stay in the caches.
@@ -92,9 +102,11 @@ struct Int8Head {
   /// quads [head_dim / 16][keys / 4][16][4]: the values in int8 with a scale for each channel, [head_dim, padded to
   /// 16].
   void (*quantize_values)(const Head& head, int64_t keys, int8_t* quads, float* scale);
-  /// The softmax of scores [tokens], in two parts of int8 range with zeros up to `keys`: weight = (high + low / 254) /
-  /// 127 before both are rounded. Returns 1 / the sum of the weights, or NaN, with both parts zero.
-  float (*split_softmax)(float* scores, int64_t tokens, int64_t keys, float* high, float* low);
+  /// The softmax of rows of scores, `stride` floats apart, as weights of 0 to 1 and factor [rows], 1 / their sum.
+  void (*softmax)(float* scores, int64_t stride, int64_t rows, int64_t tokens, float* factor);
+  /// One row of weights in two parts of int8 range with zeros up to `keys`: weight = (high + low / 254) / 127 before
+  /// both are rounded. Both parts are zero where `factor` is NaN.
+  void (*split_weights)(const float* weights, float factor, int64_t tokens, int64_t keys, float* high, float* low);
 };
 
 struct StepBackend {

@@ -9,6 +9,7 @@
 #include "step_backend.h"
 #include "step_kernels.h"
 #include "step_product.h"
+#include "unroll.h"
 
 namespace hqdit {
 namespace {
@@ -27,21 +28,44 @@ void pack_head(const Head& head, const HeadScratch& scratch) {
   }
 }
 
-/// scores [tokens] <- 2^(scores - their maximum), and zeros to the end of the last 16. Returns 1 / sum.
-float softmax(float* scores, int64_t tokens) {
+/// Each of `Rows` rows of scores [tokens], `stride` floats apart: <- 2^(scores - their maximum), and zeros to the end
+/// of the last 16; factor[row] = 1 / sum. Several rows at once, since each by itself waits for its maximum and its sum.
+template <int Rows>
+void softmax(float* scores, int64_t stride, int64_t tokens, float* factor) {
   const int64_t last = (tokens - 1) / 16 * 16;
   constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-  store(scores + last, keep_first(load(scores + last), tokens - last, kMinusInfinity));
-  F32x16 most = load(scores + last);
-  for (int64_t i = 0; i < last; i += 16) most = max(most, load(scores + i));
-  const F32x16 maximum = splat(largest(most));
-  F32x16 total = splat(0.0f);
-  for (int64_t i = 0; i <= last; i += 16) {
-    const F32x16 weight = exp2_below_128(sub(load(scores + i), maximum));
-    total = add(total, weight);
-    store(scores + i, weight);
+  F32x16 most[Rows];
+  unroll<Rows>([&](int r) {
+    most[r] = keep_first(load(scores + r * stride + last), tokens - last, kMinusInfinity);
+    store(scores + r * stride + last, most[r]);
+  });
+  for (int64_t i = 0; i < last; i += 16) {
+    unroll<Rows>([&](int r) { most[r] = max(most[r], load(scores + r * stride + i)); });
   }
-  return 1.0f / sum(total);
+  F32x16 maximum[Rows];
+  F32x16 total[Rows];
+  unroll<Rows>([&](int r) {
+    maximum[r] = splat(largest(most[r]));
+    total[r] = splat(0.0f);
+  });
+  for (int64_t i = 0; i <= last; i += 16) {
+    unroll<Rows>([&](int r) {
+      const F32x16 weight = exp2_below_128(sub(load(scores + r * stride + i), maximum[r]));
+      total[r] = add(total[r], weight);
+      store(scores + r * stride + i, weight);
+    });
+  }
+  unroll<Rows>([&](int r) { factor[r] = 1.0f / sum(total[r]); });
+}
+
+constexpr int kSoftmaxRows = 4;
+
+/// The same for any number of rows.
+void softmax_rows(float* scores, int64_t stride, int64_t rows, int64_t tokens, float* factor) {
+  int64_t r = 0;
+  for (; r + kSoftmaxRows <= rows; r += kSoftmaxRows)
+    softmax<kSoftmaxRows>(scores + r * stride, stride, tokens, factor + r);
+  for (; r < rows; ++r) softmax<1>(scores + r * stride, stride, tokens, factor + r);
 }
 
 void attend(const Head& head, const HeadScratch& s, int64_t begin, int64_t end) {
@@ -57,7 +81,7 @@ void attend(const Head& head, const HeadScratch& s, int64_t begin, int64_t end) 
     }
     const Product scores{s.depth, s.q, s.depth, s.k, s.depth * 16, s.scores, s.score_stride};
     multiply(rows, s.score_stride / 16, scores);
-    for (int64_t r = 0; r < rows; ++r) s.factor[r] = softmax(s.scores + r * s.score_stride, head.tokens);
+    softmax_rows(s.scores, s.score_stride, rows, head.tokens, s.factor);
     const Product values{s.keys, s.scores, s.score_stride, s.v, s.keys * 16, s.product, s.width};
     multiply(rows, s.width / 16, values);
     for (int64_t r = 0; r < rows; ++r) {

@@ -37,6 +37,7 @@ void quantize_keys(const Head& head, float factor, int64_t depth, int8_t* quads,
     alignas(16) int8_t row[128] = {};
     scale[token] = 0.0f;
     if (token < head.tokens) {
+      prefetch_row(head, head.k, token);
       const float* k = head.k + token * head.stride;
       F32x16 most = splat(0.0f);
       F32x16 poison = splat(0.0f);
@@ -71,6 +72,7 @@ void quantize_values(const Head& head, int64_t keys, int8_t* quads, float* scale
     F32x16 most = splat(0.0f);
     F32x16 poison = splat(0.0f);
     for (int64_t token = 0; token < head.tokens; ++token) {
+      if (d == 0) prefetch_row(head, head.v, token);
       most = max(most, magnitude(values(token)));
       poison = add(poison, sub(values(token), values(token)));
     }
@@ -95,8 +97,7 @@ void quantize_values(const Head& head, int64_t keys, int8_t* quads, float* scale
   }
 }
 
-float split_softmax(float* scores, int64_t tokens, int64_t keys, float* high, float* low) {
-  const float factor = softmax(scores, tokens);
+void split_weights(const float* weights, float factor, int64_t tokens, int64_t keys, float* high, float* low) {
   // Adding it leaves no bits behind the point.
   const F32x16 shift = splat(0x1.8p23f);
   for (int64_t i = 0; i < keys; i += 16) {
@@ -105,12 +106,11 @@ float split_softmax(float* scores, int64_t tokens, int64_t keys, float* high, fl
       store(low + i, splat(0.0f));
       continue;
     }
-    const F32x16 weight = mul(load(scores + i), splat(127.0f));
+    const F32x16 weight = mul(load(weights + i), splat(127.0f));
     const F32x16 whole = sub(add(weight, shift), shift);
     store(high + i, whole);
     store(low + i, mul(sub(weight, whole), splat(254.0f)));
   }
-  return factor;
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 
 namespace hqdit {
 const StepBackend kStepScalar = {
-    "scalar",    pack_head,   attend,          {quantize_keys, quantize_values, split_softmax},
+    "scalar",    pack_head,   attend,          {quantize_keys, quantize_values, softmax_rows, split_weights},
     norm_rows,   gated_rows,  gelu_row,        silu_row,
     pack_weight, linear_rows, group_norm_group};
 }
