@@ -15,7 +15,7 @@ import torch
 from test_models import tiny_folder
 from torch import nn
 
-from hqdit_mobile.bench import amx, machine, peers_executorch, peers_onnxruntime, report, timing
+from hqdit_mobile.bench import amx, machine, peers_executorch, peers_onnxruntime, prepare, report, timing
 from hqdit_mobile.bench.linear import LAYERS, OUR_ACTIVATIONS, Shape, bench_linear
 from hqdit_mobile.bench.round_to_nearest import round_layer, round_model_
 from hqdit_mobile.bench.run import PLANS, Plan, Subject, run_bench
@@ -191,6 +191,13 @@ def test_record_of_files_and_processes(record, subject):
     for entry in load.values():
         assert entry["load_ms_warm"] > 0 and entry["first_step_ms"] > 0 and entry["peak_bytes"] > 0
     assert load["hqdit .pte"]["image_peak_bytes"] >= load["hqdit .pte"]["peak_bytes"]
+
+
+def test_a_large_model_comes_without_its_float_forms(subject, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "LARGE", 1)
+    forms = prepare.prepare(subject.bundle, None, None, tmp_path, PLAN.peers, lambda _stage: None)
+    left_out = {"XNNPACK float32", "ONNX Runtime float32", "hqdit .onnx, stock runtime"}
+    assert {*forms.bundles, *forms.onnx} == MODEL_FORMS - left_out
 
 
 def test_machine_is_described_without_names(record):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OPSET = 20
 IR_VERSION = 9
 NBITS_BLOCK = 128
+FLOAT = "ONNX Runtime float32"
 INT8_ACCURACY = 4  # MatMulNBits multiplies in int8: its fastest mode
 
 
@@ -42,7 +43,7 @@ def variants(float32: Path) -> dict[str, Path]:
     _dynamic_int8(float32, int8)
     _matmul_nbits(float32, nbits)
     return {
-        "ONNX Runtime float32": float32,
+        FLOAT: float32,
         "ONNX Runtime dynamic int8": int8,
         "ONNX Runtime MatMulNBits": nbits,
     }

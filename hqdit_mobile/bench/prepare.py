@@ -19,11 +19,13 @@ from hqdit_mobile.config import HQDiTConfig
 from hqdit_mobile.dit import DiT
 from hqdit_mobile.export.bundle import MANIFEST, describe_file, read_manifest, write_json
 from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, example_inputs
+from hqdit_mobile.export.effort import LARGE
 from hqdit_mobile.export.export_model import drop_learned_sigma_
 from hqdit_mobile.export.lower_executorch import lower
 from hqdit_mobile.export.lower_onnx import save_onnx, to_onnx, transformer_to_onnx
 from hqdit_mobile.export.model_files import METHODS
 from hqdit_mobile.models import LoadedModel, load_model
+from hqdit_mobile.streaming import parameter_count
 
 OUR_PTE, OUR_ONNX = "hqdit .pte", "hqdit .onnx"
 OUR_PORTABLE = "hqdit .onnx, stock runtime"  # the same file by its function bodies
@@ -57,6 +59,9 @@ def prepare(
 
     ``source``: where the float model is, if not where the manifest says. ``peers``: which quantized XNNPACK models.
     ``begin`` is told each stage. Raises ValueError if the bundle and the model do not fit.
+
+    Of a large model the float32 forms of the runtimes and the portable way are left out: all forms are open at once, and
+    each of these takes 2.7 GB or more for DiT-XL. None of them is near the fastest.
     """
     manifest = read_manifest(bundle)
     if manifest["runtime"] != "executorch":
@@ -67,14 +72,19 @@ def prepare(
     if list(model.latent_shape) != manifest["model"]["latent_shape"] or model.dit.null_label != _null_label(manifest):
         raise ValueError(f"{source} is not the model of {bundle}: their latents or classes differ; give --model")
     drop_learned_sigma_(model.dit)
+    large = parameter_count(model.dit) >= LARGE
     bundles = {OUR_PTE: bundle}
-    for name in (XNNPACK_FLOAT, *peers):
+    for name in peers if large else (XNNPACK_FLOAT, *peers):
         begin(f"Lower {name}")
         dit = quantized(model.dit, name) if name in XNNPACK_QUANTIZED else model.dit
         bundles[name] = _peer_bundle(name, dit, bundle, manifest, folder / name.replace(" ", "-"))
     begin("Write ONNX files")
-    files = _float_onnx(model.dit, folder)
-    files[OUR_ONNX] = files[OUR_PORTABLE] = _our_onnx(model.dit, manifest, folder)
+    files = _peer_onnx(model.dit, folder)
+    files[OUR_ONNX] = _our_onnx(model.dit, manifest, folder)
+    if large:
+        del files[peers_onnxruntime.FLOAT]
+    else:
+        files[OUR_PORTABLE] = files[OUR_ONNX]
     return Prepared(manifest, source, vae, model, bundles, files)
 
 
@@ -94,7 +104,7 @@ def _peer_bundle(name: str, dit: DiT, ours: Path, manifest: dict[str, Any], fold
     return folder
 
 
-def _float_onnx(dit: DiT, folder: Path) -> dict[str, dict[str, Path]]:
+def _peer_onnx(dit: DiT, folder: Path) -> dict[str, dict[str, Path]]:
     names = ("latents", "timestep", "label")
     inputs = dict(zip(names, example_inputs(dit), strict=True))
     result: dict[str, dict[str, Path]] = {}
