@@ -165,25 +165,33 @@ def nearest(weight: Tensor, formats: Sequence[Format], group: int) -> QuantizedW
     k = weight.shape[1]
     size = min(group, k)
     padded = F.pad(weight.float(), (0, -k % size))
-    importance = torch.ones(padded.shape[1] // size, size)
-    scale = search_scale(padded, importance.flatten(), formats, size)
+    scale = search_scale(padded, torch.ones(padded.shape[1]), formats, size)
+    points, ids = nearest_points(padded, scale, formats, size)
+    points = points[:, :k]
+    return QuantizedWeight(codes_of(points, ids, size), ids, refit_scale(weight.double(), points.double(), None, scale))
+
+
+def nearest_points(weight: Tensor, scale: Tensor, formats: Sequence[Format], group: int) -> tuple[Tensor, Tensor]:
+    """Lattice points float32 [N, K] and table ids uint8 [N, groups] nearest to weight [N, K], whole groups, in steps of
+    scale [N]."""
+    shape = weight.shape[1] // group, group
+    importance = torch.ones(shape)
 
     def tables(weight: Tensor, scale: Tensor) -> Tensor:
-        magnitude = (weight / scale[:, None]).abs_().view(-1, *importance.shape)
+        magnitude = (weight / scale[:, None]).abs_().view(-1, *shape)
         return _best_tables(magnitude, magnitude.amax(dim=2), importance, formats, OFFSETS)[0]
 
     def round_(weight: Tensor, scale: Tensor, ids: Tensor) -> Tensor:
-        steps = (weight / scale[:, None]).view(-1, *importance.shape)
+        steps = (weight / scale[:, None]).view(-1, *shape)
         points = torch.zeros_like(steps)
         for format in formats:
             r = (ids.float() - (format.first_id - 1)).unsqueeze_(-1)
             chosen = (r >= 1) & (r <= format.multipliers)
             points = torch.where(chosen, round_to_grid(steps / r, format).mul_(r), points)
-        return points.flatten(1)[:, :k]
+        return points.flatten(1)
 
-    ids = by_rows(tables, padded, scale)
-    points = by_rows(round_, padded, scale, ids)
-    return QuantizedWeight(codes_of(points, ids, size), ids, refit_scale(weight.double(), points.double(), None, scale))
+    ids = by_rows(tables, weight, scale)
+    return by_rows(round_, weight, scale, ids), ids
 
 
 def refit_scale(weight: Tensor, points: Tensor, hessian: Tensor | None, scale: Tensor) -> Tensor:
