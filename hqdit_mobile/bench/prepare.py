@@ -60,8 +60,8 @@ def prepare(
     ``source``: where the float model is, if not where the manifest says. ``peers``: which quantized XNNPACK models.
     ``begin`` is told each stage. Raises ValueError if the bundle and the model do not fit.
 
-    Of a large model the float32 forms of the runtimes and the portable way are left out: all forms are open at once, and
-    each of these takes 2.7 GB or more for DiT-XL. None of them is near the fastest.
+    Of a large model the float32 forms of the runtimes and the portable way are left out: all forms are open at once,
+    and each of these takes 2.7 GB or more for DiT-XL. None of them is near the fastest.
     """
     manifest = read_manifest(bundle)
     if manifest["runtime"] != "executorch":
