@@ -68,10 +68,7 @@ def to_onnx(
     outputs: Sequence[str],
     dynamic: Mapping[str, dict[int, Any]] | None = None,
 ) -> onnx.ModelProto:
-    """The checked graph of ``module``; ``dynamic`` maps an input to its symbolic dimensions.
-
-    Raises onnx.checker.ValidationError or onnx.shape_inference.InferenceError for a graph that breaks the standard.
-    """
+    """The graph of ``module``; ``dynamic`` maps an input to its symbolic dimensions."""
     shapes = tuple(dynamic.get(name, {}) for name in inputs) if dynamic else None
     with torch.no_grad(), known_operators(), _quiet_exporter():
         program = torch.onnx.export(
@@ -91,7 +88,6 @@ def to_onnx(
     _forget_python(model)
     used = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
     model.functions.extend(functions(used))
-    onnx.checker.check_model(model, full_check=True)
     return model
 
 
@@ -120,7 +116,10 @@ def _forget_python(model: onnx.ModelProto) -> None:
 
 def save_onnx(model: onnx.ModelProto, path: Path, external_above: int = EXTERNAL_DATA_ABOVE) -> list[Path]:
     """Writes ``model`` and returns its files: one, or two for more than ``external_above`` bytes of weights. The second
-    is named after the first, so that models in one folder keep apart."""
+    is named after the first, so that models in one folder keep apart.
+
+    Raises onnx.checker.ValidationError or onnx.shape_inference.InferenceError for a graph that breaks the standard.
+    """
     files = [path]
     if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > external_above:
         files.append(path.with_name(path.name + ".data"))
@@ -128,4 +127,6 @@ def save_onnx(model: onnx.ModelProto, path: Path, external_above: int = EXTERNAL
         files[1].unlink(missing_ok=True)
         convert_model_to_external_data(model, location=files[1].name, size_threshold=SMALLEST_EXTERNAL)
     onnx.save_model(model, path)
+    # The file, because a model above 2 GB cannot be checked in memory.
+    onnx.checker.check_model(path, full_check=True)
     return files

@@ -104,6 +104,14 @@ const f32 = (file) => new Float32Array(Uint8Array.from(fs.readFileSync(file)).bu
 """
 
 
+@pytest.mark.parametrize("external_above", [1000, 1 << 30])
+def test_a_graph_that_breaks_the_standard_is_refused(model, tmp_path, external_above):
+    broken = onnx.ModelProto.FromString(model.SerializeToString())
+    broken.graph.node[0].op_type = "NoSuchOperator"
+    with pytest.raises(onnx.checker.ValidationError, match="NoSuchOperator"):
+        save_onnx(broken, tmp_path / "broken.onnx", external_above)
+
+
 def test_node_client(model, dit, tmp_path):
     """An independent client with another binding and another build of ONNX Runtime: no Python, nothing of ours."""
     node, npm = shutil.which("node"), shutil.which("npm")
