@@ -38,13 +38,14 @@ def calibration_for(model: DiT, config: HQDiTConfig, fast: bool, samples: int | 
     """`samples`: the images that the user asked for, or None.
 
     fast: 20 model inputs in place of 320 (1,280 tokens of a model for 256 pixels), one weight format, nearest lattice
-    points. A model for 512 pixels takes five times as long for each input; a quarter of the inputs, with four times the
-    tokens of each (calibration.py), tell as much about its layers. Fewer steps, because every image has another class.
+    points. A model for 512 pixels takes five times as long for each input and gets a quarter of the inputs, with four
+    times the tokens of each (calibration.py). Fewer steps rather than images, because every image has another class
+    (docs/full-size.md has what it costs); not if the model will be tuned, which is for those who can wait.
     """
     images, steps = config.calibration_samples, config.calibration_steps
     if fast:
         formats = config.weight_formats[:1]
         config, images, steps = replace(config, weight_formats=formats, rounding="nearest", shrinkage=0.0), 2, 5
-    elif model.config.tokens > LONG:
+    elif model.config.tokens > LONG and not config.tuning_steps:
         steps = max(1, steps // 4)
     return replace(config, calibration_samples=samples or images, calibration_steps=steps)

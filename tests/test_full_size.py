@@ -20,6 +20,7 @@ from hqdit_mobile.models import load_model
 from hqdit_mobile.native import library_path
 from hqdit_mobile.quantize import quantize_
 from hqdit_mobile.random_model import RandomState, random_config
+from hqdit_mobile.recipes import recipe
 from hqdit_mobile.sampling import Guidance, trajectory
 from hqdit_mobile.streaming import StreamedBlock, parameter_count
 
@@ -77,20 +78,21 @@ def test_random_models_have_the_published_sizes(spec, millions):
 
 
 @pytest.mark.parametrize(
-    ("spec", "fast", "samples", "runs"),
+    ("spec", "recipe_name", "fast", "samples", "runs"),
     [
-        ("random:DiT-S/2-256", False, None, (8, 20)),
-        ("random:DiT-S/2-256", False, 3, (3, 20)),
-        ("random:DiT-S/2-256", True, None, (2, 5)),
-        ("random:DiT-S/2-512", False, None, (8, 5)),
-        ("random:DiT-S/2-512", False, 3, (3, 5)),
-        ("random:DiT-S/2-512", True, 3, (3, 5)),
+        ("random:DiT-S/2-256", "w4a8", False, None, (8, 20)),
+        ("random:DiT-S/2-256", "w4a8", False, 3, (3, 20)),
+        ("random:DiT-S/2-256", "w4a8", True, None, (2, 5)),
+        ("random:DiT-S/2-512", "w4a8", False, None, (8, 5)),
+        ("random:DiT-S/2-512", "w4a8", False, 3, (3, 5)),
+        ("random:DiT-S/2-512", "w4a8", True, 3, (3, 5)),
+        ("random:DiT-S/2-512", "w4a8-high", False, None, (8, 20)),
     ],
 )
-def test_calibration_runs_by_size_of_the_model(spec, fast, samples, runs):
+def test_calibration_runs_by_size_of_the_model(spec, recipe_name, fast, samples, runs):
     with torch.device("meta"):
         model = DiT(random_config(spec))
-    config = calibration_for(model, HQDiTConfig(), fast, samples)
+    config = calibration_for(model, recipe(recipe_name), fast, samples)
     assert (config.calibration_samples, config.calibration_steps) == runs
     assert (config.rounding == "nearest") == fast
 
