@@ -71,11 +71,11 @@ def test_linear_propagates():
 
 @pytest.mark.parametrize("count", [1, 15, 17, 30_001])
 def test_silu(count):
-    x = torch.cat([normal(9, count, scale=3), torch.linspace(-80, 80, count), torch.logspace(-40, 1, count)])
+    x = torch.cat([normal(9, count, scale=3), torch.linspace(-88, 88, count), torch.logspace(-40, 1, count)])
     exact = x.double()
     expected = exact * torch.sigmoid(exact)
-    # The exponent has two roundings, of which the result sees x * (1 - sigmoid); then exp2, a sum, a quotient.
-    bound = ROUNDING * expected.abs() * (2.01 * exact.abs() * torch.sigmoid(-exact) + 5)
+    # The exponent has one rounding, of which the result sees x * (1 - sigmoid); then exp2, a sum, a quotient.
+    bound = ROUNDING * expected.abs() * (1.01 * exact.abs() * torch.sigmoid(-exact) + 5)
     assert_within(ops.silu_f32(x), expected, bound)
     torch.testing.assert_close(step_ops.silu_f32(x), expected.float(), rtol=1e-5, atol=1e-6)
 

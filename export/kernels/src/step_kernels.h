@@ -90,23 +90,40 @@ inline void map_row(const float* x, int64_t count, float* out, Function function
       [&](int64_t i, int64_t rest) { store_first(out + i, function(load_first(x + i, rest)), rest); });
 }
 
-/// value / (1 + 2^exponent)
-inline F32x16 divide_by_one_plus_exp2(F32x16 value, F32x16 exponent) {
-  return div(value, add(splat(1.0f), exp2_below_128(min(splat(128.0f), exponent))));
+/// 1 + 2^(a b) for a b from -127 to 128.5: infinite above 127.5. Unlike above, a b is split without a rounding of its
+/// own, and 2^f may be 9.4e-8 off: one coefficient less, and no more than half of that is seen in a sum below 2.
+inline F32x16 one_plus_exp2(F32x16 a, F32x16 b) {
+  const F32x16 shift = splat(0x1.8p23f + 127.0f);
+  const F32x16 shifted = fma(a, b, shift);
+  const F32x16 f = fma(a, b, sub(shift, shifted));
+  F32x16 p = splat(0x1.5bda54p-10f);
+  p = fma(p, f, splat(0x1.3ce8acp-7f));
+  p = fma(p, f, splat(0x1.c6b6d8p-5f));
+  p = fma(p, f, splat(0x1.ebf9c2p-3f));
+  p = fma(p, f, splat(0x1.62e42ap-1f));
+  p = fma(p, f, splat(1.0f));
+  return fma(p, low_bits_to_exponent(shifted), splat(1.0f));
 }
+
+/// A NaN stays.
+inline F32x16 clamp(F32x16 x, float low, float high) { return min(splat(high), max(splat(low), x)); }
 
 inline void gelu_row(const float* x, int64_t count, float* out) {
   // x / 2 (1 + tanh(u)) = x / (1 + 2^(-2 u log2(e))), u = sqrt(2 / pi) (x + 0.044715 x^3).
   const F32x16 linear = splat(static_cast<float>(-2.302208198144325));
   const F32x16 cubic = splat(static_cast<float>(-0.1029432395800235));
   map_row(x, count, out, [&](F32x16 value) {
-    return divide_by_one_plus_exp2(value, mul(value, fma(mul(value, value), cubic, linear)));
+    // From 2^127.97 to 1 + 2^-71: the quotient is 0 below and x itself above.
+    const F32x16 v = clamp(value, -10.06f, 8.0f);
+    return div(value, one_plus_exp2(v, fma(mul(v, v), cubic, linear)));
   });
 }
 
 /// Not a function: map_row would call it through a pointer, 16 floats at a time.
 constexpr auto silu = [](F32x16 value) {
-  return divide_by_one_plus_exp2(value, mul(value, splat(static_cast<float>(-1.4426950408889634))));
+  // From 2^127.97 to 1 + 2^-46, as in gelu_row.
+  const F32x16 v = clamp(value, -88.7f, 32.0f);
+  return div(value, one_plus_exp2(v, splat(static_cast<float>(-1.4426950408889634))));
 };
 
 inline void silu_row(const float* x, int64_t count, float* out) { map_row(x, count, out, silu); }
