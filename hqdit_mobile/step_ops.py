@@ -31,7 +31,7 @@ def attention(qkv: Tensor, heads: int) -> Tensor:
 
 def attention_int8(qkv: Tensor, heads: int) -> Tensor:
     """attention with both products in int8 (docs/step-ops.md): q and k with a scale for each token, v with one for each
-    channel, the softmax's weights in two parts that together have about 15 bits. Same shapes."""
+    channel, the softmax's weights in steps of 1 / 254 of the largest. Same shapes."""
     b, t, width = qkv.shape
     head_dim = width // 3 // heads
     q, k, v = qkv.view(b, t, 3, heads, head_dim).permute(2, 0, 3, 1, 4).unbind(0)
@@ -40,11 +40,11 @@ def attention_int8(qkv: Tensor, heads: int) -> Tensor:
     # Whole numbers below 2^24 as float64: every product is exact.
     scores = (q.double() @ k.double().mT).float() * k_scale.mT * q_scale
     weights = torch.exp2(scores - scores.amax(dim=-1, keepdim=True))
-    high = (weights * 127).round()
-    low = ((weights * 127 - high) * 254).round()
-    high_scale = weights.sum(dim=-1, keepdim=True).reciprocal() * (1 / 127)
-    out = (high.double() @ v.double()).float() * v_scale * high_scale
-    out = out + (low.double() @ v.double()).float() * v_scale * (high_scale * (1 / 254))
+    # All of int8's range holds a weight: 254 w - 127.
+    centered = (weights * 254 - 127).round()
+    bias = v.sum(dim=-2, keepdim=True) * 127 * v_scale
+    out = (centered.double() @ v.double()).float() * v_scale + bias
+    out = out * (weights.sum(dim=-1, keepdim=True).reciprocal() * (1 / 254))
     return out.transpose(1, 2).reshape(b, t, width // 3)
 
 

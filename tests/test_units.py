@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 
-def taken(folder: Path, slots: int, units: int, mode: str) -> list[tuple[int, int]]:
+def taken(folder: Path, slots: int, units: int, mode: str, *firsts: int) -> list[tuple[int, int]]:
     """(slot, unit) pairs in the order of slots, and of taking in each slot."""
-    command = [folder / "units_driver", str(slots), str(units), mode]
+    command = [folder / "units_driver", str(slots), str(units), mode, *map(str, firsts)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     return [(int(slot), int(unit)) for slot, unit in map(str.split, lines)]
 
@@ -23,3 +23,12 @@ def test_a_thread_goes_through_its_own_run_and_then_from_the_ends_of_the_others(
     """Runs of 8 units for 3 slots: 0 1, 2 3 4, 5 6 7. The first slot finds all of them untouched."""
     order = [0, 1, 4, 3, 2, 7, 6, 5]
     assert taken(sanitized_drivers, 3, 8, "turns") == [(0, unit) for unit in order]
+
+
+@pytest.mark.parametrize("mode", ["threads", "turns"])
+@pytest.mark.parametrize(
+    ("slots", "firsts", "units"), [(1, 3, 5), (2, 100, 1), (5, 101, 1003), (4, 1, 9), (100, 40, 7)]
+)
+def test_second_units_wait_for_the_first(sanitized_drivers, slots, firsts, units, mode):
+    """The driver fails if one begins too early; in turns, no thread may wait for one that comes later."""
+    assert sorted(unit for _, unit in taken(sanitized_drivers, slots, units, mode, firsts)) == list(range(units))

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// units_driver SLOTS UNITS threads|turns: prints "slot unit" for every unit that take_units gives out. The slots run in
-// threads of their own, or in turn, each until nothing is left.
+// units_driver SLOTS UNITS threads|turns [FIRSTS]: prints "slot unit" for every unit that take_units gives out, or
+// behind FIRSTS first units take_units_in_order; fails if one is given out before the first units are done. The slots
+// run in threads of their own, or in turn, each until nothing is left.
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,14 +27,32 @@ void run_in_turn(void*, int64_t count, Work work, void* arg) { work(arg, 0, coun
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 4) return 2;
+  if (count != 4 && count != 5) return 2;
   const int64_t slots = std::atoll(arguments[1]), units = std::atoll(arguments[2]);
   const bool threads = std::strcmp(arguments[3], "threads") == 0;
   const hqdit::ParallelFor parallel{threads ? run_threads : run_in_turn, nullptr, static_cast<int32_t>(slots)};
   std::vector<std::vector<int64_t>> taken(static_cast<size_t>(slots));
-  hqdit::take_units(parallel, slots, units, [&](int64_t slot, const auto& next) {
-    for (int64_t unit = next(); unit >= 0; unit = next()) taken[static_cast<size_t>(slot)].push_back(unit);
-  });
+  const auto take = [&](int64_t unit, int64_t slot) { taken[static_cast<size_t>(slot)].push_back(unit); };
+  if (count == 5) {
+    const int64_t firsts = std::atoll(arguments[4]);
+    std::atomic<int64_t> done{0};
+    hqdit::take_units_in_order(
+        parallel, slots, firsts,
+        [&](int64_t, int64_t) {
+          std::this_thread::sleep_for(std::chrono::microseconds(50));
+          done.fetch_add(1);
+        },
+        units,
+        [&](int64_t unit, int64_t slot) {
+          if (done.load() != firsts) std::_Exit(3);
+          take(unit, slot);
+        });
+    if (done.load() != firsts) return 4;
+  } else {
+    hqdit::take_units(parallel, slots, units, [&](int64_t slot, const auto& next) {
+      for (int64_t unit = next(); unit >= 0; unit = next()) take(unit, slot);
+    });
+  }
   for (size_t slot = 0; slot < taken.size(); ++slot) {
     for (const int64_t unit : taken[slot]) std::printf("%zu %lld\n", slot, static_cast<long long>(unit));
   }

@@ -204,7 +204,7 @@ bool supported() {
 }  // namespace
 
 const Backend kAmx = {
-    "amx",        supported,  kTileRows,          kPanelBlocks, kGemvRows,    16,      1, 64, prepare_token<Tokens>,
+    "amx",        supported,  kTileRows,          kPanelBlocks, kGemvRows,    16,      1, 64, prepare_tokens<Tokens>,
     unpack_tiles, pack_tiles, put_values<Tokens>, tile,         gemv<Tokens>, dot_loop};
 
 }  // namespace hqdit

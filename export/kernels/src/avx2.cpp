@@ -165,7 +165,7 @@ bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_suppor
 
 }  // namespace
 
-const Backend kAvx2 = {"avx2", supported, kTileRows,        1,    1,    1,       2, 32, prepare_token<Avx2>,
+const Backend kAvx2 = {"avx2", supported, kTileRows,        1,    1,    1,       2, 32, prepare_tokens<Avx2>,
                        unpack, pack,      put_values<Avx2>, tile, gemv, dot_loop};
 
 }  // namespace hqdit

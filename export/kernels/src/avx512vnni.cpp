@@ -61,15 +61,27 @@ void tile_of(const Tile& t) {
   unroll<Rows>([&](int r) { unroll<Blocks>([&](int b) { acc[r][b] = _mm512_set1_epi32(t.offset[r]); }); });
   const uint8_t* a = t.left;
   const uint8_t* w = t.panel;
-  for (int64_t k = 0; k < t.k_padded; k += 4, a += 4, w += 64 * Blocks) {
-    __m512i weights[Blocks];
-    unroll<Blocks>([&](int b) { weights[b] = _mm512_loadu_si512(w + 64 * b); });
-    unroll<Rows>([&](int r) {
-      int32_t quad;
-      std::memcpy(&quad, a + r * t.left_stride, sizeof quad);
-      const __m512i token = _mm512_set1_epi32(quad);
-      unroll<Blocks>([&](int b) { acc[r][b] = _mm512_dpbusd_epi32(acc[r][b], weights[b], token); });
-    });
+  const auto multiply_to = [&](const uint8_t* end) {
+    for (; a != end; a += 4, w += 64 * Blocks) {
+      __m512i weights[Blocks];
+      unroll<Blocks>([&](int b) { weights[b] = _mm512_loadu_si512(w + 64 * b); });
+      unroll<Rows>([&](int r) {
+        int32_t quad;
+        std::memcpy(&quad, a + r * t.left_stride, sizeof quad);
+        const __m512i token = _mm512_set1_epi32(quad);
+        unroll<Blocks>([&](int b) { acc[r][b] = _mm512_dpbusd_epi32(acc[r][b], weights[b], token); });
+      });
+    }
+  };
+  // Asks for a few lines of the output at a time: all at once would be in the way of the panel's. Were they missing at
+  // the end, the next tile's loads would wait for the stores, since addresses are first compared modulo 4 KiB.
+  // Attention's short products end in memory that is at hand.
+  constexpr int64_t kShort = 256;
+  const int parts = t.k_padded > kShort ? Rows : 1;
+  const int64_t part = t.k_padded / (4 * Rows) * 4;
+  for (int r = 0; r < parts; ++r) {
+    if (parts > 1) unroll<Blocks>([&](int b) { __builtin_prefetch(t.out + r * t.out_stride + 16 * b, 1); });
+    multiply_to(r + 1 == parts ? t.left + t.k_padded : a + part);
   }
   unroll<Blocks>([&](int b) {
     const Finish finish(t, b);
@@ -107,7 +119,7 @@ int64_t dot_loop(int64_t rounds) {
 }  // namespace
 
 const Backend kAvx512Vnni = {
-    "avx512vnni", has_avx512vnni,     kTileRows, kPanelBlocks, 2,       1, 1, 32, prepare_token<Tokens>, unpack,
+    "avx512vnni", has_avx512vnni,     kTileRows, kPanelBlocks, 2,       1, 1, 32, prepare_tokens<Tokens>, unpack,
     pack,         put_values<Tokens>, tile,      gemv<Tokens>, dot_loop};
 
 }  // namespace hqdit

@@ -180,7 +180,8 @@ bool supported() {
 
 }  // namespace
 
-const Backend kAvxVnni = {"avxvnni", supported, kTileRows,           1,    1,    1,       1, 32, prepare_token<AvxVnni>,
-                          unpack,    pack,      put_values<AvxVnni>, tile, gemv, dot_loop};
+const Backend kAvxVnni = {
+    "avxvnni", supported, kTileRows,           1,    1,    1,       1, 32, prepare_tokens<AvxVnni>,
+    unpack,    pack,      put_values<AvxVnni>, tile, gemv, dot_loop};
 
 }  // namespace hqdit

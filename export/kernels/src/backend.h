@@ -21,6 +21,21 @@ struct TokenStep {
   int64_t activation_group;
 };
 
+/// Tokens [rows][k], `stride` floats apart.
+struct TokenRows {
+  const float* data;
+  int64_t stride;
+  int64_t rows;
+};
+
+/// Most tokens that go through steps 1 and 2 side by side.
+constexpr int64_t kTokensTogether = 4;
+
+/// Bytes of scratch that preparing tokens takes.
+constexpr size_t prepare_scratch(int64_t k_padded) {
+  return static_cast<size_t>((kTokensTogether + 2) * k_padded) * sizeof(float);
+}
+
 /// The quantized tokens. Row r starts at data + r / row_pack * stride; the layout inside is the backend's own.
 struct Left {
   uint8_t* data;
@@ -55,8 +70,8 @@ struct Backend {
   int row_pack;       ///< tokens that share one run of the left side
   int operand_bytes;  ///< bytes of one left or right operand
   int k_step;         ///< left side and panel are padded to a multiple of so many inputs, itself one of 32
-  /// Rotates and quantizes one token x [k] into row `row`. scratch: 3 * k_padded floats, 64-byte alignment.
-  void (*prepare)(const TokenStep& step, const float* x, int64_t row, const Left& left, float* scratch);
+  /// Rotates and quantizes tokens into the rows from `row` on. scratch: of prepare_scratch bytes, 64-byte alignment.
+  void (*prepare)(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch);
   /// Decodes `blocks` 16-channel blocks, from `block` on, into panel.
   void (*unpack)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel);
   /// A panel out of int8 that is no weight: quads [blocks][k_padded / 4][16 channels][4 inputs], within +-127.

@@ -115,7 +115,8 @@ bool supported() {
 
 }  // namespace
 
-const Backend kDotprod = {"dotprod", supported, kTileRows,           1,    2,    1,       1, 32, prepare_token<Dotprod>,
-                          unpack,    pack,      put_values<Dotprod>, tile, gemv, dot_loop};
+const Backend kDotprod = {
+    "dotprod", supported, kTileRows,           1,    2,    1,       1, 32, prepare_tokens<Dotprod>,
+    unpack,    pack,      put_values<Dotprod>, tile, gemv, dot_loop};
 
 }  // namespace hqdit

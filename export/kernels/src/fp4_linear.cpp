@@ -16,6 +16,7 @@ namespace {
 constexpr int64_t kTokensPerUnit = 8;
 // Fewer tokens than this per panel would not pay for decoding the panel once more.
 constexpr int64_t kTokensPerSplit = 128;
+constexpr int64_t kTokensPerOwnSplit = 256;
 // Multiply-adds below which waking a thread costs more than it saves.
 constexpr double kWorkPerThread = 1 << 19;
 
@@ -26,6 +27,16 @@ int64_t slots_for(const Fp4Weight& weight, int64_t rows, const ParallelFor& para
   const double work = static_cast<double>(rows) * static_cast<double>(weight.n) * static_cast<double>(weight.k);
   if (work < 2 * kWorkPerThread) return 1;
   return std::max<int64_t>(1, static_cast<int64_t>(std::min<double>(parallel.threads, work / kWorkPerThread)));
+}
+
+/// Into how many runs of rows the panels' work is cut. With a run for each thread, tokens and outputs stay in the
+/// caches of the core that works on the same rows before and after; with fewer panels than threads, it feeds them all.
+int64_t row_splits(int64_t rows, int64_t panels, int64_t slots) {
+  int64_t splits = 1;
+  const auto pays = [&](int64_t tokens) { return rows / (2 * splits) >= tokens; };
+  while (2 * splits <= slots && pays(kTokensPerOwnSplit)) splits *= 2;
+  while (slots > 1 && panels * splits < 2 * slots && pays(kTokensPerSplit)) splits *= 2;
+  return splits;
 }
 
 struct Layout {
@@ -45,20 +56,13 @@ Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   l.panel_channels = 16 * isa.panel_blocks;
   const size_t padded_channels = aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
   l.panel = aligned(l.panel_channels * l.k_padded * isa.operand_bytes) + padded_channels;
-  l.scratch = aligned(3 * l.k_padded * static_cast<int64_t>(sizeof(float)));
+  l.scratch = aligned(static_cast<int64_t>(prepare_scratch(l.k_padded)));
   l.left = 0;
   l.scale = l.left + aligned(ceil_div(rows, isa.row_pack) * l.left_stride);
   l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
   l.slots = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
   l.total = l.slots + static_cast<size_t>(slots) * std::max(l.panel, l.scratch);
   return l;
-}
-
-template <class Work>
-void for_each_unit(const ParallelFor& parallel, int64_t slots, int64_t units, const Work& work) {
-  take_units(parallel, slots, units, [&](int64_t slot, const auto& next) {
-    for (int64_t unit = next(); unit >= 0; unit = next()) work(unit, slot);
-  });
 }
 
 /// scale and bias of channels [first, first + count) with the padding that whole tiles need.
@@ -68,6 +72,26 @@ void copy_channels(const Fp4Weight& weight, int64_t first, int64_t count, int64_
     bias[i] = i < count && weight.bias ? weight.bias[first + i] : -0.0f;
   }
 }
+
+/// Asks for the codes of a panel a part at a time while the one before is multiplied: most come from memory.
+struct ComingCodes {
+  const uint8_t* next;
+  const uint8_t* end;
+  int64_t part;
+
+  ComingCodes(const Fp4Weight& weight, int64_t channel, int64_t channels, int64_t parts) {
+    const int64_t bytes_per_channel = padded_inputs(weight.k) / 2;
+    const int64_t last = std::min(channel + channels, 16 * channel_blocks(weight.n));
+    next = weight.codes + std::min(channel, last) * bytes_per_channel;
+    end = weight.codes + last * bytes_per_channel;
+    part = ceil_div(end - next, parts);
+  }
+
+  void operator()() {
+    constexpr int64_t kLine = 64;
+    for (int64_t i = 0; i < part && next < end; i += kLine, next += kLine) __builtin_prefetch(next, 0, 2);
+  }
+};
 
 struct Call {
   const Fp4Weight& weight;
@@ -81,10 +105,8 @@ struct Call {
 
   void prepare(const TokenStep& step, const float* x, int64_t unit, int64_t slot) const {
     float* scratch = reinterpret_cast<float*>(slots + static_cast<size_t>(slot) * l.scratch);
-    const int64_t end = std::min(rows, (unit + 1) * kTokensPerUnit);
-    for (int64_t row = unit * kTokensPerUnit; row < end; ++row) {
-      isa.prepare(step, x + row * weight.k, row, left, scratch);
-    }
+    const int64_t row = unit * kTokensPerUnit;
+    isa.prepare(step, {x + row * weight.k, weight.k, std::min(kTokensPerUnit, rows - row)}, row, left, scratch);
   }
 
   Tile tile_at(int64_t row, int64_t channel, int64_t channels, const float* scale, const float* bias) const {
@@ -113,6 +135,7 @@ struct Call {
   }
 
   void panel(int64_t index, int64_t first_row, int64_t last_row, int64_t slot) const {
+    if (first_row >= last_row) return;
     const int64_t channel = index * l.panel_channels;
     const int64_t channels = std::min(l.panel_channels, weight.n - channel);
     uint8_t* memory = slots + static_cast<size_t>(slot) * l.panel;
@@ -121,7 +144,10 @@ struct Call {
     copy_channels(weight, channel, channels, l.panel_channels, scale, bias);
     uint8_t* decoded = memory + aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
     isa.unpack(weight, channel / 16, static_cast<int>(ceil_div(channels, 16)), decoded);
+    ComingCodes coming(weight, channel + l.panel_channels, l.panel_channels,
+                       ceil_div(last_row - first_row, isa.tile_rows));
     for (int64_t row = first_row; row < last_row; row += isa.tile_rows) {
+      coming();
       Tile tile = tile_at(row, channel, channels, scale, bias);
       tile.panel = decoded;
       tile.rows = static_cast<int>(std::min<int64_t>(isa.tile_rows, last_row - row));
@@ -163,21 +189,21 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
   const TokenStep step{weight.pre, weight.k,
                        l.k_padded, factor_rotation(weight.rotation),
                        activation, std::min(activation_group, l.k_padded)};
-  for_each_unit(parallel, slots, ceil_div(rows, kTokensPerUnit),
-                [&](int64_t unit, int64_t slot) { call.prepare(step, x, unit, slot); });
+  const int64_t token_units = ceil_div(rows, kTokensPerUnit);
+  const auto prepare = [&](int64_t unit, int64_t slot) { call.prepare(step, x, unit, slot); };
 
   if (rows <= isa.gemv_rows) {
-    for_each_unit(parallel, slots, channel_blocks(weight.n), [&](int64_t block, int64_t) { call.gemv(block); });
+    take_units_in_order(parallel, slots, token_units, prepare, channel_blocks(weight.n),
+                        [&](int64_t block, int64_t) { call.gemv(block); });
     return;
   }
   const int64_t panels = ceil_div(weight.n, l.panel_channels);
-  int64_t splits = 1;
-  while (slots > 1 && panels * splits < 2 * slots && rows / (2 * splits) >= kTokensPerSplit) splits *= 2;
+  const int64_t splits = row_splits(rows, panels, slots);
   const int64_t row_step = std::min<int64_t>(isa.tile_rows, kTokensPerSplit);
   const int64_t rows_per_split = ceil_div(ceil_div(rows, splits), row_step) * row_step;
-  for_each_unit(parallel, slots, panels * splits, [&](int64_t unit, int64_t slot) {
-    const int64_t first = unit % splits * rows_per_split;
-    call.panel(unit / splits, first, std::min(rows, first + rows_per_split), slot);
+  take_units_in_order(parallel, slots, token_units, prepare, panels * splits, [&](int64_t unit, int64_t slot) {
+    const int64_t first = unit / panels * rows_per_split;
+    call.panel(unit % panels, first, std::min(rows, first + rows_per_split), slot);
   });
 }
 

@@ -117,7 +117,7 @@ bool supported() {
 
 }  // namespace
 
-const Backend kI8mm = {"i8mm", supported, kTileRows,        1,    2,    2,       1, 32, prepare_token<I8mm>,
+const Backend kI8mm = {"i8mm", supported, kTileRows,        1,    2,    2,       1, 32, prepare_tokens<I8mm>,
                        unpack, pack,      put_values<I8mm>, tile, gemv, dot_loop};
 
 }  // namespace hqdit

@@ -60,7 +60,7 @@ void quantize_group(const int16_t* t, int64_t count, bool e2m1_only, int8_t* a) 
 
 float rounded(float x, float limit) { return std::fmax(-limit, std::fmin(limit, std::nearbyint(x))); }
 
-void prepare(const TokenStep& step, const float* x, int64_t row, const Left& left, float* scratch) {
+void prepare_token(const TokenStep& step, const float* x, int64_t row, const Left& left, float* scratch) {
   int8_t* a = reinterpret_cast<int8_t*>(left.data + row * left.stride);
   std::memset(a, 0, static_cast<size_t>(step.k_padded));
   left.offset[row] = 0;
@@ -95,6 +95,10 @@ void prepare(const TokenStep& step, const float* x, int64_t row, const Left& lef
     const int64_t count = std::min(step.activation_group, step.k - k);
     quantize_group(t + k, count, step.activation == Activation::kE2m1, a + k);
   }
+}
+
+void prepare(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) {
+  for (int64_t i = 0; i < x.rows; ++i) prepare_token(step, x.data + i * x.stride, row + i, left, scratch);
 }
 
 // Panel: int8 [16 * blocks][k_padded].

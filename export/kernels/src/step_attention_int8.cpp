@@ -28,9 +28,9 @@ struct Scratch {
   int64_t depth, keys, columns, width;  ///< head_dim as inputs; tokens as inputs, and to 16; head_dim to 16
   int8_t *k_quads, *v_quads;
   uint8_t *k_panels, *v_panels;
-  float *k_scale, *v_scale, *no_bias;
-  Rows q, high, low;
-  float *scores, *factor, *high_values, *low_values, *product, *prepare;
+  float *k_scale, *no_bias, *v_scale, *v_bias;
+  Rows q, weights;
+  float *scores, *factor, *product, *prepare;
   size_t bytes = 0;
 
   Scratch(const AttentionShape& shape, uint8_t* memory) {
@@ -49,21 +49,20 @@ struct Scratch {
     take(k_panels, columns * depth * isa.operand_bytes);
     take(v_panels, width * keys * isa.operand_bytes);
     take(k_scale, columns);
+    take(no_bias, columns);
     take(v_scale, width);
-    take(no_bias, 16 * isa.panel_blocks);
-    for (Rows* rows : {&q, &high, &low}) {
+    take(v_bias, width);
+    for (Rows* rows : {&q, &weights}) {
       rows->k_padded = rows == &q ? depth : keys;
       rows->left.stride = left_stride(isa, rows->k_padded);
       take(rows->left.data, kRows / isa.row_pack * rows->left.stride);
       take(rows->left.scale, kRows);
       take(rows->left.offset, kRows);
     }
-    take(scores, kRows * columns);
+    take(scores, kRows * keys);
     take(factor, kRows);
-    take(high_values, keys);
-    take(low_values, keys);
     take(product, kRows * width);
-    take(prepare, 3 * depth);
+    take(prepare, static_cast<int64_t>(prepare_scratch(depth) / sizeof(float)));
   }
 };
 
@@ -88,7 +87,7 @@ void pack_panels(const int8_t* quads, int64_t blocks, int64_t k_padded, uint8_t*
 
 /// out [rows][channels] = a.left times the panels.
 void multiply(const Rows& a, int64_t rows, const uint8_t* panels, int64_t channels, const float* scale,
-              const float* no_bias, float* out, int64_t out_stride) {
+              const float* bias, float* out, int64_t out_stride) {
   const Backend& isa = backend();
   each_panel((channels + 15) / 16, [&](int64_t first, int count) {
     for (int64_t row = 0; row < rows; row += isa.tile_rows) {
@@ -100,7 +99,7 @@ void multiply(const Rows& a, int64_t rows, const uint8_t* panels, int64_t channe
       tile.panel = panels + first * 16 * a.k_padded * isa.operand_bytes;
       tile.k_padded = a.k_padded;
       tile.scale = scale + 16 * first;
-      tile.bias = no_bias;
+      tile.bias = bias + 16 * first;
       tile.out = out + row * out_stride + 16 * first;
       tile.out_stride = out_stride;
       tile.channels = std::min<int64_t>(channels - 16 * first, 16 * count);
@@ -123,7 +122,7 @@ void Worker::pack(const Head& head) const {
   const float factor = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(head.head_dim)));
   const Int8Head& isa = step_backend().int8;
   isa.quantize_keys(head, factor, s.depth, s.k_quads, s.k_scale);
-  isa.quantize_values(head, s.keys, s.v_quads, s.v_scale);
+  isa.quantize_values(head, s.keys, s.v_quads, s.v_scale, s.v_bias);
   pack_panels(s.k_quads, s.columns / 16, s.depth, s.k_panels);
   pack_panels(s.v_quads, s.width / 16, s.keys, s.v_panels);
 }
@@ -134,26 +133,17 @@ void Worker::attend(const Head& head, int64_t begin, int64_t end) const {
   const TokenStep queries{nullptr, head.head_dim, s.depth, factor_rotation(1), Activation::kInt8, s.depth};
   for (int64_t first = begin; first < end; first += kRows) {
     const int64_t rows = std::min(kRows, end - first);
-    for (int64_t r = 0; r < rows; ++r) {
-      prefetch_row(head, head.q, first + r);
-      isa.prepare(queries, head.q + (first + r) * head.stride, r, s.q.left, s.prepare);
+    for (int64_t r = 0; r < rows; r += kTokensTogether) {
+      const int64_t count = std::min(kTokensTogether, rows - r);
+      for (int64_t i = 0; i < count; ++i) prefetch_row(head, head.q, first + r + i);
+      isa.prepare(queries, {head.q + (first + r) * head.stride, head.stride, count}, r, s.q.left, s.prepare);
     }
-    multiply(s.q, rows, s.k_panels, s.columns, s.k_scale, s.no_bias, s.scores, s.columns);
-    step.softmax(s.scores, s.columns, rows, head.tokens, s.factor);
-    for (int64_t r = 0; r < rows; ++r) {
-      const float factor = s.factor[r];
-      step.split_weights(s.scores + r * s.columns, factor, head.tokens, s.keys, s.high_values, s.low_values);
-      isa.put(s.high_values, s.keys, r, s.high.left);
-      isa.put(s.low_values, s.keys, r, s.low.left);
-      s.high.left.scale[r] = factor * (1.0f / 127.0f);
-      s.low.left.scale[r] = s.high.left.scale[r] * (1.0f / 254.0f);
-    }
-    float* out = head.out + first * head.out_stride;
-    multiply(s.high, rows, s.v_panels, head.head_dim, s.v_scale, s.no_bias, out, head.out_stride);
-    multiply(s.low, rows, s.v_panels, head.head_dim, s.v_scale, s.no_bias, s.product, s.width);
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t d = 0; d < head.head_dim; ++d) out[r * head.out_stride + d] += s.product[r * s.width + d];
-    }
+    multiply(s.q, rows, s.k_panels, s.columns, s.k_scale, s.no_bias, s.scores, s.keys);
+    step.softmax(s.scores, s.keys, rows, head.tokens, s.factor);
+    for (int64_t r = 0; r < rows; ++r) isa.put(s.scores + r * s.keys, s.keys, r, s.weights.left);
+    multiply(s.weights, rows, s.v_panels, head.head_dim, s.v_scale, s.v_bias, s.product, s.width);
+    step_backend().scale_rows(
+        {s.product, s.width, s.factor, head.out + first * head.out_stride, head.out_stride, rows, head.head_dim});
   }
 }
 
@@ -168,7 +158,10 @@ void attention_int8(const AttentionShape& shape, const float* qkv, float* out, v
   const size_t bytes = Scratch(shape, nullptr).bytes;
   each_head(shape, qkv, out, parallel, [&](int64_t slot) {
     const Worker worker{Scratch(shape, static_cast<uint8_t*>(workspace) + static_cast<size_t>(slot) * bytes)};
-    std::fill_n(worker.s.no_bias, 16 * backend().panel_blocks, -0.0f);
+    std::fill_n(worker.s.no_bias, worker.s.columns, -0.0f);
+    std::fill_n(worker.s.weights.left.scale, kRows, 1.0f);
+    // What lies behind the last key meets a value of zero, but must be a number.
+    std::fill_n(worker.s.scores, kRows * worker.s.keys, 0.0f);
     return worker;
   });
 }

@@ -47,6 +47,17 @@ struct HeadScratch {
   int64_t width;         ///< head_dim padded to 16
 };
 
+/// out = x times the factor of its row.
+struct ScaledRows {
+  const float* x;  ///< rows `stride` floats apart, padded to 16
+  int64_t stride;
+  const float* factor;  ///< [rows]
+  float* out;
+  int64_t out_stride;
+  int64_t rows;
+  int64_t columns;
+};
+
 struct NormRows {
   const float* x;  ///< [rows][dim]
   const float* shift;
@@ -99,14 +110,12 @@ struct LinearBlock {
 struct Int8Head {
   /// quads [tokens / 16][depth / 4][16][4]: the keys in int8; scale [tokens, padded to 16]: theirs, times `factor`.
   void (*quantize_keys)(const Head& head, float factor, int64_t depth, int8_t* quads, float* scale);
-  /// quads [head_dim / 16][keys / 4][16][4]: the values in int8 with a scale for each channel, [head_dim, padded to
-  /// 16].
-  void (*quantize_values)(const Head& head, int64_t keys, int8_t* quads, float* scale);
-  /// The softmax of rows of scores, `stride` floats apart, as weights of 0 to 1 and factor [rows], 1 / their sum.
+  /// quads [head_dim / 16][keys / 4][16][4]: the values in int8, zeros behind the last; scale [head_dim, padded to 16]:
+  /// theirs, by channel; bias, as long: 127 times their sum over the tokens.
+  void (*quantize_values)(const Head& head, int64_t keys, int8_t* quads, float* scale, float* bias);
+  /// The softmax of rows of scores, `stride` floats apart: each weight w as 254 w - 127, and factor [rows], so that
+  /// (sum of these times the values + bias) * factor is the weighted mean.
   void (*softmax)(float* scores, int64_t stride, int64_t rows, int64_t tokens, float* factor);
-  /// One row of weights in two parts of int8 range with zeros up to `keys`: weight = (high + low / 254) / 127 before
-  /// both are rounded. Both parts are zero where `factor` is NaN.
-  void (*split_weights)(const float* weights, float factor, int64_t tokens, int64_t keys, float* high, float* low);
 };
 
 struct StepBackend {
@@ -116,6 +125,7 @@ struct StepBackend {
   /// Query rows [begin, end) of a packed head.
   void (*attend)(const Head& head, const HeadScratch& scratch, int64_t begin, int64_t end);
   Int8Head int8;
+  void (*scale_rows)(const ScaledRows& rows);
   void (*norm)(const NormRows& rows);
   void (*gated)(const GatedRows& rows);
   void (*gelu)(const float* x, int64_t count, float* out);

@@ -28,10 +28,11 @@ void pack_head(const Head& head, const HeadScratch& scratch) {
   }
 }
 
-/// Each of `Rows` rows of scores [tokens], `stride` floats apart: <- 2^(scores - their maximum), and zeros to the end
-/// of the last 16; factor[row] = 1 / sum. Several rows at once, since each by itself waits for its maximum and its sum.
-template <int Rows>
-void softmax(float* scores, int64_t stride, int64_t tokens, float* factor) {
+/// Each of `Rows` rows of scores [tokens], `stride` floats apart: <- stored(2^(scores - their maximum)), and stored(0)
+/// to the end of the last 16; factor[row] = 1 / sum of the powers. Several rows at once, since each by itself waits for
+/// its maximum and its sum.
+template <int Rows, typename Stored>
+void softmax(float* scores, int64_t stride, int64_t tokens, float* factor, const Stored& stored) {
   const int64_t last = (tokens - 1) / 16 * 16;
   constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
   F32x16 most[Rows];
@@ -52,20 +53,32 @@ void softmax(float* scores, int64_t stride, int64_t tokens, float* factor) {
     unroll<Rows>([&](int r) {
       const F32x16 weight = exp2_below_128(sub(load(scores + r * stride + i), maximum[r]));
       total[r] = add(total[r], weight);
-      store(scores + r * stride + i, weight);
+      store(scores + r * stride + i, stored(weight));
     });
   }
   unroll<Rows>([&](int r) { factor[r] = 1.0f / sum(total[r]); });
 }
 
-constexpr int kSoftmaxRows = 4;
-
 /// The same for any number of rows.
-void softmax_rows(float* scores, int64_t stride, int64_t rows, int64_t tokens, float* factor) {
+template <typename Stored>
+void softmax_of(float* scores, int64_t stride, int64_t rows, int64_t tokens, float* factor, const Stored& stored) {
+  constexpr int kTogether = 4;
   int64_t r = 0;
-  for (; r + kSoftmaxRows <= rows; r += kSoftmaxRows)
-    softmax<kSoftmaxRows>(scores + r * stride, stride, tokens, factor + r);
-  for (; r < rows; ++r) softmax<1>(scores + r * stride, stride, tokens, factor + r);
+  for (; r + kTogether <= rows; r += kTogether) {
+    softmax<kTogether>(scores + r * stride, stride, tokens, factor + r, stored);
+  }
+  for (; r < rows; ++r) softmax<1>(scores + r * stride, stride, tokens, factor + r, stored);
+}
+
+void scale_rows(const ScaledRows& rows) {
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    const float* x = rows.x + r * rows.stride;
+    float* out = rows.out + r * rows.out_stride;
+    const F32x16 factor = splat(rows.factor[r]);
+    by_sixteen(
+        rows.columns, [&](int64_t i) { store(out + i, mul(load(x + i), factor)); },
+        [&](int64_t i, int64_t rest) { store_first(out + i, mul(load(x + i), factor), rest); });
+  }
 }
 
 void attend(const Head& head, const HeadScratch& s, int64_t begin, int64_t end) {
@@ -81,17 +94,11 @@ void attend(const Head& head, const HeadScratch& s, int64_t begin, int64_t end) 
     }
     const Product scores{s.depth, s.q, s.depth, s.k, s.depth * 16, s.scores, s.score_stride};
     multiply(rows, s.score_stride / 16, scores);
-    softmax_rows(s.scores, s.score_stride, rows, head.tokens, s.factor);
+    softmax_of(s.scores, s.score_stride, rows, head.tokens, s.factor, [](F32x16 weight) { return weight; });
     const Product values{s.keys, s.scores, s.score_stride, s.v, s.keys * 16, s.product, s.width};
     multiply(rows, s.width / 16, values);
-    for (int64_t r = 0; r < rows; ++r) {
-      const float* product = s.product + r * s.width;
-      float* out = head.out + (first + r) * head.out_stride;
-      const F32x16 factor = splat(s.factor[r]);
-      by_sixteen(
-          head.head_dim, [&](int64_t i) { store(out + i, mul(load(product + i), factor)); },
-          [&](int64_t i, int64_t rest) { store_first(out + i, mul(load(product + i), factor), rest); });
-    }
+    scale_rows(
+        {s.product, s.width, s.factor, head.out + first * head.out_stride, head.out_stride, rows, head.head_dim});
   }
 }
 

@@ -30,6 +30,9 @@ struct Int8Grid {
   }
 };
 
+/// A weight w of the softmax, 0 to 1, is the int8 number 2 kWeightCenter w - kWeightCenter: all of its range.
+constexpr float kWeightCenter = 127.0f;
+
 inline F32x16 magnitude(F32x16 x) { return max(x, sub(splat(0.0f), x)); }
 
 void quantize_keys(const Head& head, float factor, int64_t depth, int8_t* quads, float* scale) {
@@ -62,7 +65,9 @@ void quantize_keys(const Head& head, float factor, int64_t depth, int8_t* quads,
   }
 }
 
-void quantize_values(const Head& head, int64_t keys, int8_t* quads, float* scale) {
+void quantize_values(const Head& head, int64_t keys, int8_t* quads, float* scale, float* bias) {
+  // Adding it leaves no bits behind the point.
+  const F32x16 shift = splat(0x1.8p23f);
   for (int64_t d = 0; d < head.head_dim; d += 16, quads += 16 * keys) {
     const int64_t rest = head.head_dim - d;
     const auto values = [&](int64_t token) {
@@ -87,30 +92,25 @@ void quantize_values(const Head& head, int64_t keys, int8_t* quads, float* scale
       inverse[i] = grid.inverse;
     }
     const F32x16 inverses = load(inverse);
+    F32x16 total = splat(0.0f);
     for (int64_t token = 0; token < keys; token += 4) {
       F32x16 rows[4];
       for (int64_t j = 0; j < 4; ++j) {
-        rows[j] = token + j < head.tokens ? mul(values(token + j), inverses) : splat(0.0f);
+        rows[j] = splat(0.0f);
+        if (token + j < head.tokens) rows[j] = sub(add(mul(values(token + j), inverses), shift), shift);
+        total = add(total, rows[j]);
       }
       store_quads(quads + 16 * token, rows);
     }
+    store(bias + d, mul(mul(total, splat(kWeightCenter)), load(scale + d)));
   }
 }
 
-void split_weights(const float* weights, float factor, int64_t tokens, int64_t keys, float* high, float* low) {
-  // Adding it leaves no bits behind the point.
-  const F32x16 shift = splat(0x1.8p23f);
-  for (int64_t i = 0; i < keys; i += 16) {
-    if (i >= tokens || factor != factor) {
-      store(high + i, splat(0.0f));
-      store(low + i, splat(0.0f));
-      continue;
-    }
-    const F32x16 weight = mul(load(weights + i), splat(127.0f));
-    const F32x16 whole = sub(add(weight, shift), shift);
-    store(high + i, whole);
-    store(low + i, mul(sub(weight, whole), splat(254.0f)));
-  }
+void softmax_int8(float* scores, int64_t stride, int64_t rows, int64_t tokens, float* factor) {
+  const F32x16 range = splat(2.0f * kWeightCenter);
+  const F32x16 center = splat(-kWeightCenter);
+  softmax_of(scores, stride, rows, tokens, factor, [&](F32x16 weight) { return fma(weight, range, center); });
+  for (int64_t r = 0; r < rows; ++r) factor[r] *= 1.0f / (2.0f * kWeightCenter);
 }
 
 }  // namespace

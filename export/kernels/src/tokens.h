@@ -109,37 +109,38 @@ void hadamard_paley(const Rotation& rotation, const float* x, float* out) {
   }
 }
 
-/// Steps 1 and 2: returns where the rotated inputs are, y or spare, and in `bits` those of their largest magnitude.
+/// Steps 1 and 2 into y, by way of spare; returns the bits of the largest magnitude.
 template <class V>
-float* rotate_inputs(const TokenStep& step, const float* x, float* y, float* spare, uint32_t& bits) {
+uint32_t rotate_inputs(const TokenStep& step, const float* x, float* y, float* spare) {
   const Rotation& rotation = step.rotation;
   const int64_t order = rotation.m * rotation.power;
   const int64_t vectors = rotation.power / V::kWidth;
+  uint32_t bits = 0;
   if (vectors == 0) {
     bits = first_pass<V, 0>(x, step.pre, step.k, y);
-    if (order == 1) return y;
+    if (order == 1) return bits;
     for (int64_t i = 0; i < step.k; i += order) rotate_block(rotation, y + i, spare);
   } else {
     const int64_t in_registers = vectors < 8 ? vectors : 8;
-    if (in_registers == 1) bits = first_pass<V, 1>(x, step.pre, step.k, y);
-    if (in_registers == 2) bits = first_pass<V, 2>(x, step.pre, step.k, y);
-    if (in_registers == 4) bits = first_pass<V, 4>(x, step.pre, step.k, y);
-    if (in_registers == 8) bits = first_pass<V, 8>(x, step.pre, step.k, y);
-    if (rotation.m == 1 && in_registers == vectors) return y;
-    later_stages<V>(in_registers * V::kWidth, rotation.power, y, step.k);
+    float* butterflied = rotation.m > 1 ? spare : y;
+    if (in_registers == 1) bits = first_pass<V, 1>(x, step.pre, step.k, butterflied);
+    if (in_registers == 2) bits = first_pass<V, 2>(x, step.pre, step.k, butterflied);
+    if (in_registers == 4) bits = first_pass<V, 4>(x, step.pre, step.k, butterflied);
+    if (in_registers == 8) bits = first_pass<V, 8>(x, step.pre, step.k, butterflied);
+    if (rotation.m == 1 && in_registers == vectors) return bits;
+    later_stages<V>(in_registers * V::kWidth, rotation.power, butterflied, step.k);
     for (int64_t i = 0; rotation.m > 1 && i < step.k; i += order) {
       if (vectors % 2 == 0) {
-        hadamard_paley<V, 2>(rotation, y + i, spare + i);
+        hadamard_paley<V, 2>(rotation, spare + i, y + i);
       } else {
-        hadamard_paley<V, 1>(rotation, y + i, spare + i);
+        hadamard_paley<V, 1>(rotation, spare + i, y + i);
       }
     }
-    if (rotation.m > 1) y = spare;
   }
   const int64_t whole = step.k / V::kWidth * V::kWidth;
   bits = largest_bits<V>(y, whole);
   for (int64_t i = whole; i < step.k; ++i) bits = magnitude_bits(y[i]) > bits ? magnitude_bits(y[i]) : bits;
-  return y;
+  return bits;
 }
 
 template <class V>
@@ -168,34 +169,57 @@ void put_rounded(const float* y, float factor, int64_t k_padded, int64_t row, co
   for (; k < k_padded; k += 16) V::put16(left, row, k, V::round16(y + k, factor));
 }
 
-template <class V>
-void prepare_token(const TokenStep& step, const float* x, int64_t row, const Left& left, float* scratch) {
-  int16_t* t = reinterpret_cast<int16_t*>(scratch + 2 * step.k_padded);
-  uint32_t bits;
-  float* y = rotate_inputs<V>(step, x, scratch, scratch + step.k_padded, bits);
-  std::memset(y + step.k, 0, static_cast<size_t>(step.k_padded - step.k) * sizeof(float));
-
+/// Sets the token's scale; returns what its inputs are multiplied by before they are rounded, zero for a token of
+/// zeros.
+inline float token_grid(uint32_t bits, Activation activation, float& scale) {
   // Without their sign, floats order as integers do, with infinity and NaN above all the rest.
   float amax;
   std::memcpy(&amax, &bits, sizeof amax);
   const bool finite = bits < 0x7f800000u;
   const bool zero = !finite || amax < 0x1p-100f;
-  const bool int8 = step.activation == Activation::kInt8;
-  const float range = int8 ? 127.0f : 1920.0f;
-  const float inverse = zero ? 0.0f : range / amax;
-  left.scale[row] = zero ? 0.0f : amax / (int8 ? 127.0f : 120.0f);
-  if (!finite) left.scale[row] = std::numeric_limits<float>::quiet_NaN();
+  const bool int8 = activation == Activation::kInt8;
+  scale = zero ? 0.0f : amax / (int8 ? 127.0f : 120.0f);
+  if (!finite) scale = std::numeric_limits<float>::quiet_NaN();
+  return zero ? 0.0f : (int8 ? 127.0f : 1920.0f) / amax;
+}
 
-  // |y| <= amax, so no rounded value exceeds `range` and the definition's clamp never acts.
-  if (zero) {
+template <class V>
+void quantize_token(const TokenStep& step, const float* y, float inverse, int64_t row, const Left& left, int16_t* t) {
+  // |y| <= amax, so no rounded value exceeds the grid and the definition's clamp never acts.
+  if (inverse == 0.0f) {
     for (int64_t k = 0; k < step.k_padded; k += 16) V::put16(left, row, k, V::zero16());
-  } else if (int8) {
+  } else if (step.activation == Activation::kInt8) {
     put_rounded<V>(y, inverse, step.k_padded, row, left);
   } else {
     for (int64_t k = 0; k < step.k_padded; k += 16) V::store16(t + k, V::round16(y + k, inverse));
     quantize_groups<V>(t, step, left, row);
   }
   V::finish_row(left, row, step.k_padded);
+}
+
+/// Some tokens go through each part together, as many as stay in the first-level cache: one by itself would wait for
+/// its maximum and for the division.
+template <class V>
+void prepare_tokens(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) {
+  constexpr int64_t kFloatsTogether = 6144;
+  const int64_t fitting = kFloatsTogether / step.k_padded;
+  const int64_t most = fitting < 1 ? 1 : fitting < kTokensTogether ? fitting : kTokensTogether;
+  float* spare = scratch + kTokensTogether * step.k_padded;
+  int16_t* t = reinterpret_cast<int16_t*>(spare + step.k_padded);
+  for (int64_t first = 0, count; first < x.rows; first += count) {
+    count = x.rows - first < most ? x.rows - first : most;
+    uint32_t bits[kTokensTogether];
+    float inverse[kTokensTogether];
+    for (int64_t i = 0; i < count; ++i) {
+      float* y = scratch + i * step.k_padded;
+      bits[i] = rotate_inputs<V>(step, x.data + (first + i) * x.stride, y, spare);
+      std::memset(y + step.k, 0, static_cast<size_t>(step.k_padded - step.k) * sizeof(float));
+    }
+    for (int64_t i = 0; i < count; ++i) inverse[i] = token_grid(bits[i], step.activation, left.scale[row + first + i]);
+    for (int64_t i = 0; i < count; ++i) {
+      quantize_token<V>(step, scratch + i * step.k_padded, inverse[i], row + first + i, left, t);
+    }
+  }
 }
 
 template <class V>

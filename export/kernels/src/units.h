@@ -7,10 +7,22 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <thread>
 
 #include "hqdit/fp4_linear.h"
 
 namespace hqdit {
+
+/// One turn of waiting for another core: a few microseconds of them are cheaper than giving up the processor.
+inline void rest_a_little(int64_t turn) {
+  constexpr int64_t kTurnsBeforeYield = 1000;
+  if (turn >= kTurnsBeforeYield) return std::this_thread::yield();
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
 
 /// Units [first, last) that nobody has taken yet, both in one word: its owner takes from the front, others from the
 /// end.
@@ -44,35 +56,69 @@ class alignas(64) UnitRun {
   std::atomic<uint64_t> run_;
 };
 
+constexpr int64_t kMostSlots = 64;
+
+/// The units [0, units) as runs of `slots` threads.
+struct UnitRuns {
+  int64_t slots;
+  UnitRun runs[kMostSlots];
+
+  UnitRuns(int64_t units, int64_t threads) : slots(threads) {
+    for (int64_t slot = 0; slot < slots; ++slot) {
+      runs[slot].set(slot * units / slots, (slot + 1) * units / slots);
+    }
+  }
+
+  /// -1 if none is left.
+  int64_t next(int64_t slot) {
+    int64_t unit = runs[slot].take_first();
+    for (int64_t i = 1; unit < 0 && i < slots; ++i) unit = runs[(slot + i) % slots].take_last();
+    return unit;
+  }
+};
+
+/// Calls work(slot) for each of `slots` slots, on as many threads as the pool gives.
+template <typename Work>
+void run_slots(const ParallelFor& parallel, int64_t slots, Work& work) {
+  const auto run = [](void* arg, int64_t begin, int64_t end) {
+    for (int64_t slot = begin; slot < end; ++slot) (*static_cast<Work*>(arg))(slot);
+  };
+  if (slots == 1) {
+    work(0);
+  } else {
+    parallel.run(parallel.context, slots, run, &work);
+  }
+}
+
 /// Calls worker(slot, next) once on each of up to `slots` threads; next() gives the next unit, below 0 when all are
 /// taken. units: below 2^32.
 template <typename Worker>
 void take_units(const ParallelFor& parallel, int64_t slots, int64_t units, const Worker& worker) {
-  constexpr int64_t kMostSlots = 64;
-  struct Shared {
-    const Worker& worker;
-    int64_t slots;
-    UnitRun runs[kMostSlots];
-  } shared{worker, std::min({slots, units, kMostSlots}), {}};
   if (units < 1) return;
-  for (int64_t slot = 0; slot < shared.slots; ++slot) {
-    shared.runs[slot].set(slot * units / shared.slots, (slot + 1) * units / shared.slots);
-  }
-  const auto run = [](void* arg, int64_t begin, int64_t end) {
-    Shared& s = *static_cast<Shared*>(arg);
-    for (int64_t slot = begin; slot < end; ++slot) {
-      s.worker(slot, [&s, slot] {
-        int64_t unit = s.runs[slot].take_first();
-        for (int64_t i = 1; unit < 0 && i < s.slots; ++i) unit = s.runs[(slot + i) % s.slots].take_last();
-        return unit;
-      });
-    }
+  UnitRuns runs(units, std::min({slots, units, kMostSlots}));
+  auto work = [&](int64_t slot) { worker(slot, [&runs, slot] { return runs.next(slot); }); };
+  run_slots(parallel, runs.slots, work);
+}
+
+/// Calls first(unit, slot) for `firsts` units and, when all of them are done, second(unit, slot) for `seconds`, in one
+/// call of the pool. Who finds no first unit left waits for those in work, which others are at, and never for a thread
+/// that may not come.
+template <typename First, typename Second>
+void take_units_in_order(const ParallelFor& parallel, int64_t slots, int64_t firsts, const First& first,
+                         int64_t seconds, const Second& second) {
+  const int64_t threads = std::min({slots, std::max(firsts, seconds), kMostSlots});
+  if (threads < 1) return;
+  UnitRuns first_runs(firsts, threads);
+  UnitRuns second_runs(seconds, threads);
+  std::atomic<int64_t> missing{firsts};
+  auto work = [&](int64_t slot) {
+    int64_t done = 0;
+    for (int64_t unit = first_runs.next(slot); unit >= 0; unit = first_runs.next(slot), ++done) first(unit, slot);
+    missing.fetch_sub(done, std::memory_order_acq_rel);
+    for (int64_t turn = 0; missing.load(std::memory_order_acquire) > 0; ++turn) rest_a_little(turn);
+    for (int64_t unit = second_runs.next(slot); unit >= 0; unit = second_runs.next(slot)) second(unit, slot);
   };
-  if (shared.slots == 1) {
-    run(&shared, 0, 1);
-  } else {
-    parallel.run(parallel.context, shared.slots, run, &shared);
-  }
+  run_slots(parallel, threads, work);
 }
 
 }  // namespace hqdit
