@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "step_backend.h"
+#include "unroll.h"
 
 namespace hqdit {
 namespace {
@@ -37,36 +38,72 @@ inline void by_sixteen(int64_t count, Whole whole, Part part) {
   if (i < count) part(i, count - i);
 }
 
-inline void norm_rows(const NormRows& rows) {
+/// `Rows` rows side by side, since each by itself waits for its mean and its variance.
+template <int Rows>
+inline void norm_rows_together(const NormRows& rows, const float* x, float* out) {
   const float dim = static_cast<float>(rows.dim);
-  for (int64_t row = 0; row < rows.rows; ++row) {
-    const float* x = rows.x + row * rows.dim;
-    float* out = rows.out + row * rows.dim;
+  const auto each_row = [&](auto function) {
+    unroll<Rows>([&](auto r) { function(r, x + r * rows.dim); });
+  };
 
-    F32x16 total = splat(0.0f);
-    by_sixteen(
-        rows.dim, [&](int64_t i) { total = add(total, load(x + i)); },
-        [&](int64_t i, int64_t rest) { total = add(total, load_first(x + i, rest)); });
-    const F32x16 mean = splat(sum(total) / dim);
+  F32x16 total[Rows];
+  unroll<Rows>([&](auto r) { total[r] = splat(0.0f); });
+  by_sixteen(
+      rows.dim,
+      [&](int64_t i) { each_row([&](auto r, const float* row) { total[r] = add(total[r], load(row + i)); }); },
+      [&](int64_t i, int64_t rest) {
+        each_row([&](auto r, const float* row) { total[r] = add(total[r], load_first(row + i, rest)); });
+      });
+  F32x16 mean[Rows];
+  F32x16 squares[Rows];
+  unroll<Rows>([&](auto r) {
+    mean[r] = splat(sum(total[r]) / dim);
+    squares[r] = splat(0.0f);
+  });
 
-    F32x16 squares = splat(0.0f);
-    const auto add_square = [&](F32x16 centered) { squares = fma(centered, centered, squares); };
-    by_sixteen(
-        rows.dim, [&](int64_t i) { add_square(sub(load(x + i), mean)); },
-        [&](int64_t i, int64_t rest) { add_square(keep_first(sub(load_first(x + i, rest), mean), rest, 0.0f)); });
-    const F32x16 inverse = splat(1.0f / std::sqrt(sum(squares) / dim + rows.eps));
-
-    const auto finish = [&](F32x16 value, F32x16 scale, F32x16 shift) {
-      return fma(mul(sub(value, mean), inverse), add(splat(1.0f), scale), shift);
-    };
-    by_sixteen(
-        rows.dim, [&](int64_t i) { store(out + i, finish(load(x + i), load(rows.scale + i), load(rows.shift + i))); },
-        [&](int64_t i, int64_t rest) {
-          const F32x16 scale = load_first(rows.scale + i, rest);
-          const F32x16 shift = load_first(rows.shift + i, rest);
-          store_first(out + i, finish(load_first(x + i, rest), scale, shift), rest);
+  by_sixteen(
+      rows.dim,
+      [&](int64_t i) {
+        each_row([&](auto r, const float* row) {
+          const F32x16 centered = sub(load(row + i), mean[r]);
+          squares[r] = fma(centered, centered, squares[r]);
         });
+      },
+      [&](int64_t i, int64_t rest) {
+        each_row([&](auto r, const float* row) {
+          const F32x16 centered = keep_first(sub(load_first(row + i, rest), mean[r]), rest, 0.0f);
+          squares[r] = fma(centered, centered, squares[r]);
+        });
+      });
+  F32x16 inverse[Rows];
+  unroll<Rows>([&](auto r) { inverse[r] = splat(1.0f / std::sqrt(sum(squares[r]) / dim + rows.eps)); });
+
+  const auto finish = [&](int r, F32x16 value, F32x16 scale, F32x16 shift) {
+    return fma(mul(sub(value, mean[r]), inverse[r]), add(splat(1.0f), scale), shift);
+  };
+  by_sixteen(
+      rows.dim,
+      [&](int64_t i) {
+        const F32x16 scale = load(rows.scale + i);
+        const F32x16 shift = load(rows.shift + i);
+        each_row([&](auto r, const float* row) { store(out + r * rows.dim + i, finish(r, load(row + i), scale, shift)); });
+      },
+      [&](int64_t i, int64_t rest) {
+        const F32x16 scale = load_first(rows.scale + i, rest);
+        const F32x16 shift = load_first(rows.shift + i, rest);
+        each_row([&](auto r, const float* row) {
+          store_first(out + r * rows.dim + i, finish(r, load_first(row + i, rest), scale, shift), rest);
+        });
+      });
+}
+
+inline void norm_rows(const NormRows& rows) {
+  constexpr int kTogether = 4;
+  int64_t row = 0;
+  for (; row + kTogether <= rows.rows; row += kTogether) {
+    norm_rows_together<kTogether>(rows, rows.x + row * rows.dim, rows.out + row * rows.dim);
   }
+  for (; row < rows.rows; ++row) norm_rows_together<1>(rows, rows.x + row * rows.dim, rows.out + row * rows.dim);
 }
 
 inline void gated_rows(const GatedRows& rows) {
