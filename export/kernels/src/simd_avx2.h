@@ -4,6 +4,7 @@
 
 #include "backend.h"
 #include "simd_x86.h"
+#include "unroll.h"
 
 namespace hqdit {
 namespace {
@@ -21,10 +22,14 @@ struct Avx2 : X86Int16 {
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
 
   /// The stages at distance 1, 2 and 4: the lane's partner plus or minus the lane.
-  static Float butterflies(Float v) {
-    v = _mm256_fmadd_ps(v, _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1), _mm256_permute_ps(v, 0xB1));
-    v = _mm256_fmadd_ps(v, _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1), _mm256_permute_ps(v, 0x4E));
-    return _mm256_fmadd_ps(v, _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1), _mm256_permute2f128_ps(v, v, 1));
+  template <int Vectors>
+  static void butterflies(Float (&v)[Vectors]) {
+    const __m256 one = _mm256_setr_ps(1, -1, 1, -1, 1, -1, 1, -1);
+    const __m256 two = _mm256_setr_ps(1, 1, -1, -1, 1, 1, -1, -1);
+    const __m256 four = _mm256_setr_ps(1, 1, 1, 1, -1, -1, -1, -1);
+    unroll<Vectors>([&](int i) { v[i] = _mm256_fmadd_ps(v[i], one, _mm256_permute_ps(v[i], 0xB1)); });
+    unroll<Vectors>([&](int i) { v[i] = _mm256_fmadd_ps(v[i], two, _mm256_permute_ps(v[i], 0x4E)); });
+    unroll<Vectors>([&](int i) { v[i] = _mm256_fmadd_ps(v[i], four, _mm256_permute2f128_ps(v[i], v[i], 1)); });
   }
 
   using Bits = __m256i;

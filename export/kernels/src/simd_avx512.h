@@ -30,16 +30,18 @@ struct Avx512 : X86Int16, Place {
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
 
-  /// The stages at distance 1, 2, 4 and 8: the lane's partner plus or minus the lane.
-  static Float butterflies(Float v) {
+  /// The stages at distance 1, 2, 4 and 8: the lane's partner plus or minus the lane. Each stage goes through all
+  /// vectors: one vector's four would wait for each other and keep the next block's from being looked at.
+  template <int Vectors>
+  static void butterflies(Float (&v)[Vectors]) {
     const __m512 one = _mm512_setr_ps(1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1);
     const __m512 two = _mm512_setr_ps(1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1);
     const __m512 four = _mm512_setr_ps(1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1);
     const __m512 eight = _mm512_setr_ps(1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1);
-    v = _mm512_fmadd_ps(v, one, _mm512_permute_ps(v, 0xB1));
-    v = _mm512_fmadd_ps(v, two, _mm512_permute_ps(v, 0x4E));
-    v = _mm512_fmadd_ps(v, four, _mm512_shuffle_f32x4(v, v, 0xB1));
-    return _mm512_fmadd_ps(v, eight, _mm512_shuffle_f32x4(v, v, 0x4E));
+    unroll<Vectors>([&](int i) { v[i] = _mm512_fmadd_ps(v[i], one, _mm512_permute_ps(v[i], 0xB1)); });
+    unroll<Vectors>([&](int i) { v[i] = _mm512_fmadd_ps(v[i], two, _mm512_permute_ps(v[i], 0x4E)); });
+    unroll<Vectors>([&](int i) { v[i] = _mm512_fmadd_ps(v[i], four, _mm512_shuffle_f32x4(v[i], v[i], 0xB1)); });
+    unroll<Vectors>([&](int i) { v[i] = _mm512_fmadd_ps(v[i], eight, _mm512_shuffle_f32x4(v[i], v[i], 0x4E)); });
   }
 
   using Bits = __m512i;

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "backend.h"
+#include "unroll.h"
 
 namespace hqdit {
 namespace {
@@ -34,10 +35,13 @@ struct Neon {
   static Float fma(Float a, Float b, Float c) { return vfmaq_f32(c, a, b); }
 
   /// The stages at distance 1 and 2: the lane's partner plus or minus the lane.
-  static Float butterflies(Float v) {
+  template <int Vectors>
+  static void butterflies(Float (&v)[Vectors]) {
     static const float kSigns[2][4] = {{1, -1, 1, -1}, {1, 1, -1, -1}};
-    v = vfmaq_f32(vrev64q_f32(v), v, vld1q_f32(kSigns[0]));
-    return vfmaq_f32(vextq_f32(v, v, 2), v, vld1q_f32(kSigns[1]));
+    const Float one = vld1q_f32(kSigns[0]);
+    const Float two = vld1q_f32(kSigns[1]);
+    unroll<Vectors>([&](int i) { v[i] = vfmaq_f32(vrev64q_f32(v[i]), v[i], one); });
+    unroll<Vectors>([&](int i) { v[i] = vfmaq_f32(vextq_f32(v[i], v[i], 2), v[i], two); });
   }
 
   using Bits = uint32x4_t;

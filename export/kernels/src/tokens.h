@@ -34,8 +34,8 @@ uint32_t first_pass(const float* x, const float* pre, int64_t k, float* y) {
     unroll<kVectors>([&](int i) {
       v[i] = V::load(x + start + i * V::kWidth);
       if (pre) v[i] = V::mul(v[i], V::load(pre + start + i * V::kWidth));
-      if (Vectors) v[i] = V::butterflies(v[i]);
     });
+    if constexpr (Vectors > 0) V::butterflies(v);
     unroll<3>([&](int stage) {
       const int h = 1 << stage;
       unroll<kVectors>([&](int i) {
