@@ -213,7 +213,7 @@ void prepare_tokens(const TokenStep& step, const TokenRows& x, int64_t row, cons
     for (int64_t i = 0; i < count; ++i) {
       float* y = scratch + i * step.k_padded;
       bits[i] = rotate_inputs<V>(step, x.data + (first + i) * x.stride, y, spare);
-      std::memset(y + step.k, 0, static_cast<size_t>(step.k_padded - step.k) * sizeof(float));
+      for (int64_t k = step.k; k < step.k_padded; ++k) y[k] = 0.0f;
     }
     for (int64_t i = 0; i < count; ++i) inverse[i] = token_grid(bits[i], step.activation, left.scale[row + first + i]);
     for (int64_t i = 0; i < count; ++i) {
