@@ -42,9 +42,7 @@ inline void by_sixteen(int64_t count, Whole whole, Part part) {
 template <int Rows>
 inline void norm_rows_together(const NormRows& rows, const float* x, float* out) {
   const float dim = static_cast<float>(rows.dim);
-  const auto each_row = [&](auto function) {
-    unroll<Rows>([&](auto r) { function(r, x + r * rows.dim); });
-  };
+  const auto each_row = [&](auto function) { unroll<Rows>([&](auto r) { function(r, x + r * rows.dim); }); };
 
   F32x16 total[Rows];
   unroll<Rows>([&](auto r) { total[r] = splat(0.0f); });
@@ -86,7 +84,8 @@ inline void norm_rows_together(const NormRows& rows, const float* x, float* out)
       [&](int64_t i) {
         const F32x16 scale = load(rows.scale + i);
         const F32x16 shift = load(rows.shift + i);
-        each_row([&](auto r, const float* row) { store(out + r * rows.dim + i, finish(r, load(row + i), scale, shift)); });
+        each_row(
+            [&](auto r, const float* row) { store(out + r * rows.dim + i, finish(r, load(row + i), scale, shift)); });
       },
       [&](int64_t i, int64_t rest) {
         const F32x16 scale = load_first(rows.scale + i, rest);
