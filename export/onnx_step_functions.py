@@ -34,8 +34,8 @@ def _attention() -> FunctionProto:
 
 
 def _attention_int8() -> FunctionProto:
-    """float32 attention on what int8 makes of q, k and v. The softmax's weights stay as they are: to round them is three
-    more passes over the largest array of a step, for a result no nearer to float32's."""
+    """float32 attention on what int8 makes of q, k and v. The softmax's weights stay as they are: to round them takes
+    three more passes over the largest array of a step, for a result no nearer to float32's."""
     b = Body()
     q, k, v, root = _heads(b)
     _attend(b, _through_int8(b, q, -1), _through_int8(b, k, -1), _through_int8(b, v, -2), root)
