@@ -12,12 +12,14 @@ namespace {
 
 inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
-/// The tables of channels first, first + step, ... in the four lanes, plus 128.
+/// The tables of channels first, first + step, ... in the four lanes, plus 128. A broadcast into some lanes is a load
+/// and a blend on any port, where an insertion would take the one that looks the codes up.
 inline __m512i four_tables(const uint8_t* ids, int first, int step) {
-  __m512i luts = _mm512_castsi128_si512(load128(kDecode.value[ids[first]]));
-  luts = _mm512_inserti32x4(luts, load128(kDecode.value[ids[first + step]]), 1);
-  luts = _mm512_inserti32x4(luts, load128(kDecode.value[ids[first + 2 * step]]), 2);
-  luts = _mm512_inserti32x4(luts, load128(kDecode.value[ids[first + 3 * step]]), 3);
+  const auto table = [&](int lane) { return load128(kDecode.value[ids[first + lane * step]]); };
+  __m512i luts = _mm512_castsi128_si512(table(0));
+  luts = _mm512_mask_broadcast_i32x4(luts, 0x00F0, table(1));
+  luts = _mm512_mask_broadcast_i32x4(luts, 0x0F00, table(2));
+  luts = _mm512_mask_broadcast_i32x4(luts, 0xF000, table(3));
   return _mm512_xor_si512(luts, _mm512_set1_epi8(-128));
 }
 
