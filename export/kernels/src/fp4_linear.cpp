@@ -99,7 +99,7 @@ struct Call {
   const Layout& l;
   Left left;
   int64_t rows;
-  void (*map)(const float* x, int64_t count, float* out);  // nullptr for Epilogue::kNone
+  void (*map)(float* values, int64_t stride, int64_t rows, int64_t columns);  // nullptr for Epilogue::kNone
   float* out;
   uint8_t* slots;
 
@@ -127,11 +127,7 @@ struct Call {
 
   /// Epilogue on a finished tile, which is still in the first-level cache.
   void finish(const Tile& tile) const {
-    if (!map) return;
-    for (int row = 0; row < tile.rows; ++row) {
-      float* values = tile.out + row * tile.out_stride;
-      map(values, tile.channels, values);
-    }
+    if (map) map(tile.out, tile.out_stride, tile.rows, tile.channels);
   }
 
   void panel(int64_t index, int64_t first_row, int64_t last_row, int64_t slot) const {
@@ -183,7 +179,7 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
   uint8_t* memory = static_cast<uint8_t*>(workspace);
   const Left left{memory + l.left, l.left_stride, reinterpret_cast<float*>(memory + l.scale),
                   reinterpret_cast<int32_t*>(memory + l.offset)};
-  const auto map = epilogue == Epilogue::kGelu ? step_backend().gelu : nullptr;
+  const auto map = epilogue == Epilogue::kGelu ? step_backend().gelu_tile : nullptr;
   const Call call{weight, isa, l, left, rows, map, out, memory + l.slots};
 
   const TokenStep step{weight.pre, weight.k,

@@ -8,7 +8,9 @@
 #include "step_linear.h"
 
 namespace hqdit {
-const StepBackend kStepAvx512 = {"avx512vnni", pack_head,   attend,      {quantize_keys, quantize_values, softmax_int8},
-                                 scale_rows,   norm_rows,   gated_rows,  gelu_row,
-                                 silu_row,     pack_weight, linear_rows, group_norm_group};
+const StepBackend kStepAvx512 = {
+    "avx512vnni",    pack_head, attend,      {quantize_keys, quantize_values, softmax_int8},
+    scale_rows,      norm_rows, gated_rows,  gelu_row,
+    gelu_tile,       silu_row,  pack_weight, linear_rows,
+    group_norm_group};
 }

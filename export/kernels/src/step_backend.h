@@ -129,6 +129,8 @@ struct StepBackend {
   void (*norm)(const NormRows& rows);
   void (*gated)(const GatedRows& rows);
   void (*gelu)(const float* x, int64_t count, float* out);
+  /// In place; rows start `stride` floats apart.
+  void (*gelu_tile)(float* values, int64_t stride, int64_t rows, int64_t columns);
   void (*silu)(const float* x, int64_t count, float* out);
   /// Fills block.packed.
   void (*pack_weight)(const LinearBlock& block);

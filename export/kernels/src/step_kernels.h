@@ -144,15 +144,21 @@ inline F32x16 one_plus_exp2(F32x16 a, F32x16 b) {
 /// A NaN stays.
 inline F32x16 clamp(F32x16 x, float low, float high) { return min(splat(high), max(splat(low), x)); }
 
-inline void gelu_row(const float* x, int64_t count, float* out) {
-  // x / 2 (1 + tanh(u)) = x / (1 + 2^(-2 u log2(e))), u = sqrt(2 / pi) (x + 0.044715 x^3).
+/// x / 2 (1 + tanh(u)) = x / (1 + 2^(-2 u log2(e))), u = sqrt(2 / pi) (x + 0.044715 x^3).
+inline F32x16 gelu(F32x16 value) {
   const F32x16 linear = splat(static_cast<float>(-2.302208198144325));
   const F32x16 cubic = splat(static_cast<float>(-0.1029432395800235));
-  map_row(x, count, out, [&](F32x16 value) {
-    // From 2^127.97 to 1 + 2^-71: the quotient is 0 below and x itself above.
-    const F32x16 v = clamp(value, -10.06f, 8.0f);
-    return div(value, one_plus_exp2(v, fma(mul(v, v), cubic, linear)));
-  });
+  // From 2^127.97 to 1 + 2^-71: the quotient is 0 below and x itself above.
+  const F32x16 v = clamp(value, -10.06f, 8.0f);
+  return div(value, one_plus_exp2(v, fma(mul(v, v), cubic, linear)));
+}
+
+inline void gelu_row(const float* x, int64_t count, float* out) {
+  map_row(x, count, out, [](F32x16 v) { return gelu(v); });
+}
+
+inline void gelu_tile(float* values, int64_t stride, int64_t rows, int64_t columns) {
+  for (int64_t row = 0; row < rows; ++row) gelu_row(values + row * stride, columns, values + row * stride);
 }
 
 /// Not a function: map_row would call it through a pointer, 16 floats at a time.

@@ -8,7 +8,8 @@
 #include "step_linear.h"
 
 namespace hqdit {
-const StepBackend kStepNeon = {"neon",     pack_head,   attend,      {quantize_keys, quantize_values, softmax_int8},
-                               scale_rows, norm_rows,   gated_rows,  gelu_row,
-                               silu_row,   pack_weight, linear_rows, group_norm_group};
+const StepBackend kStepNeon = {"neon",          pack_head, attend,      {quantize_keys, quantize_values, softmax_int8},
+                               scale_rows,      norm_rows, gated_rows,  gelu_row,
+                               gelu_tile,       silu_row,  pack_weight, linear_rows,
+                               group_norm_group};
 }
