@@ -146,7 +146,7 @@ def native_lattice(case: Case) -> np.ndarray:
     return weights
 
 
-@pytest.mark.parametrize(("rows", "n"), [(600, 16), (300, 200), (1, 3000), (70, 1000)])
+@pytest.mark.parametrize(("rows", "n"), [(600, 16), (300, 200), (1100, 200), (1, 3000), (70, 1000)])
 def test_threads_change_nothing(isa, rows, n):
     case = make_case(rows, rows, n, 384, group=16, rotation=32, activation="fp4", activation_group=16)
     case.x = np.random.default_rng(0).standard_normal(case.x.shape, np.float32)
