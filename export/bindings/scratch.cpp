@@ -4,12 +4,12 @@
 #include <executorch/runtime/kernel/thread_parallel_interface.h>
 
 #include <algorithm>
-#include <new>
+#include <cstdlib>
+
+#include "hqdit/large_memory.h"
 
 namespace hqdit {
 namespace {
-
-constexpr std::align_val_t kAlignment{64};
 
 struct Scratch {
   void* memory = nullptr;
@@ -18,7 +18,7 @@ struct Scratch {
   Scratch() = default;
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { operator delete(memory, kAlignment); }
+  ~Scratch() { std::free(memory); }
 };
 
 }  // namespace
@@ -26,8 +26,8 @@ struct Scratch {
 void* thread_scratch(size_t bytes) {
   thread_local Scratch scratch;
   if (bytes > scratch.bytes) {
-    operator delete(scratch.memory, kAlignment);
-    scratch.memory = operator new(bytes, kAlignment, std::nothrow);
+    std::free(scratch.memory);
+    scratch.memory = allocate_large(bytes);
     scratch.bytes = scratch.memory ? bytes : 0;
   }
   return scratch.memory;

@@ -33,7 +33,7 @@ class ExecutorchModel final : public Model {
     if (status.ok()) {
       status = tiled_ ? tiled_->open(*vae_decoder_, &arena_.bytes) : vae_decoder_->check(decode_, &arena_.bytes);
     }
-    if (status.ok()) arena_.data = aligned_memory(arena_.bytes);
+    if (status.ok()) arena_.data = large_memory(arena_.bytes);
     if (status.ok()) status = use_threads(threads_);
     return status;
   }

@@ -87,7 +87,7 @@ struct ExecutorchProgram::LoadedMethod {
   MallocMemoryAllocator structures;
   et::HierarchicalAllocator planned;
   et::MemoryManager memory;
-  std::vector<std::unique_ptr<uint8_t, AlignedDelete>> own_buffers;
+  std::vector<LargeMemory> own_buffers;
   std::vector<std::unique_ptr<Input>> inputs;
   std::unique_ptr<et::Method> method;  // last: its destructor uses the memory above
 };
@@ -167,12 +167,12 @@ Status ExecutorchProgram::load(const MethodSpec& spec, Arena* arena, LoadedMetho
   const auto meta = program_.method_meta(spec.name.c_str());
   if (!meta.ok()) return runtime_failure(where, meta.error());
   std::vector<et::Span<uint8_t>> spans;
-  std::vector<std::unique_ptr<uint8_t, AlignedDelete>> own_buffers;
+  std::vector<LargeMemory> own_buffers;
   for (size_t i = 0; i < meta->num_memory_planned_buffers(); ++i) {
     const auto bytes = meta->memory_planned_buffer_size(i);
     if (!bytes.ok() || *bytes < 0) return invalid_bundle(where + " has no valid memory plan");
     // Only the first is plain activation memory that the next method may overwrite.
-    if (i > 0) own_buffers.push_back(aligned_memory(static_cast<size_t>(*bytes)));
+    if (i > 0) own_buffers.push_back(large_memory(static_cast<size_t>(*bytes)));
     spans.emplace_back(i > 0 ? own_buffers.back().get() : arena->data.get(), static_cast<size_t>(*bytes));
   }
   auto loaded = std::make_unique<LoadedMethod>(std::move(spans), &arena->scratch);

@@ -33,7 +33,7 @@ struct MethodSpec {
 
 /// Activation memory. All methods of a model use the same bytes, as they run one after the other and keep no state.
 struct Arena {
-  std::unique_ptr<uint8_t, AlignedDelete> data;
+  LargeMemory data;
   size_t bytes = 0;
   ScratchAllocator scratch;
 };

@@ -10,7 +10,7 @@ void* ScratchAllocator::allocate(size_t size, size_t alignment) try {
   const size_t padded = (size + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
   if (blocks_.empty() || blocks_.back().bytes - used_ < padded) {
     const size_t bytes = std::max<size_t>(padded, kMemoryAlignment);
-    blocks_.push_back({aligned_memory(bytes), bytes});
+    blocks_.push_back({large_memory(bytes), bytes});
     used_ = 0;
   }
   uint8_t* const start = blocks_.back().data.get() + used_;
@@ -28,7 +28,7 @@ void ScratchAllocator::reset() {
   blocks_.clear();
   // The runtime's code cannot pass an exception on; the next allocate() reports that there is none to be had.
   try {
-    blocks_.push_back({aligned_memory(total), total});
+    blocks_.push_back({large_memory(total), total});
   } catch (const std::bad_alloc&) {
     blocks_.clear();
   }

@@ -8,16 +8,17 @@
 #include <new>
 #include <vector>
 
+#include "hqdit/large_memory.h"
+
 namespace hqdit {
 
-constexpr std::size_t kMemoryAlignment = 64;  // a cache line, and what vector loads may ask for
+using LargeMemory = std::unique_ptr<uint8_t, FreeDelete>;
 
-struct AlignedDelete {
-  void operator()(uint8_t* memory) const { ::operator delete[](memory, std::align_val_t(kMemoryAlignment)); }
-};
-
-inline std::unique_ptr<uint8_t, AlignedDelete> aligned_memory(size_t bytes) {
-  return std::unique_ptr<uint8_t, AlignedDelete>(new (std::align_val_t(kMemoryAlignment)) uint8_t[bytes]);
+/// Throws std::bad_alloc if there is none.
+inline LargeMemory large_memory(size_t bytes) {
+  LargeMemory memory(static_cast<uint8_t*>(allocate_large(bytes)));
+  if (!memory) throw std::bad_alloc();
+  return memory;
 }
 
 /// Temporary memory for kernels. The runtime resets it after every operator; the blocks are kept and merged into one,
@@ -31,7 +32,7 @@ class ScratchAllocator final : public executorch::runtime::MemoryAllocator {
 
  private:
   struct Block {
-    std::unique_ptr<uint8_t, AlignedDelete> data;
+    LargeMemory data;
     size_t bytes;
   };
   std::vector<Block> blocks_;

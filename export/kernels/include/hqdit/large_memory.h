@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory for activations and workspaces, in huge pages where the system has them. Rows of a tile lie a page or more
+// apart, and pages scattered over physical memory compete for the same sets of a cache, so ordinary pages cost a linear
+// layer some 5 to 10 % of its time (docs/performance.md).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace hqdit {
+
+constexpr std::size_t kMemoryAlignment = 64;  // a cache line, and what vector loads may ask for
+
+struct FreeDelete {
+  void operator()(void* memory) const { std::free(memory); }
+};
+
+/// At least `bytes`, aligned to kMemoryAlignment; nullptr if there is none. What fills half a huge page or more gets
+/// whole ones, if the system grants the request.
+inline void* allocate_large(std::size_t bytes) noexcept {
+  std::size_t alignment = kMemoryAlignment;
+#if defined(MADV_HUGEPAGE)
+  // With base pages of 4 KiB; where they are larger, so are huge pages, and the request changes nothing.
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  if (bytes >= kHugePage / 2 && bytes <= SIZE_MAX - kHugePage) {
+    alignment = kHugePage;
+    bytes = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  }
+#endif
+  void* memory = nullptr;
+  if (posix_memalign(&memory, alignment, bytes) != 0) return nullptr;
+#if defined(MADV_HUGEPAGE)
+  if (alignment == kHugePage) static_cast<void>(madvise(memory, bytes, MADV_HUGEPAGE));
+#endif
+  return memory;
+}
+
+}  // namespace hqdit
