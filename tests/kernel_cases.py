@@ -14,7 +14,7 @@ from hqdit_mobile import native, native_step
 from hqdit_mobile.fp4_linear import ACTIVATIONS, fp4_linear_reference
 
 ARM = platform.machine() in ("aarch64", "arm64")
-ISAS = ["scalar", *(["dotprod", "i8mm"] if ARM else ["avx2", "avxvnni", "avx512vnni", "amx"])]
+ISAS = ["scalar", *(["dotprod", "i8mm"] if ARM else ["avx2", "avxvnni", "avx512vnni", "avx512vbmi", "amx"])]
 ROTATIONS = [1, 2, 8, 16, 32, 64, 128, 256, 12, 24, 96, 192, 384, 28, 56, 224, 448, 36, 72, 288, 576]
 INPUTS = [
     "normal", "outlier", "ties", "sixteenths", "zero", "minus zero", "denormal", "tiny", "huge", "nan", "infinite",

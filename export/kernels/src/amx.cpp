@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // AMX: TDPBSSD adds the product of a 16 x 64 and a 64 x 16 int8 tile to a 16 x 16 int32 tile. Left side: 16 tokens
-// share [k_padded / 64][16][64]; a panel is unpack_tiles' own.
+// share [k_padded / 64][16][64]; a panel is unpack' own.
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
-#include "amx_unpack.h"
 #include "fp4_avx512.h"
 #include "simd_avx512.h"
 #include "tokens.h"
+#include "vbmi_decode.h"
 
 namespace hqdit {
 namespace {
@@ -154,6 +155,27 @@ void multiply_panel(const Tile& t) {
   finish_rows<Blocks>(Finish(t, 0), Finish(t, Blocks - 1), 32, pending);
 }
 
+/// Panel: int8 [ceil(k / 64)][blocks][16][16][4], a tile for each 64 inputs of a block; zero past the codes.
+void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
+  const int64_t stride = blocks * kTileBytes;
+  for (int b = 0; b < blocks; ++b) {
+    uint8_t* const first = panel + b * kTileBytes;
+    decode_block<Operand::kSigned>(weight, block + b, [&](int64_t quad, int, __m512i w) {
+      _mm512_storeu_si512(first + quad / 16 * stride + quad % 16 * 64, w);
+    });
+    const int64_t k_blocks = padded_inputs(weight.k) / 32;
+    if (k_blocks % 2) std::memset(first + k_blocks / 2 * stride + kTileBytes / 2, 0, kTileBytes / 2);
+  }
+}
+
+void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+  for (int b = 0; b < blocks; ++b) {
+    for (int64_t k = 0; k < k_padded / 64; ++k, quads += kTileBytes) {
+      std::memcpy(panel + (k * blocks + b) * kTileBytes, quads, kTileBytes);
+    }
+  }
+}
+
 void tile(const Tile& t) {
   _tile_loadconfig(&kWholeTiles);
   t.blocks == 1 ? multiply_panel<1>(t) : multiply_panel<2>(t);
@@ -191,20 +213,19 @@ bool tiles_permitted() {
 }
 
 bool supported() {
-  constexpr uint32_t kVbmi = 1u << 1;  // ecx
   constexpr uint32_t kAmx = 3u << 24;  // edx: tiles, int8 products
   uint32_t a;
   uint32_t b;
   uint32_t c;
   uint32_t d;
-  if (!has_avx512vnni() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  return (c & kVbmi) && (d & kAmx) == kAmx && tiles_permitted();
+  if (!has_vbmi() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  return (d & kAmx) == kAmx && tiles_permitted();
 }
 
 }  // namespace
 
 const Backend kAmx = {
-    "amx",        supported,  kTileRows,          kPanelBlocks, kGemvRows,    16,      1, 64, prepare_tokens<Tokens>,
-    unpack_tiles, pack_tiles, put_values<Tokens>, tile,         gemv<Tokens>, dot_loop};
+    "amx",  supported, kTileRows,          kPanelBlocks, kGemvRows,         16,      1, 64, prepare_tokens<Tokens>,
+    unpack, pack,      put_values<Tokens>, tile,         gemv_vbmi<Tokens>, dot_loop};
 
 }  // namespace hqdit

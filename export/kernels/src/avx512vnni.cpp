@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX-512 VNNI: VPDPBUSD multiplies unsigned by signed bytes, so the panel holds w + 128 and each row's accumulators
 // start at -128 sum(a). Panel: uint8 [k_padded / 4][blocks][16][4].
-#include "fp4_avx512.h"
+#include "avx512vnni.h"
+
+#include "avx512_decode.h"
 #include "simd_avx512.h"
 #include "tokens.h"
 #include "unroll.h"
@@ -10,9 +12,6 @@ namespace hqdit {
 namespace {
 
 using Tokens = Avx512<PlaceInRow>;
-
-constexpr int kTileRows = 8;
-constexpr int kPanelBlocks = 3;
 
 void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
   const int64_t k_blocks = padded_inputs(weight.k) / 32;
@@ -42,15 +41,6 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
         transpose_in_lanes(w, quads);
         for (int j = 0; j < 4; ++j) _mm512_storeu_si512(panel + ((8 * kb + 4 * half + j) * blocks + b) * 64, quads[j]);
       }
-    }
-  }
-}
-
-void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
-  for (int b = 0; b < blocks; ++b) {
-    for (int64_t k = 0; k < k_padded / 4; ++k, quads += 64) {
-      const __m512i row = _mm512_xor_si512(_mm512_loadu_si512(quads), _mm512_set1_epi8(-128));
-      _mm512_storeu_si512(panel + (k * blocks + b) * 64, row);
     }
   }
 }
@@ -91,18 +81,37 @@ void tile_of(const Tile& t) {
 
 template <int Blocks>
 void tile_rows(const Tile& t) {
-  static constexpr void (*kKernels[kTileRows])(const Tile&) = {
+  static constexpr void (*kKernels[kVnniTileRows])(const Tile&) = {
       tile_of<1, Blocks>, tile_of<2, Blocks>, tile_of<3, Blocks>, tile_of<4, Blocks>,
       tile_of<5, Blocks>, tile_of<6, Blocks>, tile_of<7, Blocks>, tile_of<8, Blocks>};
   kKernels[t.rows - 1](t);
 }
 
-void tile(const Tile& t) {
-  static constexpr void (*kKernels[kPanelBlocks])(const Tile&) = {tile_rows<1>, tile_rows<2>, tile_rows<3>};
+}  // namespace
+
+void vnni_pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+  for (int b = 0; b < blocks; ++b) {
+    for (int64_t k = 0; k < k_padded / 4; ++k, quads += 64) {
+      const __m512i row = _mm512_xor_si512(_mm512_loadu_si512(quads), _mm512_set1_epi8(-128));
+      _mm512_storeu_si512(panel + (k * blocks + b) * 64, row);
+    }
+  }
+}
+
+void vnni_prepare(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) {
+  prepare_tokens<Tokens>(step, x, row, left, scratch);
+}
+
+void vnni_put(const float* values, int64_t k_padded, int64_t row, const Left& left) {
+  put_values<Tokens>(values, k_padded, row, left);
+}
+
+void vnni_tile(const Tile& t) {
+  static constexpr void (*kKernels[kVnniPanelBlocks])(const Tile&) = {tile_rows<1>, tile_rows<2>, tile_rows<3>};
   kKernels[t.blocks - 1](t);
 }
 
-int64_t dot_loop(int64_t rounds) {
+int64_t vnni_dot_loop(int64_t rounds) {
   constexpr int kChains = 24;
   __m512i acc[kChains];
   unroll<kChains>([&](int i) { acc[i] = _mm512_set1_epi32(i); });
@@ -116,10 +125,8 @@ int64_t dot_loop(int64_t rounds) {
   return rounds * kChains * 64;
 }
 
-}  // namespace
-
-const Backend kAvx512Vnni = {
-    "avx512vnni", has_avx512vnni,     kTileRows, kPanelBlocks, 2,       1, 1, 32, prepare_tokens<Tokens>, unpack,
-    pack,         put_values<Tokens>, tile,      gemv<Tokens>, dot_loop};
+const Backend kAvx512Vnni = {"avx512vnni", has_avx512vnni, kVnniTileRows, kVnniPanelBlocks, 2,        1,         1,
+                             32,           vnni_prepare,   unpack,        vnni_pack,        vnni_put, vnni_tile, gemv,
+                             vnni_dot_loop};
 
 }  // namespace hqdit

@@ -89,6 +89,7 @@ extern const Backend kScalar;
 extern const Backend kAvx2;
 extern const Backend kAvxVnni;
 extern const Backend kAvx512Vnni;
+extern const Backend kAvx512Vbmi;
 extern const Backend kAmx;
 extern const Backend kDotprod;
 extern const Backend kI8mm;

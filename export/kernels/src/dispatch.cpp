@@ -14,7 +14,7 @@ const Backend* const kCompiled[] = {
     &kAmx,
 #endif
 #ifdef HQDIT_X86
-    &kAvx512Vnni, &kAvxVnni, &kAvx2,
+    &kAvx512Vbmi, &kAvx512Vnni, &kAvxVnni, &kAvx2,
 #endif
 #ifdef HQDIT_ARM64
     &kI8mm,       &kDotprod,
