@@ -28,8 +28,8 @@ struct TokenRows {
   int64_t rows;
 };
 
-/// Most tokens that go through steps 1 and 2 side by side.
-constexpr int64_t kTokensTogether = 4;
+/// Tokens that are between steps 1 and 2 at a time.
+constexpr int64_t kTokensTogether = 2;
 
 /// Bytes of scratch that preparing tokens takes.
 constexpr size_t prepare_scratch(int64_t k_padded) {

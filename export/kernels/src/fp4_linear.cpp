@@ -142,13 +142,17 @@ struct Call {
     isa.unpack(weight, channel / 16, static_cast<int>(ceil_div(channels, 16)), decoded);
     ComingCodes coming(weight, channel + l.panel_channels, l.panel_channels,
                        ceil_div(last_row - first_row, isa.tile_rows));
+    Tile tile = tile_at(first_row, channel, channels, scale, bias);
+    tile.panel = decoded;
     for (int64_t row = first_row; row < last_row; row += isa.tile_rows) {
       coming();
-      Tile tile = tile_at(row, channel, channels, scale, bias);
-      tile.panel = decoded;
       tile.rows = static_cast<int>(std::min<int64_t>(isa.tile_rows, last_row - row));
       isa.tile(tile);
       finish(tile);
+      tile.left += isa.tile_rows / isa.row_pack * l.left_stride;
+      tile.token_scale += isa.tile_rows;
+      tile.offset += isa.tile_rows;
+      tile.out += isa.tile_rows * weight.n;
     }
   }
 

@@ -63,35 +63,39 @@ struct Avx512 : X86Int16, Place {
     uint8_t* a = Place::place(left.data, left.stride, row, k);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(a), _mm256_cvtepi16_epi8(v));
   }
-  /// 64 inputs at a time; returns where the rest begins.
-  static int64_t put_most_rounded(const Left& left, int64_t row, int64_t k_padded, const float* y, float factor) {
+  /// put16 of the numbers times `factor`, rounded, and finish_row: 64 inputs at a time.
+  static void put_row(const Left& left, int64_t row, int64_t k_padded, const float* y, float factor) {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512 scale = _mm512_set1_ps(factor);
     uint8_t* const data = left.data;
     const int64_t stride = left.stride;
+    __m512i sum = _mm512_setzero_si512();
     int64_t k = 0;
     for (; k + 64 <= k_padded; k += 64) {
       __m512i v[4];
       unroll<4>([&](int i) { v[i] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(y + k + 16 * i), scale)); });
       const __m512i packed = _mm512_packs_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
+      sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), packed);
       _mm512_storeu_si512(Place::place(data, stride, row, k), _mm512_permutexvar_epi32(order, packed));
     }
-    return k;
+    for (; k < k_padded; k += 16) {
+      const Int16 v = round16(y + k, factor);
+      put16(left, row, k, v);
+      sum = _mm512_add_epi32(sum, _mm512_zextsi256_si512(_mm256_madd_epi16(v, _mm256_set1_epi16(1))));
+    }
+    put_offset(left, row, sum);
   }
   /// The panel holds w + 128, so the accumulators must start at -128 sum(a).
   static void finish_row(const Left& left, int64_t row, int64_t k_padded) {
-    const __m256i ones = _mm256_set1_epi8(1);
-    // Two sums, since each waits for itself.
-    __m256i even = _mm256_setzero_si256();
-    __m256i odd = _mm256_setzero_si256();
+    __m256i sum = _mm256_setzero_si256();
     for (int64_t k = 0; k < k_padded; k += 32) {
       const uint8_t* a = Place::place(left.data, left.stride, row, k);
-      const __m256i sum = _mm256_dpbusd_epi32(even, ones, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)));
-      even = odd;
-      odd = sum;
+      sum = _mm256_dpbusd_epi32(sum, _mm256_set1_epi8(1), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)));
     }
-    const __m256i sum = _mm256_add_epi32(even, odd);
-    left.offset[row] = -128 * _mm512_reduce_add_epi32(_mm512_zextsi256_si512(sum));
+    put_offset(left, row, _mm512_zextsi256_si512(sum));
+  }
+  static void put_offset(const Left& left, int64_t row, __m512i sum) {
+    left.offset[row] = -128 * _mm512_reduce_add_epi32(sum);
   }
   static Int16 e2m1_grid(Int16 steps) {
     const __m256i low = _mm256_setr_epi16(0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 6, 6, 6, 6, 8, 8);

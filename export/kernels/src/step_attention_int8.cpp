@@ -133,8 +133,8 @@ void Worker::attend(const Head& head, int64_t begin, int64_t end) const {
   const TokenStep queries{nullptr, head.head_dim, s.depth, factor_rotation(1), Activation::kInt8, s.depth};
   for (int64_t first = begin; first < end; first += kRows) {
     const int64_t rows = std::min(kRows, end - first);
-    for (int64_t r = 0; r < rows; r += kTokensTogether) {
-      const int64_t count = std::min(kTokensTogether, rows - r);
+    for (int64_t r = 0; r < rows; r += kRowsAhead) {
+      const int64_t count = std::min(kRowsAhead, rows - r);
       for (int64_t i = 0; i < count; ++i) prefetch_row(head, head.q, first + r + i);
       isa.prepare(queries, {head.q + (first + r) * head.stride, head.stride, count}, r, s.q.left, s.prepare);
     }

@@ -20,13 +20,14 @@ struct Head {
   int64_t head_dim;
 };
 
-/// Rows of a head lie too far apart for the processor to see which comes next: asks for the one some rows after
+constexpr int64_t kRowsAhead = 8;
+
+/// Rows of a head lie too far apart for the processor to see which comes next: asks for the one kRowsAhead after
 /// `token`.
 inline void prefetch_row(const Head& head, const float* rows, int64_t token) {
-  constexpr int64_t kAhead = 8;
   constexpr int64_t kCacheLine = 16;
-  if (token + kAhead >= head.tokens) return;
-  const float* row = rows + (token + kAhead) * head.stride;
+  if (token + kRowsAhead >= head.tokens) return;
+  const float* row = rows + (token + kRowsAhead) * head.stride;
   for (int64_t i = 0; i < head.head_dim; i += kCacheLine) __builtin_prefetch(row + i);
 }
 

@@ -162,11 +162,15 @@ void quantize_groups(const int16_t* t, const TokenStep& step, const Left& left, 
   }
 }
 
+/// A row of the left side: k_padded numbers times `factor`, rounded.
 template <class V>
 void put_rounded(const float* y, float factor, int64_t k_padded, int64_t row, const Left& left) {
-  int64_t k = 0;
-  if constexpr (V::kWidth == 16) k = V::put_most_rounded(left, row, k_padded, y, factor);
-  for (; k < k_padded; k += 16) V::put16(left, row, k, V::round16(y + k, factor));
+  if constexpr (V::kWidth == 16) {
+    V::put_row(left, row, k_padded, y, factor);
+  } else {
+    for (int64_t k = 0; k < k_padded; k += 16) V::put16(left, row, k, V::round16(y + k, factor));
+    V::finish_row(left, row, k_padded);
+  }
 }
 
 /// Sets the token's scale; returns what its inputs are multiplied by before they are rounded, zero for a token of
@@ -186,10 +190,11 @@ inline float token_grid(uint32_t bits, Activation activation, float& scale) {
 template <class V>
 void quantize_token(const TokenStep& step, const float* y, float inverse, int64_t row, const Left& left, int16_t* t) {
   // |y| <= amax, so no rounded value exceeds the grid and the definition's clamp never acts.
+  if (inverse != 0.0f && step.activation == Activation::kInt8) {
+    return put_rounded<V>(y, inverse, step.k_padded, row, left);
+  }
   if (inverse == 0.0f) {
     for (int64_t k = 0; k < step.k_padded; k += 16) V::put16(left, row, k, V::zero16());
-  } else if (step.activation == Activation::kInt8) {
-    put_rounded<V>(y, inverse, step.k_padded, row, left);
   } else {
     for (int64_t k = 0; k < step.k_padded; k += 16) V::store16(t + k, V::round16(y + k, inverse));
     quantize_groups<V>(t, step, left, row);
@@ -197,35 +202,28 @@ void quantize_token(const TokenStep& step, const float* y, float inverse, int64_
   V::finish_row(left, row, step.k_padded);
 }
 
-/// Some tokens go through each part together, as many as stay in the first-level cache: one by itself would wait for
-/// its maximum and for the division.
+/// A token is rotated before the last one is quantized, which would by itself wait for its maximum and for the
+/// division.
 template <class V>
 void prepare_tokens(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) {
-  constexpr int64_t kFloatsTogether = 6144;
-  const int64_t fitting = kFloatsTogether / step.k_padded;
-  const int64_t most = fitting < 1 ? 1 : fitting < kTokensTogether ? fitting : kTokensTogether;
   float* spare = scratch + kTokensTogether * step.k_padded;
   int16_t* t = reinterpret_cast<int16_t*>(spare + step.k_padded);
-  for (int64_t first = 0, count; first < x.rows; first += count) {
-    count = x.rows - first < most ? x.rows - first : most;
-    uint32_t bits[kTokensTogether];
-    float inverse[kTokensTogether];
-    for (int64_t i = 0; i < count; ++i) {
-      float* y = scratch + i * step.k_padded;
-      bits[i] = rotate_inputs<V>(step, x.data + (first + i) * x.stride, y, spare);
-      for (int64_t k = step.k; k < step.k_padded; ++k) y[k] = 0.0f;
-    }
-    for (int64_t i = 0; i < count; ++i) inverse[i] = token_grid(bits[i], step.activation, left.scale[row + first + i]);
-    for (int64_t i = 0; i < count; ++i) {
-      quantize_token<V>(step, scratch + i * step.k_padded, inverse[i], row + first + i, left, t);
-    }
+  const auto place = [&](int64_t i) { return scratch + i % kTokensTogether * step.k_padded; };
+  const auto rotate = [&](int64_t i) {
+    for (int64_t k = step.k; k < step.k_padded; ++k) place(i)[k] = 0.0f;
+    return rotate_inputs<V>(step, x.data + i * x.stride, place(i), spare);
+  };
+  uint32_t bits = rotate(0);
+  for (int64_t i = 0; i < x.rows; ++i) {
+    const float inverse = token_grid(bits, step.activation, left.scale[row + i]);
+    if (i + 1 < x.rows) bits = rotate(i + 1);
+    quantize_token<V>(step, place(i), inverse, row + i, left, t);
   }
 }
 
 template <class V>
 void put_values(const float* values, int64_t k_padded, int64_t row, const Left& left) {
   put_rounded<V>(values, 1.0f, k_padded, row, left);
-  V::finish_row(left, row, k_padded);
 }
 
 }  // namespace
