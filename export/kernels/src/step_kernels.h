@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "prefetch.h"
 #include "step_backend.h"
 #include "unroll.h"
 
@@ -48,7 +49,12 @@ inline void norm_rows_together(const NormRows& rows, const float* x, float* out)
   unroll<Rows>([&](auto r) { total[r] = splat(0.0f); });
   by_sixteen(
       rows.dim,
-      [&](int64_t i) { each_row([&](auto r, const float* row) { total[r] = add(total[r], load(row + i)); }); },
+      [&](int64_t i) {
+        each_row([&](auto r, const float* row) {
+          prefetch_to_read(row + i + Rows * rows.dim);
+          total[r] = add(total[r], load(row + i));
+        });
+      },
       [&](int64_t i, int64_t rest) {
         each_row([&](auto r, const float* row) { total[r] = add(total[r], load_first(row + i, rest)); });
       });
@@ -63,6 +69,7 @@ inline void norm_rows_together(const NormRows& rows, const float* x, float* out)
       rows.dim,
       [&](int64_t i) {
         each_row([&](auto r, const float* row) {
+          prefetch_to_write(out + r * rows.dim + i);
           const F32x16 centered = sub(load(row + i), mean[r]);
           squares[r] = fma(centered, centered, squares[r]);
         });
@@ -111,7 +118,13 @@ inline void gated_rows(const GatedRows& rows) {
     const float* y = rows.y + row * rows.dim;
     float* out = rows.out + row * rows.dim;
     by_sixteen(
-        rows.dim, [&](int64_t i) { store(out + i, fma(load(rows.gate + i), load(y + i), load(x + i))); },
+        rows.dim,
+        [&](int64_t i) {
+          prefetch_to_read(x + i + kFloatsAhead);
+          prefetch_to_read(y + i + kFloatsAhead);
+          prefetch_to_write(out + i + kFloatsAhead);
+          store(out + i, fma(load(rows.gate + i), load(y + i), load(x + i)));
+        },
         [&](int64_t i, int64_t rest) {
           const F32x16 gate = load_first(rows.gate + i, rest);
           store_first(out + i, fma(gate, load_first(y + i, rest), load_first(x + i, rest)), rest);

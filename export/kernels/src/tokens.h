@@ -11,6 +11,7 @@
 #include "fp4_groups.h"
 #include "fp4_small_groups.h"
 #include "lattice.h"
+#include "prefetch.h"
 #include "unroll.h"
 
 namespace hqdit {
@@ -30,6 +31,9 @@ uint32_t first_pass(const float* x, const float* pre, int64_t k, float* y) {
   typename V::Bits largest = V::no_bits();
   int64_t start = 0;
   for (; start + kVectors * V::kWidth <= k; start += kVectors * V::kWidth) {
+    if constexpr (V::kWidth == 16) {
+      unroll<kVectors>([&](int i) { prefetch_to_read(x + start + kFloatsAhead + i * V::kWidth); });
+    }
     typename V::Float v[kVectors];
     unroll<kVectors>([&](int i) {
       v[i] = V::load(x + start + i * V::kWidth);
