@@ -206,6 +206,11 @@ void quantize_token(const TokenStep& step, const float* y, float inverse, int64_
   V::finish_row(left, row, step.k_padded);
 }
 
+struct RotatedToken {
+  const float* values;  ///< [k_padded]
+  uint32_t largest;     ///< bits of the largest magnitude
+};
+
 /// A token is rotated before the last one is quantized, which would by itself wait for its maximum and for the
 /// division.
 template <class V>
@@ -213,15 +218,20 @@ void prepare_tokens(const TokenStep& step, const TokenRows& x, int64_t row, cons
   float* spare = scratch + kTokensTogether * step.k_padded;
   int16_t* t = reinterpret_cast<int16_t*>(spare + step.k_padded);
   const auto place = [&](int64_t i) { return scratch + i % kTokensTogether * step.k_padded; };
+  const bool as_they_are =
+      !step.pre && step.rotation.m * step.rotation.power == 1 && step.k == step.k_padded && step.k % V::kWidth == 0;
   const auto rotate = [&](int64_t i) {
+    const float* from = x.data + i * x.stride;
+    if (as_they_are) return RotatedToken{from, largest_bits<V>(from, step.k)};
     for (int64_t k = step.k; k < step.k_padded; ++k) place(i)[k] = 0.0f;
-    return rotate_inputs<V>(step, x.data + i * x.stride, place(i), spare);
+    return RotatedToken{place(i), rotate_inputs<V>(step, from, place(i), spare)};
   };
-  uint32_t bits = rotate(0);
+  RotatedToken token = rotate(0);
   for (int64_t i = 0; i < x.rows; ++i) {
-    const float inverse = token_grid(bits, step.activation, left.scale[row + i]);
-    if (i + 1 < x.rows) bits = rotate(i + 1);
-    quantize_token<V>(step, place(i), inverse, row + i, left, t);
+    const float inverse = token_grid(token.largest, step.activation, left.scale[row + i]);
+    const float* y = token.values;
+    if (i + 1 < x.rows) token = rotate(i + 1);
+    quantize_token<V>(step, y, inverse, row + i, left, t);
   }
 }
 
