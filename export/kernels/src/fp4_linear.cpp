@@ -17,6 +17,7 @@ constexpr int64_t kTokensPerUnit = 8;
 // Fewer tokens than this per panel would not pay for decoding the panel once more.
 constexpr int64_t kTokensPerSplit = 128;
 constexpr int64_t kTokensPerOwnSplit = 256;
+constexpr int64_t kChannelsPerToken = 6;
 // Multiply-adds below which waking a thread costs more than it saves.
 constexpr double kWorkPerThread = 1 << 19;
 
@@ -31,10 +32,12 @@ int64_t slots_for(const Fp4Weight& weight, int64_t rows, const ParallelFor& para
 
 /// Into how many runs of rows the panels' work is cut. With a run for each thread, tokens and outputs stay in the
 /// caches of the core that works on the same rows before and after; with fewer panels than threads, it feeds them all.
-int64_t row_splits(int64_t rows, int64_t panels, int64_t slots) {
+int64_t row_splits(int64_t rows, int64_t n, int64_t panels, int64_t slots) {
   int64_t splits = 1;
   const auto pays = [&](int64_t tokens) { return rows / (2 * splits) >= tokens; };
-  while (2 * splits <= slots && pays(kTokensPerOwnSplit)) splits *= 2;
+  // To decode the weights of kChannelsPerToken channels takes as long as to fetch a token from another core.
+  const bool narrow = n <= kChannelsPerToken * rows;
+  while (2 * splits <= slots && pays(narrow ? kTokensPerSplit : kTokensPerOwnSplit)) splits *= 2;
   while (slots > 1 && panels * splits < 2 * slots && pays(kTokensPerSplit)) splits *= 2;
   return splits;
 }
@@ -198,7 +201,7 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
     return;
   }
   const int64_t panels = ceil_div(weight.n, l.panel_channels);
-  const int64_t splits = row_splits(rows, panels, slots);
+  const int64_t splits = row_splits(rows, weight.n, panels, slots);
   const int64_t row_step = std::min<int64_t>(isa.tile_rows, kTokensPerSplit);
   const int64_t rows_per_split = ceil_div(ceil_div(rows, splits), row_step) * row_step;
   take_units_in_order(parallel, slots, token_units, prepare, panels * splits, [&](int64_t unit, int64_t slot) {
