@@ -3,8 +3,9 @@
 
 #include <executorch/runtime/kernel/thread_parallel_interface.h>
 
+#include "executorch_threads.h"
 #include "hqdit/fp4_linear.h"
-#include "scratch.h"
+#include "thread_scratch.h"
 
 const char* hqdit_fp4_linear(const float* x, int64_t rows, const uint8_t* codes, const uint8_t* tables,
                              const float* scale, const float* bias, const float* pre, int64_t n, int64_t k,

@@ -11,9 +11,10 @@
 #include <string_view>
 
 #include "c_api.h"
+#include "executorch_threads.h"
 #include "hqdit/fp4_linear.h"
 #include "register.h"
-#include "scratch.h"
+#include "thread_scratch.h"
 
 namespace {
 

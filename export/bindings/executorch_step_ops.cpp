@@ -8,9 +8,10 @@
 #include <initializer_list>
 #include <limits>
 
+#include "executorch_threads.h"
 #include "hqdit/step_ops.h"
 #include "register.h"
-#include "scratch.h"
+#include "thread_scratch.h"
 
 namespace {
 

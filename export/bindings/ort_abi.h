@@ -10,11 +10,9 @@
 
 extern "C" {
 
-struct OrtAllocator;
 struct OrtCustomOpDomain;
 struct OrtKernelContext;
 struct OrtKernelInfo;
-struct OrtMemoryInfo;
 struct OrtSessionOptions;
 struct OrtShapeInferContext;
 struct OrtStatus;
@@ -24,7 +22,6 @@ struct OrtCustomOp;
 
 enum OrtErrorCode { ORT_OK = 0, ORT_FAIL = 1, ORT_INVALID_ARGUMENT = 2 };
 enum ONNXTensorElementDataType { ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT = 1, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 = 2 };
-enum OrtAllocatorType { OrtDeviceAllocator = 0, OrtArenaAllocator = 1 };
 enum OrtMemType { OrtMemTypeDefault = 0 };
 enum OrtCustomOpInputOutputCharacteristic { INPUT_OUTPUT_REQUIRED = 0 };
 
@@ -42,12 +39,7 @@ struct OrtApi {
   OrtStatus* (*GetDimensions)(const OrtTensorTypeAndShapeInfo* info, int64_t* dims, size_t count);
   void* unused_63[2];
   OrtStatus* (*GetTensorTypeAndShape)(const OrtValue* value, OrtTensorTypeAndShapeInfo** out);
-  void* unused_66[3];
-  OrtStatus* (*CreateCpuMemoryInfo)(OrtAllocatorType type, OrtMemType memory, OrtMemoryInfo** out);
-  void* unused_70[5];
-  OrtStatus* (*AllocatorAlloc)(OrtAllocator* allocator, size_t bytes, void** out);
-  OrtStatus* (*AllocatorFree)(OrtAllocator* allocator, void* memory);
-  void* unused_77[8];
+  void* unused_66[19];
   OrtStatus* (*KernelInfoGetAttribute_float)(const OrtKernelInfo* info, const char* name, float* out);
   OrtStatus* (*KernelInfoGetAttribute_int64)(const OrtKernelInfo* info, const char* name, int64_t* out);
   void* unused_87[3];
@@ -56,20 +48,14 @@ struct OrtApi {
                                         OrtValue** out);
   void* unused_92[1];
   void (*ReleaseStatus)(OrtStatus* status);
-  void (*ReleaseMemoryInfo)(OrtMemoryInfo* info);
-  void* unused_95[4];
+  void* unused_94[5];
   void (*ReleaseTensorTypeAndShapeInfo)(OrtTensorTypeAndShapeInfo* info);
-  void* unused_100[32];
-  void (*ReleaseAllocator)(OrtAllocator* allocator);
-  void* unused_133[111];
+  void* unused_100[144];
   OrtStatus* (*KernelInfo_GetNodeName)(const OrtKernelInfo* info, char* out, size_t* size);
   void* unused_245[4];
   OrtStatus* (*KernelInfoGetConstantInput_tensor)(const OrtKernelInfo* info, size_t index, int* is_constant,
                                                   const OrtValue** out);
-  void* unused_250[3];
-  OrtStatus* (*KernelContext_GetAllocator)(const OrtKernelContext* context, const OrtMemoryInfo* info,
-                                           OrtAllocator** out);
-  void* unused_254[20];
+  void* unused_250[24];
   OrtStatus* (*KernelContext_ParallelFor)(const OrtKernelContext* context, void (*fn)(void*, size_t), size_t total,
                                           size_t batches, void* user_data);
 };

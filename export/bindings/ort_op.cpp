@@ -3,14 +3,15 @@
 
 #include <algorithm>
 #include <exception>
-#include <memory>
+#include <stdexcept>
 #include <thread>
+
+#include "thread_scratch.h"
 
 namespace hqdit::ort {
 namespace {
 
 constexpr char kRepair[] = "export the model again with the hqdit-mobile release that this library belongs to";
-constexpr size_t kAlignment = 64;
 
 std::string node_name(const OrtApi& api, const OrtKernelInfo* info) {
   size_t size = 0;
@@ -82,14 +83,6 @@ Shape Node::constant_shape(const OrtKernelInfo* info, size_t index, const char* 
   return shape_of(api_, value);
 }
 
-Call::~Call() {
-  if (memory_) {
-    if (OrtStatus* status = api_.AllocatorFree(allocator_, memory_)) api_.ReleaseStatus(status);
-  }
-  if (allocator_) api_.ReleaseAllocator(allocator_);
-  if (memory_info_) api_.ReleaseMemoryInfo(memory_info_);
-}
-
 Input Call::input(size_t index, size_t rank) const {
   const OrtValue* value = nullptr;
   void* data = nullptr;
@@ -135,12 +128,12 @@ ParallelFor Call::parallel() {
 }
 
 void* Call::scratch(size_t bytes) {
-  size_t space = bytes + kAlignment;
-  check(api_.CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory_info_));
-  check(api_.KernelContext_GetAllocator(context_, memory_info_, &allocator_));
-  check(api_.AllocatorAlloc(allocator_, space, &memory_));
-  void* start = memory_;
-  return std::align(kAlignment, bytes, start, space);
+  void* memory = thread_scratch(bytes);
+  if (!memory) {
+    throw std::runtime_error("hqdit: no memory for " + std::to_string(bytes) +
+                             " bytes of workspace; close other programs or use a smaller batch");
+  }
+  return memory;
 }
 
 OrtStatus* guarded_call(const OrtApi& api, void (*work)(void*), void* data) {

@@ -75,15 +75,15 @@ class Call {
   Call(const Node& node, OrtKernelContext* context) : node_(node), api_(node.api()), context_(context) {}
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
-  ~Call();
 
   /// Throws Failure if the rank is not `rank`; 0 stands for any from 1 up.
   Input input(size_t index, size_t rank = 0) const;
   float* output(const Shape& shape) const;
   /// On the session's own threads; valid while this call lives.
   ParallelFor parallel();
-  /// From the session's arena, 64-byte alignment, until this call ends. Once per call.
-  void* scratch(size_t bytes);
+  /// With 64-byte alignment, until this call ends. Once per call. Not from the session's arena, which has no huge
+  /// pages.
+  static void* scratch(size_t bytes);
 
  private:
   static void run_units(void* call, int64_t count, void (*fn)(void*, int64_t, int64_t), void* arg);
@@ -91,9 +91,6 @@ class Call {
   const Node& node_;
   const OrtApi& api_;
   OrtKernelContext* context_;
-  OrtMemoryInfo* memory_info_ = nullptr;
-  OrtAllocator* allocator_ = nullptr;
-  void* memory_ = nullptr;
 };
 
 /// Runs work; what it throws becomes a status, because nothing may be thrown through C.

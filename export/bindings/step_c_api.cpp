@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "step_c_api.h"
 
+#include "executorch_threads.h"
 #include "hqdit/step_ops.h"
-#include "scratch.h"
+#include "thread_scratch.h"
 
 namespace {
 

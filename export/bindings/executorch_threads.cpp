@@ -1,37 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "scratch.h"
+#include "executorch_threads.h"
 
 #include <executorch/runtime/kernel/thread_parallel_interface.h>
 
 #include <algorithm>
-#include <cstdlib>
-
-#include "hqdit/large_memory.h"
 
 namespace hqdit {
-namespace {
-
-struct Scratch {
-  void* memory = nullptr;
-  size_t bytes = 0;
-
-  Scratch() = default;
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { std::free(memory); }
-};
-
-}  // namespace
-
-void* thread_scratch(size_t bytes) {
-  thread_local Scratch scratch;
-  if (bytes > scratch.bytes) {
-    std::free(scratch.memory);
-    scratch.memory = allocate_large(bytes);
-    scratch.bytes = scratch.memory ? bytes : 0;
-  }
-  return scratch.memory;
-}
 
 ParallelFor thread_pool(int64_t threads) {
   const int64_t available = executorch::extension::get_thread_count();
