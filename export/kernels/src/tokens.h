@@ -31,9 +31,7 @@ uint32_t first_pass(const float* x, const float* pre, int64_t k, float* y) {
   typename V::Bits largest = V::no_bits();
   int64_t start = 0;
   for (; start + kVectors * V::kWidth <= k; start += kVectors * V::kWidth) {
-    if constexpr (V::kWidth == 16) {
-      unroll<kVectors>([&](int i) { prefetch_to_read(x + start + kFloatsAhead + i * V::kWidth); });
-    }
+    for (int64_t i = 0; i < kVectors * V::kWidth; i += 16) prefetch_to_read(x + start + kFloatsAhead + i);
     typename V::Float v[kVectors];
     unroll<kVectors>([&](int i) {
       v[i] = V::load(x + start + i * V::kWidth);
