@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory for activations and workspaces, in huge pages where the system has them. Rows of a tile lie a page or more
-// apart, and pages scattered over physical memory compete for the same sets of a cache, so ordinary pages cost a linear
-// layer some 5 to 10 % of its time (docs/performance.md).
+// Memory for activations and workspaces, in huge pages where the system has them. Rows of a tile lie pages apart: each
+// ordinary page takes a translation of its own, and pages scattered over physical memory compete for the same sets of a
+// cache. A step takes 4 % longer with them (docs/performance.md).
 #pragma once
 
 #include <cstddef>
