@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // AMX: TDPBSSD adds the product of a 16 x 64 and a 64 x 16 int8 tile to a 16 x 16 int32 tile. Left side: 16 tokens
-// share [k_padded / 64][16][64]; a panel is unpack' own.
+// share [k_padded / 64][16][64]; a panel is unpack's own.
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -35,7 +35,7 @@ int64_t slots_for(const Fp4Weight& weight, int64_t rows, const ParallelFor& para
 int64_t row_splits(int64_t rows, int64_t n, int64_t panels, int64_t slots) {
   int64_t splits = 1;
   const auto pays = [&](int64_t tokens) { return rows / (2 * splits) >= tokens; };
-  // To decode the weights of kChannelsPerToken channels takes as long as to fetch a token from another core.
+  // To decode the weights of kChannelsPerToken channels takes about as long as to fetch a token from another core.
   const bool narrow = n <= kChannelsPerToken * rows;
   while (2 * splits <= slots && pays(narrow ? kTokensPerSplit : kTokensPerOwnSplit)) splits *= 2;
   while (slots > 1 && panels * splits < 2 * slots && pays(kTokensPerSplit)) splits *= 2;

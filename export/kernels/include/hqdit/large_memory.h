@@ -20,10 +20,11 @@ struct FreeDelete {
   void operator()(void* memory) const { std::free(memory); }
 };
 
-/// At least `bytes`, aligned to kMemoryAlignment; nullptr if there is none. What fills half a huge page or more gets
-/// whole ones, if the system grants the request.
+/// At least `bytes`, which may be 0, aligned to kMemoryAlignment; nullptr if there is no memory. What fills half a huge
+/// page or more gets whole ones, if the system grants the request.
 inline void* allocate_large(std::size_t bytes) noexcept {
   std::size_t alignment = kMemoryAlignment;
+  if (bytes == 0) bytes = kMemoryAlignment;  // posix_memalign may give a null pointer for none
 #if defined(MADV_HUGEPAGE)
   // With base pages of 4 KiB; where they are larger, so are huge pages, and the request changes nothing.
   constexpr std::size_t kHugePage = std::size_t{2} << 20;
