@@ -81,6 +81,12 @@ def test_segments_have_the_alignment_of_16_kb_pages(build):
     assert alignments and set(alignments) == {"0x4000"}
 
 
+def test_our_code_takes_less_than_a_megabyte(build, tmp_path):
+    """JNI included, ExecuTorch not: it is linked from shared libraries here."""
+    run("aarch64-linux-gnu-strip", "--strip-unneeded", build / "libhqdit.so", "-o", tmp_path / "libhqdit.so")
+    assert (tmp_path / "libhqdit.so").stat().st_size < 1_000_000
+
+
 def test_the_library_does_not_tell_where_it_was_built(build):
     assert str(ROOT).encode() not in (build / "libhqdit.so").read_bytes()
 
