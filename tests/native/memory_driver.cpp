@@ -28,10 +28,9 @@ bool asked_for_huge_pages(uintptr_t address) {
 int main(int count, char** arguments) {
   if (count != 2) return 2;
   const size_t bytes = std::strtoull(arguments[1], nullptr, 10);
-  void* const memory = hqdit::allocate_large(bytes);
-  const uintptr_t address = reinterpret_cast<uintptr_t>(memory);
-  if (memory) std::memset(memory, 1, bytes);
+  const hqdit::LargeMemory memory = hqdit::allocate_large(bytes);
+  const uintptr_t address = reinterpret_cast<uintptr_t>(memory.get());
+  if (memory) std::memset(memory.get(), 1, bytes);
   std::printf("%d %zu %d\n", memory != nullptr, static_cast<size_t>(address & (~address + 1)),
               asked_for_huge_pages(address));
-  hqdit::FreeDelete()(memory);
 }

@@ -5,7 +5,6 @@
 #include <immintrin.h>
 
 #include "backend.h"
-#include "lattice.h"
 
 namespace hqdit {
 namespace {

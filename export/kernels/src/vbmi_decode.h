@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "fp4_avx512.h"
+#include "lattice.h"
 #include "unroll.h"
 
 namespace hqdit {

@@ -12,11 +12,9 @@
 
 namespace hqdit {
 
-using LargeMemory = std::unique_ptr<uint8_t, FreeDelete>;
-
 /// Throws std::bad_alloc if there is none.
 inline LargeMemory large_memory(size_t bytes) {
-  LargeMemory memory(static_cast<uint8_t*>(allocate_large(bytes)));
+  LargeMemory memory = allocate_large(bytes);
   if (!memory) throw std::bad_alloc();
   return memory;
 }

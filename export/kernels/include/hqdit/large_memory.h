@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -17,12 +18,14 @@ namespace hqdit {
 constexpr std::size_t kMemoryAlignment = 64;  // a cache line, and what vector loads may ask for
 
 struct FreeDelete {
-  void operator()(void* memory) const { std::free(memory); }
+  void operator()(uint8_t* memory) const { std::free(memory); }
 };
+
+using LargeMemory = std::unique_ptr<uint8_t, FreeDelete>;
 
 /// At least `bytes`, which may be 0, aligned to kMemoryAlignment; nullptr if there is no memory. What fills half a huge
 /// page or more gets whole ones, if the system grants the request.
-inline void* allocate_large(std::size_t bytes) noexcept {
+inline LargeMemory allocate_large(std::size_t bytes) noexcept {
   std::size_t alignment = kMemoryAlignment;
   if (bytes == 0) bytes = kMemoryAlignment;  // posix_memalign may give a null pointer for none
 #if defined(MADV_HUGEPAGE)
@@ -38,7 +41,7 @@ inline void* allocate_large(std::size_t bytes) noexcept {
 #if defined(MADV_HUGEPAGE)
   if (alignment == kHugePage) static_cast<void>(madvise(memory, bytes, MADV_HUGEPAGE));
 #endif
-  return memory;
+  return LargeMemory(static_cast<uint8_t*>(memory));
 }
 
 }  // namespace hqdit
