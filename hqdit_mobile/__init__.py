@@ -5,15 +5,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hqdit_mobile.config import HQDiTConfig
-    from hqdit_mobile.engine import Pipeline
-    from hqdit_mobile.models import LoadedModel, load_model
-    from hqdit_mobile.quantize import quantize_
+    from hqdit_mobile.model.loading import LoadedModel, load_model
+    from hqdit_mobile.quantize.config import HQDiTConfig
+    from hqdit_mobile.quantize.job import quantize_
+    from hqdit_mobile.runtime.engine import Pipeline
 
 __all__ = ["HQDiTConfig", "LoadedModel", "Pipeline", "load_model", "quantize_"]
 
-_HOME = {"HQDiTConfig": "config", "Pipeline": "engine", "LoadedModel": "models", "load_model": "models"}
-_HOME["quantize_"] = "quantize"
+_HOME = {
+    "HQDiTConfig": "quantize.config",
+    "Pipeline": "runtime.engine",
+    "LoadedModel": "model.loading",
+    "load_model": "model.loading",
+    "quantize_": "quantize.job",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hqdit_mobile.native import library_path
+from hqdit_mobile.ops.native import library_path
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "android_demo"

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-from hqdit_mobile.engine_scheduler import Scheduler
-from hqdit_mobile.sampling import SchedulerConfig
+from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.runtime.scheduler import Scheduler
 
 
 class EngineScheduler(Scheduler):

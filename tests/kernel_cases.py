@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hqdit_mobile import native, native_step
-from hqdit_mobile.fp4_linear import ACTIVATIONS, fp4_linear_reference
+from hqdit_mobile.ops import native
+from hqdit_mobile.ops import native_float_ops as native_step
+from hqdit_mobile.ops.fp4_linear import ACTIVATIONS, fp4_linear_reference
 
 ARM = platform.machine() in ("aarch64", "arm64")
 ISAS = ["scalar", *(["dotprod", "i8mm"] if ARM else ["avx2", "avxvnni", "avx512vnni", "avx512vbmi", "amx"])]

@@ -16,11 +16,11 @@ from unittest import mock
 
 import torch
 
-from hqdit_mobile.calibration import Observer
-from hqdit_mobile.config import HQDiTConfig
-from hqdit_mobile.export.export_model import ExportOptions, build_manifest, clean_latents, export_bundle
-from hqdit_mobile.export.model_files import write_model_files
-from hqdit_mobile.progress import Stages
+from hqdit_mobile.export.bundle.job import ExportOptions, build_manifest, clean_latents, export_bundle
+from hqdit_mobile.export.bundle.model_files import write_model_files
+from hqdit_mobile.quantize.calibration import Observer
+from hqdit_mobile.quantize.config import HQDiTConfig
+from hqdit_mobile.util.progress import Stages
 
 CONFIG = HQDiTConfig(calibration_samples=2, calibration_steps=3)
 
@@ -51,8 +51,8 @@ def export_counting(model: Path, output: Path, on_event: Callable[[int], None] =
     with (
         mock.patch.object(Observer, "add", counted(Observer.add)),
         mock.patch.object(os, "fsync", counted(os.fsync)),
-        mock.patch("hqdit_mobile.quantize.BATCH", 4),
-        mock.patch("hqdit_mobile.export.export_model._write_bundle", programs_alone),
+        mock.patch("hqdit_mobile.quantize.job.BATCH", 4),
+        mock.patch("hqdit_mobile.export.bundle.job._write_bundle", programs_alone),
     ):
         export_bundle(options(model, output), Stages())
     return events

@@ -10,9 +10,8 @@ import torch
 from onnx import helper
 from torch import nn
 
-from hqdit_mobile.dit import DiT, DiTConfig
-from hqdit_mobile.export.lower_onnx import IR_VERSION
-from hqdit_mobile.export.onnx_function import (
+from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.export.lowering.onnx.function import (
     ACTIVATION_IDS,
     ATTRIBUTES,
     DOMAIN,
@@ -21,15 +20,16 @@ from hqdit_mobile.export.onnx_function import (
     NAME,
     OPSET,
 )
-from hqdit_mobile.export.onnx_operators import functions
-from hqdit_mobile.formats import E2M1, NUM_TABLES, nearest_codes, table_ids
-from hqdit_mobile.fp4_linear import FP4Linear
-from hqdit_mobile.models import LoadedModel
-from hqdit_mobile.native import library_path
-from hqdit_mobile.packing import groups_per_row
-from hqdit_mobile.rotation import random_signs, rotate
-from hqdit_mobile.sampling import SchedulerConfig
-from hqdit_mobile.vae import VAEDecoder
+from hqdit_mobile.export.lowering.onnx.lower import IR_VERSION
+from hqdit_mobile.export.lowering.onnx.operators import functions
+from hqdit_mobile.model.dit import DiT, DiTConfig
+from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.model.vae import VAEDecoder
+from hqdit_mobile.ops.formats import E2M1, NUM_TABLES, nearest_codes, table_ids
+from hqdit_mobile.ops.fp4_linear import FP4Linear
+from hqdit_mobile.ops.native import library_path
+from hqdit_mobile.ops.packing import groups_per_row
+from hqdit_mobile.ops.rotation import random_signs, rotate
 
 CLASSES = 5
 

@@ -31,7 +31,7 @@ def test_clang_format():
     tool("clang-format", "--dry-run", "--Werror", *map(str, CPP))
 
 
-@pytest.mark.parametrize("module", ["hqdit_mobile", "hqdit_mobile.cli", "hqdit_mobile.engine"])
+@pytest.mark.parametrize("module", ["hqdit_mobile", "hqdit_mobile.cli.main", "hqdit_mobile.runtime.engine"])
 def test_light_imports(module):
     """A phone engineer who asks for --help or draws a picture does not wait for torch."""
     heavy = "{'torch', 'onnx', 'diffusers', 'matplotlib'} & set(sys.modules)"

@@ -45,7 +45,7 @@ android {
     testOptions {
         unitTests.isIncludeAndroidResources = true
         unitTests.all { test ->
-            // The desktop library and the bundles that tests/test_android.py builds: -Phqdit.library=... and so on.
+            // The desktop library and the bundles that tests/android/test_android.py builds: -Phqdit.library=... and so on.
             for (name in listOf("hqdit.library", "hqdit.tiny", "hqdit.bundle", "hqdit.output")) {
                 test.systemProperty(name, providers.gradleProperty(name).getOrElse(""))
             }

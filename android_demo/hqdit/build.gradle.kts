@@ -33,7 +33,7 @@ android {
 
     testOptions {
         unitTests.all { test ->
-            // The desktop library and the bundle that tests/test_android.py builds: -Phqdit.library=... and so on.
+            // The desktop library and the bundle that tests/android/test_android.py builds: -Phqdit.library=... and so on.
             for (name in listOf("hqdit.library", "hqdit.tiny", "hqdit.output")) {
                 test.systemProperty(name, providers.gradleProperty(name).getOrElse(""))
             }

@@ -131,7 +131,7 @@ void hqdit_register_ops(void) {
   std::call_once(once, [] {
     hqdit::register_unless_known(make_boxed_kernel(kPlain, EXECUTORCH_FN(fp4_linear_out<Epilogue::kNone>, kPlain)));
     hqdit::register_unless_known(make_boxed_kernel(kGelu, EXECUTORCH_FN(fp4_linear_out<Epilogue::kGelu>, kGelu)));
-    hqdit::register_step_ops();
+    hqdit::register_float_ops();
   });
 }
 

@@ -3,8 +3,8 @@
 // body that our files carry.
 #include <mutex>
 
+#include "ort_float_ops.h"
 #include "ort_fp4_linear.h"
-#include "ort_step_ops.h"
 
 namespace {
 

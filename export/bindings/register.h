@@ -15,7 +15,7 @@ inline void register_unless_known(const executorch::runtime::Kernel& kernel) {
   static_cast<void>(executorch::runtime::register_kernel(kernel));
 }
 
-/// The operators of executorch_step_ops.cpp.
-void register_step_ops();
+/// The operators of executorch_float_ops.cpp.
+void register_float_ops();
 
 }  // namespace hqdit

@@ -16,8 +16,8 @@ from torch import nn
 from hqdit_mobile.bench import peers_executorch, peers_onnxruntime
 from hqdit_mobile.bench.round_to_nearest import round_layer
 from hqdit_mobile.bench.timing import Effort, Runner, measure, medians
-from hqdit_mobile.config import HQDiTConfig
-from hqdit_mobile.native import library
+from hqdit_mobile.ops.native import library
+from hqdit_mobile.quantize.config import HQDiTConfig
 
 WIDTHS = {"DiT-S": 384, "DiT-B": 768, "DiT-L": 1024, "DiT-XL": 1152}
 # layer: (inputs, outputs) in widths

@@ -45,7 +45,7 @@ def set_threads(threads: int) -> None:
 
 def describe(threads: int, pinned: list[int] | None) -> dict[str, Any]:
     """What a reader needs to judge a figure; nothing that tells whose machine it is."""
-    from hqdit_mobile.native import library
+    from hqdit_mobile.ops.native import library
 
     return {
         "cpu": cpu_model(),

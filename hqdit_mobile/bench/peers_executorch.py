@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from hqdit_mobile.bench.timing import Runner
-from hqdit_mobile.export.lower_executorch import lower
-from hqdit_mobile.native import library_path
+from hqdit_mobile.export.lowering.executorch import lower
+from hqdit_mobile.ops.native import library_path
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from hqdit_mobile.bench.timing import Runner
-from hqdit_mobile.native import library_path
+from hqdit_mobile.ops.native import library_path
 
 if TYPE_CHECKING:
     from torch import nn

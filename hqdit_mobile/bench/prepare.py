@@ -15,17 +15,17 @@ import torch
 from hqdit_mobile.bench import peers_onnxruntime
 from hqdit_mobile.bench.peers_executorch import XNNPACK_QUANTIZED, quantized
 from hqdit_mobile.bench.round_to_nearest import round_model_
-from hqdit_mobile.config import HQDiTConfig
-from hqdit_mobile.dit import DiT
-from hqdit_mobile.export.bundle import MANIFEST, describe_file, read_manifest, write_json
-from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser, example_inputs
-from hqdit_mobile.export.effort import LARGE
-from hqdit_mobile.export.export_model import drop_learned_sigma_
-from hqdit_mobile.export.lower_executorch import lower
-from hqdit_mobile.export.lower_onnx import save_onnx, to_onnx, transformer_to_onnx
-from hqdit_mobile.export.model_files import METHODS
-from hqdit_mobile.models import LoadedModel, load_model
-from hqdit_mobile.streaming import parameter_count
+from hqdit_mobile.export.bundle.budget import LARGE
+from hqdit_mobile.export.bundle.job import drop_learned_sigma_
+from hqdit_mobile.export.bundle.manifest import MANIFEST, describe_file, read_manifest, write_json
+from hqdit_mobile.export.bundle.model_files import METHODS
+from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser, example_inputs
+from hqdit_mobile.export.lowering.executorch import lower
+from hqdit_mobile.export.lowering.onnx.lower import save_onnx, to_onnx, transformer_to_onnx
+from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.model.loading import LoadedModel, load_model
+from hqdit_mobile.model.streaming import parameter_count
+from hqdit_mobile.quantize.config import HQDiTConfig
 
 OUR_PTE, OUR_ONNX = "hqdit .pte", "hqdit .onnx"
 OUR_PORTABLE = "hqdit .onnx, stock runtime"  # the same file by its function bodies

@@ -27,7 +27,7 @@ def main() -> None:
 def _engine(path: str, threads: int, steps: int) -> dict[str, Any]:
     import numpy as np
 
-    from hqdit_mobile.engine import Pipeline
+    from hqdit_mobile.runtime.engine import Pipeline
 
     def load() -> Pipeline:
         return Pipeline(path, threads=threads)

@@ -6,12 +6,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hqdit_mobile.config import HQDiTConfig
-from hqdit_mobile.dit import DiT
-from hqdit_mobile.formats import FORMATS
-from hqdit_mobile.fp4_linear import FP4Linear
-from hqdit_mobile.gptq import LATTICE_MAX, codes_of, nearest_points
-from hqdit_mobile.quantize_layer import new_layer, transformed_weight
+from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.ops.formats import FORMATS
+from hqdit_mobile.ops.fp4_linear import FP4Linear
+from hqdit_mobile.quantize.config import HQDiTConfig
+from hqdit_mobile.quantize.gptq import LATTICE_MAX, codes_of, nearest_points
+from hqdit_mobile.quantize.layer import new_layer, transformed_weight
 
 
 def round_layer(linear: nn.Linear, config: HQDiTConfig, activation: str) -> FP4Linear:

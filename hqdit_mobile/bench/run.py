@@ -17,7 +17,7 @@ from hqdit_mobile.bench.load import bench_load
 from hqdit_mobile.bench.prepare import OURS, Prepared, prepare
 from hqdit_mobile.bench.step import bench_image, bench_steps
 from hqdit_mobile.bench.timing import Effort
-from hqdit_mobile.progress import Stages
+from hqdit_mobile.util.progress import Stages
 
 SCHEMA_VERSION = 1
 

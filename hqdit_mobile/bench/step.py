@@ -14,12 +14,12 @@ from torch import Tensor
 from hqdit_mobile.bench import peers_onnxruntime
 from hqdit_mobile.bench.prepare import OUR_ONNX, OUR_PTE, OURS, STEPS, TORCH, Prepared
 from hqdit_mobile.bench.timing import Effort, Runner, measure, medians
-from hqdit_mobile.engine import Pipeline
-from hqdit_mobile.export.denoiser import Denoiser, GuidedDenoiser
-from hqdit_mobile.metrics import snr_db
-from hqdit_mobile.models import LoadedModel
-from hqdit_mobile.pictures import to_rgb
-from hqdit_mobile.sampling import IN_ENGINE, Guidance, initial_noise, sample_latents
+from hqdit_mobile.diffusion.trajectory import IN_ENGINE, Guidance, initial_noise, sample_latents
+from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser
+from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.runtime.engine import Pipeline
+from hqdit_mobile.util.metrics import snr_db
+from hqdit_mobile.util.pictures import to_rgb
 
 TIMESTEP, LABEL, SEED = 500, 0, 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hqdit_mobile.evaluate.run import Measured
-from hqdit_mobile.whole_file import whole_file
+from hqdit_mobile.util.atomic_write import whole_file
 
 
 def write_adm(folder: Path, measured: Measured) -> Path:

@@ -17,15 +17,15 @@ import torch
 from torch import nn
 
 import hqdit_mobile
-from hqdit_mobile.baselines import BASELINES, quantize_baseline_
-from hqdit_mobile.config import HQDiTConfig
+from hqdit_mobile.diffusion.trajectory import Guidance
+from hqdit_mobile.evaluate.baselines import BASELINES, quantize_baseline_
 from hqdit_mobile.evaluate.subjects import BundleSubject, Subject, TorchSubject
-from hqdit_mobile.export.bundle import MANIFEST, BundleError, read_manifest
-from hqdit_mobile.models import LoadedModel
-from hqdit_mobile.progress import Stages
-from hqdit_mobile.quantize import quantize_
-from hqdit_mobile.recipes import RECIPES, recipe
-from hqdit_mobile.sampling import Guidance
+from hqdit_mobile.export.bundle.manifest import MANIFEST, BundleError, read_manifest
+from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.quantize.config import HQDiTConfig
+from hqdit_mobile.quantize.job import quantize_
+from hqdit_mobile.quantize.recipes import RECIPES, recipe
+from hqdit_mobile.util.progress import Stages
 
 FLOAT = "float"
 
@@ -77,7 +77,7 @@ def _recipe(name: str, model: LoadedModel, steps: int, guidance: Guidance) -> Ca
         return TorchSubject(model, dit, steps, guidance)
 
     # A version does not change while somebody works on the quantizer; its sources do.
-    origin = {"kind": "recipe", "config": asdict(config), "sources": _sources_digest("quantize"), **_drawing(model)}
+    origin = {"kind": "recipe", "config": asdict(config), "sources": _sources_digest("quantize.job"), **_drawing(model)}
     return Candidate(name, "recipe", origin, quantized)
 
 
@@ -89,7 +89,8 @@ def _baseline(name: str, model: LoadedModel, steps: int, guidance: Guidance) -> 
         quantize_baseline_(dit, name, config, model.scheduler, model.guidance_channels)
         return TorchSubject(model, dit, steps, guidance)
 
-    origin = {"kind": "baseline", "config": asdict(config), "sources": _sources_digest("baselines"), **_drawing(model)}
+    origin = {"kind": "baseline", "config": asdict(config), "sources": _sources_digest("evaluate.baselines")}
+    origin |= _drawing(model)
     return Candidate(name, "baseline", origin, quantized)
 
 

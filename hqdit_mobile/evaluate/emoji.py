@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hqdit_mobile.emoji_eval import EmojiClassifier, load_classifier
-from hqdit_mobile.models import LoadedModel, builtin_classes
+from hqdit_mobile.evaluate.emoji_eval import EmojiClassifier, load_classifier
+from hqdit_mobile.model.loading import LoadedModel, builtin_classes
 
 EMOJI = "emoji-dit"
 IMAGE_SIZE = 128

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hqdit_mobile.metrics import psnr_db
+from hqdit_mobile.util.metrics import psnr_db
 
 PEAK = 255.0
 WINDOW, SIGMA, K1, K2 = 11, 1.5, 0.01, 0.03  # of the SSIM paper

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqdit_mobile.dit import DiT
+from hqdit_mobile.diffusion.trajectory import initial_noise, trajectory
 from hqdit_mobile.evaluate.protocol import noise_timesteps
 from hqdit_mobile.evaluate.subjects import Subject, TorchSubject
-from hqdit_mobile.quantize import token_layers
-from hqdit_mobile.sampling import initial_noise, trajectory
+from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.quantize.job import token_layers
 
 
 def reference_noise(subject: TorchSubject, seed: int, label: int) -> dict[str, np.ndarray]:

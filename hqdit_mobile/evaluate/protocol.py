@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hqdit_mobile.rng import philox4x32
+from hqdit_mobile.diffusion.rng import philox4x32
 
 LABEL_KEY = (0x6C61626C, 0x65766C61)  # apart from the keys that seeds below 2^32 make for initial noise
 CHUNK = 32  # images in a file: what a killed run loses at most

@@ -15,7 +15,7 @@ from hqdit_mobile.evaluate.protocol import LABEL_KEY, Protocol, classes_of, nois
 from hqdit_mobile.evaluate.report import report_page
 from hqdit_mobile.evaluate.run import Measured
 from hqdit_mobile.evaluate.summary import json_ready, summarize
-from hqdit_mobile.models import LoadedModel
+from hqdit_mobile.model.loading import LoadedModel
 
 LABELS = f"class of image i: word 0 of Philox4x32-10, counter (i, 0, 0, 0), key {LABEL_KEY}, scaled to "
 

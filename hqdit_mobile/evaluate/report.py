@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hqdit_mobile.charts import Point, heat_map, scatter
 from hqdit_mobile.evaluate.figures import used_columns
-from hqdit_mobile.page import page, strips
+from hqdit_mobile.util.charts import Point, heat_map, scatter
+from hqdit_mobile.util.page import page, strips
 
 GAIN = 4  # of the difference
 STYLE = """

@@ -21,9 +21,9 @@ from hqdit_mobile.evaluate.image_metrics import psnr_of_each, ssim_of_each
 from hqdit_mobile.evaluate.protocol import CHUNK, Chunk, Protocol, chunks, classes_of
 from hqdit_mobile.evaluate.shards import Store, require_same, write_whole
 from hqdit_mobile.evaluate.subjects import Facts, Subject, TorchSubject
-from hqdit_mobile.export.export_model import drop_learned_sigma_
-from hqdit_mobile.models import LoadedModel, load_model
-from hqdit_mobile.progress import Stages
+from hqdit_mobile.export.bundle.job import drop_learned_sigma_
+from hqdit_mobile.model.loading import LoadedModel, load_model
+from hqdit_mobile.util.progress import Stages
 
 ABOUT = "candidate.json"
 

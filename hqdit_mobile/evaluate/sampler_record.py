@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from hqdit_mobile.emoji_eval import FeatureStatistics, frechet_distance, training_gaussian
 from hqdit_mobile.evaluate.bootstrap import (
     RESAMPLES_OF_A_DISTANCE,
     centred_interval,
     mean_interval,
     resampled,
 )
+from hqdit_mobile.evaluate.emoji_eval import FeatureStatistics, frechet_distance, training_gaussian
 from hqdit_mobile.evaluate.record import LABELS
 from hqdit_mobile.evaluate.samplers import TIMES, Drawn
 from hqdit_mobile.evaluate.summary import MOST_DB
-from hqdit_mobile.whole_file import whole_file
+from hqdit_mobile.util.atomic_write import whole_file
 
 
 def make_sampler_record(

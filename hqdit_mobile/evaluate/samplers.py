@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from hqdit_mobile.engine import SCHEDULERS, SPACINGS
 from hqdit_mobile.evaluate.emoji import EmojiJudge, class_weights_of, judge_of_labels
 from hqdit_mobile.evaluate.group import Group
 from hqdit_mobile.evaluate.protocol import Chunk, chunks, classes_of
 from hqdit_mobile.evaluate.shards import Store
-from hqdit_mobile.export.bundle import read_manifest
-from hqdit_mobile.open_bundle import open_bundle
-from hqdit_mobile.progress import Stages
+from hqdit_mobile.export.bundle.manifest import read_manifest
+from hqdit_mobile.runtime.engine import SCHEDULERS, SPACINGS
+from hqdit_mobile.runtime.open_bundle import open_bundle
+from hqdit_mobile.util.progress import Stages
 
 FORM = "SCHEDULER:STEPS[:SPACING][:LOW-HIGH], such as ddim:50 or dpm-solver++:15:trailing:0.1-0.8"
 TIMES = ("denoise_ms", "decode_ms")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hqdit_mobile.whole_file import whole_file
+from hqdit_mobile.util.atomic_write import whole_file
 
 
 class StaleError(ValueError):

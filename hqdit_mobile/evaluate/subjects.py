@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqdit_mobile.dit import DiT
-from hqdit_mobile.export.denoiser import Denoiser
-from hqdit_mobile.models import LoadedModel
-from hqdit_mobile.open_bundle import open_bundle
-from hqdit_mobile.pictures import to_rgb
-from hqdit_mobile.precision import a4_share, weight_bits
-from hqdit_mobile.sampling import IN_ENGINE, Guidance, initial_noise, sample_latents
+from hqdit_mobile.diffusion.trajectory import IN_ENGINE, Guidance, initial_noise, sample_latents
+from hqdit_mobile.export.lowering.denoiser import Denoiser
+from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.quantize.weight_cost import a4_share, weight_bits
+from hqdit_mobile.runtime.open_bundle import open_bundle
+from hqdit_mobile.util.pictures import to_rgb
 
 CPU_BATCH, GPU_BATCH = 4, 32  # images at a time: on a CPU, more of them fall out of its cache
 

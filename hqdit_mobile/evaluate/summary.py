@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from hqdit_mobile.emoji_eval import FeatureStatistics, frechet_distance, training_gaussian
 from hqdit_mobile.evaluate.bootstrap import (
     RESAMPLES,
     RESAMPLES_OF_A_DISTANCE,
@@ -18,6 +17,7 @@ from hqdit_mobile.evaluate.bootstrap import (
     mean_interval,
     resampled,
 )
+from hqdit_mobile.evaluate.emoji_eval import FeatureStatistics, frechet_distance, training_gaussian
 from hqdit_mobile.evaluate.noise import decibels, layers
 from hqdit_mobile.evaluate.run import Measured
 

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "units.h"
+#include "gemm/units.h"
 
 namespace {
 

@@ -9,7 +9,7 @@ namespace hqdit {
 
 enum class Activation : int32_t { kInt8 = 0, kFp4 = 1, kE2m1 = 2 };
 
-/// What is done with each finished output: nothing, or gelu_tanh of step_ops.h.
+/// What is done with each finished output: nothing, or gelu_tanh of float_ops.h.
 enum class Epilogue : int32_t { kNone = 0, kGelu = 1 };
 
 /// The weights of one linear layer in the stored layout of docs/fp4-linear.md. Nothing is owned.

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job: load a model, quantize it, lower it, check it, and write a bundle."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import hqdit_mobile.export.bundle.manifest as bundles
+from hqdit_mobile.diffusion.trajectory import Guidance, initial_noise, sample_latents
+from hqdit_mobile.export.bundle.budget import calibration_for, effort_for
+from hqdit_mobile.export.bundle.card import model_card
+from hqdit_mobile.export.bundle.memory import measure_peak_bytes
+from hqdit_mobile.export.bundle.model_files import RUNTIMES, ModelFiles, write_model_files
+from hqdit_mobile.export.bundle.parity import ParityReport, check_bundle
+from hqdit_mobile.export.bundle.preview import fit_preview
+from hqdit_mobile.export.bundle.probe import make_probe, write_probe
+from hqdit_mobile.export.bundle.quality import compare_with_float
+from hqdit_mobile.export.bundle.report import write_report
+from hqdit_mobile.export.bundle.resume import TOOLS, open_work, remember_staging, remove_staging
+from hqdit_mobile.model.dit import DiT, DiTConfig
+from hqdit_mobile.model.loading import LoadedModel, load_model
+from hqdit_mobile.ops.float_ops import HEAD_DIMS
+from hqdit_mobile.quantize.config import HQDiTConfig
+from hqdit_mobile.quantize.job import QuantizationReport, quantize_
+from hqdit_mobile.quantize.weight_cost import a4_share
+from hqdit_mobile.util.progress import Stages, peak_rss_bytes
+
+TARGETS = ("android", "ios", "desktop")
+PREVIEW_IMAGES = 12
+PREVIEW_STEPS = 10
+
+
+class ParityError(RuntimeError):
+    """The exported programs do not compute what the quantized model computes."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What ``hqdit-export`` was asked for.
+
+    ``scheduler``, ``steps``, ``guidance_scale`` and ``guidance_interval`` become the bundle's defaults; the checks draw
+    with DDIM, guided in every step.
+    """
+
+    model: str
+    output: Path
+    target: str = "android"
+    vae: str | None = None
+    config: HQDiTConfig = field(default_factory=HQDiTConfig)
+    steps: int = 15
+    guidance_scale: float = 4.0
+    force: bool = False
+    runtime: str = "executorch"
+    fast: bool = False
+    """A first look: less calibration (effort.py), and fewer pictures to compare."""
+    scheduler: str = "dpm-solver++"
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    calibration_samples: int | None = None
+    """Images in place of ``config``'s, or of what effort.py makes of them for a fast export or a large model."""
+
+
+def export_bundle(options: ExportOptions, stages: Stages) -> Path:
+    """Exports ``options.model`` to the folder ``options.output`` and returns it.
+
+    ``stages`` shows how far it is. Raises ParityError, BundleError or what the loader raises; then nothing is left at
+    the output path, and what is finished of the quantization stays in the folder beside it (resume.py).
+    """
+    if options.target not in TARGETS:
+        raise ValueError(f"target {options.target!r} is not one of {', '.join(TARGETS)}")
+    if options.runtime not in RUNTIMES:
+        raise ValueError(f"runtime {options.runtime!r} is not one of {', '.join(RUNTIMES)}")
+    bundles.check_output(options.output, options.force)
+    started = time.perf_counter()
+    stages.begin("Load the model")
+    model = _load(options)
+    config = calibration_for(model.dit, options.config, options.fast, options.calibration_samples)
+    options = replace(options, config=config)
+    with open_work(options.output, model, config) as work:
+        remove_staging(work, options.output)
+        arguments = config, model.scheduler, model.guidance_channels
+        quantized = quantize_(model.dit, *arguments, stages, work)
+        with bundles.staged_folder(options.output, options.force) as folder:
+            remember_staging(work, folder)
+            manifest = _write_bundle(options, model, quantized, folder, stages)
+            manifest["export_seconds"] = round(time.perf_counter() - started, 1)
+            manifest["export_peak_bytes"] = peak_rss_bytes()
+            bundles.write_json(folder / bundles.MANIFEST, manifest)
+    return options.output
+
+
+def _load(options: ExportOptions) -> LoadedModel:
+    model = load_model(options.model, options.vae, streamed=True)
+    check_heads(model.dit.config)
+    drop_learned_sigma_(model.dit)
+    return model
+
+
+def check_heads(config: DiTConfig) -> None:
+    """Every width and patch size can be exported, but not every attention: better known now than after an hour."""
+    (low, high), channels = HEAD_DIMS, config.hidden_size // config.num_heads
+    if not low <= channels <= high:
+        raise ValueError(
+            f"the model's attention heads have {channels} channels; the attention operator of the phone takes {low} to "
+            f"{high} (docs/float-ops.md)"
+        )
+
+
+def _write_bundle(
+    options: ExportOptions, model: LoadedModel, quantized: QuantizationReport, folder: Path, stages: Stages
+) -> dict[str, Any]:
+    """Everything after quantization, into `folder`; returns the manifest."""
+    effort = effort_for(model.dit, options.steps, options.fast)
+    guidance = Guidance(options.guidance_scale, model.guidance_channels)
+    stages.begin("Draw for the preview and the decoder")
+    latents = clean_latents(model, options)
+    stages.begin(f"Lower to {RUNTIMES[options.runtime]}")
+    files = write_model_files(options.runtime, model, folder, latents)
+    stages.begin("Measure memory and fit the preview")
+    manifest = build_manifest(options, model, quantized, folder, files, latents)
+    bundles.write_json(folder / bundles.MANIFEST, manifest)
+    measure_memory(folder, manifest)
+    stages.begin("Check parity with torch")
+    parity = check_parity(options, folder, model, guidance)
+    bundles.write_json(folder / "parity.json", parity.to_json())
+    require_parity(parity)
+    stages.begin("Compare with the float model")
+    # Read again rather than kept from the start: block by block it takes no memory, a copy would take gigabytes.
+    float_dit, labels = _load(options).dit, preview_labels(model, effort.pictures)
+    quality = compare_with_float(folder, model, float_dit, labels, effort, guidance)
+    Image.fromarray(quality.grid()).save(folder / "preview.png")
+    write_report(folder / "report.html", manifest, quantized, parity, quality)
+    (folder / "README.md").write_text(model_card(manifest, parity, quality, model.model_card))
+    return manifest
+
+
+def drop_learned_sigma_(dit: DiT) -> None:
+    """Removes the rows of the final layer that predict the variance: no sampler here uses them."""
+    config = dit.config
+    if config.out_channels == config.in_channels:
+        return
+    linear, keep = dit.final.linear, config.in_channels
+    noise = nn.Linear(linear.in_features, config.patch_size**2 * keep)
+    with torch.no_grad():
+        for name, parameter in noise.named_parameters():
+            rows = getattr(linear, name).unflatten(0, (-1, config.out_channels))[:, :keep]
+            parameter.copy_(rows.flatten(0, 1))
+    dit.final.linear = noise.requires_grad_(False)
+
+
+def check_parity(options: ExportOptions, folder: Path, model: LoadedModel, guidance: Guidance) -> ParityReport:
+    """Compares the bundle with the quantized torch model, and leaves in it what ``hqdit parity`` compares later."""
+    steps = effort_for(model.dit, options.steps, options.fast).steps
+    probe = make_probe(model, preview_labels(model)[0], 0, steps, guidance)
+    write_probe(folder, model.dit.config, probe)
+    return check_bundle(folder, model.dit, probe)
+
+
+def build_manifest(
+    options: ExportOptions,
+    model: LoadedModel,
+    quantized: QuantizationReport,
+    folder: Path,
+    files: ModelFiles,
+    latents: Tensor,
+) -> dict[str, Any]:
+    """``latents`` [B, C, S, S]: clean_latents."""
+    size = model.image_size
+    described = {name: bundles.describe_file(folder, file) for name, file in files.names.items()}
+    float_bytes = quantized.float_bytes + sum(p.numel() * 4 for p in model.vae.parameters())
+    return {
+        "schema_version": bundles.SCHEMA_VERSION,
+        "name": model.name,
+        "target": options.target,
+        "runtime": options.runtime,
+        "source": {"model": model.source, "licence": model.licence, "random_weights": model.has_random_weights},
+        "model": {
+            "latent_shape": list(model.latent_shape),
+            "image_shape": [3, size, size],
+            "num_classes": model.dit.config.num_classes,
+            "null_label": model.dit.null_label,
+            "vae_scaling_factor": model.vae.scaling_factor,
+        },
+        "quantization": {
+            **asdict(options.config),
+            "bits_per_weight": round(quantized.bits_per_weight, 3),
+            "a4_share": round(a4_share(model.dit), 3),
+            "float32_bytes": float_bytes,
+        },
+        "files": described,
+        **files.manifest,
+        "scheduler": asdict(model.scheduler),
+        "defaults": {
+            "scheduler": options.scheduler,
+            "steps": options.steps,
+            "guidance_scale": options.guidance_scale,
+            "guidance_interval": list(options.guidance_interval),
+        },
+        "guidance": {"channels": model.guidance_channels},
+        "preview": fit_preview(model, latents),
+        "memory": {
+            "weights_bytes": sum(entry["bytes"] for entry in described.values()),
+            "arena_bytes": files.arena_bytes,
+            "peak_bytes": 0,
+        },
+        "labels": model.labels,
+        "tools": {tool: version(tool) for tool in TOOLS + files.tools} | {"python": platform.python_version()},
+    }
+
+
+def measure_memory(folder: Path, manifest: dict[str, Any]) -> None:
+    """Completes ``memory`` of the manifest, whose file is written, too."""
+    memory, decoder = manifest["memory"], manifest["decoder"]
+    memory["peak_bytes"] = measure_peak_bytes(folder)
+    bundles.write_json(folder / bundles.MANIFEST, manifest)
+    if "tiles" in decoder:
+        memory["tiled_peak_bytes"] = 1  # lets the engine take the tiles under any limit
+        bundles.write_json(folder / bundles.MANIFEST, manifest)
+        memory["tiled_peak_bytes"] = measure_peak_bytes(folder, bundles.limit_for_tiles(memory))
+        bundles.write_json(folder / bundles.MANIFEST, manifest)
+
+
+def preview_labels(model: LoadedModel, count: int = PREVIEW_IMAGES) -> list[int]:
+    """Classes for the pictures in reports: the model's own choice, or spread over all classes."""
+    chosen = [model.labels.index(name) for name in model.defaults.get("preview_labels", [])]
+    classes = model.dit.config.num_classes
+    count = min(count, classes)
+    return chosen[:count] or [i * classes // count for i in range(count)]
+
+
+def clean_latents(model: LoadedModel, options: ExportOptions) -> Tensor:
+    """Latents [B, C, S, S] of finished images, drawn by the quantized torch model."""
+    effort = effort_for(model.dit, PREVIEW_STEPS, options.fast)
+    labels = preview_labels(model, effort.pictures)
+    noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
+    guidance = Guidance(options.guidance_scale, model.guidance_channels)
+    return sample_latents(model.dit, model.scheduler, noise, torch.tensor(labels), effort.steps, guidance)
+
+
+def require_parity(parity: ParityReport) -> None:
+    if not parity.passed:
+        lines = [f"  {failure}" for failure in parity.failures]
+        raise ParityError("the exported programs do not match the quantized model:\n" + "\n".join(lines))

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What quantization did to the pictures: the bundle's images and noise predictions against the float model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hqdit_mobile.diffusion.trajectory import IN_ENGINE, Guidance, initial_noise, trajectory
+from hqdit_mobile.export.bundle.budget import Effort
+from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.runtime.open_bundle import open_bundle
+from hqdit_mobile.util.metrics import eps_snr_db, psnr_db
+from hqdit_mobile.util.pictures import to_rgb
+
+
+@dataclass(frozen=True)
+class Quality:
+    """``eps_snr_db`` maps a timestep to the SNR of the noise prediction at the float model's latents (metrics.py)."""
+
+    labels: list[str]
+    float_images: list[np.ndarray]
+    images: list[np.ndarray]
+    eps_snr_db: dict[int, float]
+
+    @property
+    def mean_eps_snr_db(self) -> float:
+        return float(np.mean(list(self.eps_snr_db.values())))
+
+    @property
+    def mean_psnr_db(self) -> float:
+        return float(np.mean([psnr_db(a, b) for a, b in zip(self.float_images, self.images, strict=True)]))
+
+    def grid(self) -> np.ndarray:
+        """Float images above, the bundle's below: one column a label."""
+        return np.concatenate([np.concatenate(row, axis=1) for row in (self.float_images, self.images)], axis=0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "images": len(self.images),
+            "psnr_to_float_db": round(self.mean_psnr_db, 2),
+            "eps_snr_db": {str(t): round(v, 2) for t, v in self.eps_snr_db.items()},
+            "mean_eps_snr_db": round(self.mean_eps_snr_db, 2),
+        }
+
+
+def compare_with_float(
+    bundle: Path, model: LoadedModel, float_dit: DiT, labels: list[int], effort: Effort, guidance: Guidance
+) -> Quality:
+    """Draws one image per label (seed = position) with the float torch model and with the bundle's engine."""
+    noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
+    classes = torch.tensor(labels)
+    walked = list(trajectory(float_dit, model.scheduler, noise, classes, effort.steps, guidance))
+    few = slice(0, effort.noise_images)
+    snr = eps_snr_db(float_dit, model.dit, [(t, x[few]) for t, x, _ in walked if t >= 0], classes[few])
+    latents = walked[-1][1]
+    float_images = list(to_rgb(model.decode(latents)))
+    with open_bundle(bundle) as pipeline:
+        images = [
+            pipeline.generate(label, seed=seed, steps=effort.steps, guidance_scale=guidance.scale, **IN_ENGINE)
+            for seed, label in enumerate(labels)
+        ]
+    return Quality([model.labels[i] for i in labels], float_images, images, snr)

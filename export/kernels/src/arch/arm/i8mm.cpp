@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// NEON with SMMLA (Armv8.6 int8 matrix multiplication): each instruction multiplies 2 tokens by 2 channels over 8
+// inputs. Left side: int8 [tokens / 2][k_padded / 8][2][8]. Panel: int8 [k_padded / 8][16][8].
+#include "arch/arm/neon_weights.h"
+#include "arch/arm/simd_neon.h"
+#include "gemm/tokens.h"
+
+#if defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+namespace hqdit {
+namespace {
+
+constexpr int kTileRows = 6;
+
+struct I8mm : Neon {
+  static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
+    int8_t* pair = reinterpret_cast<int8_t*>(left.data + row / 2 * left.stride + 2 * k + row % 2 * 8);
+    vst1_s8(pair, vmovn_s16(v.low));
+    vst1_s8(pair + 16, vmovn_s16(v.high));
+  }
+  static void finish_row(const Left& left, int64_t row, int64_t) { left.offset[row] = 0; }
+};
+
+void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
+  CodeReader reader(weight, block);
+  for (int64_t k = 0; k < padded_inputs(weight.k); k += 16, panel += 256) {
+    reader.at(k);
+    for (int channel = 0; channel < 16; ++channel) {
+      const int8x16_t w = reader.weights(channel);
+      vst1_s8(reinterpret_cast<int8_t*>(panel + 8 * channel), vget_low_s8(w));
+      vst1_s8(reinterpret_cast<int8_t*>(panel + 128 + 8 * channel), vget_high_s8(w));
+    }
+  }
+}
+
+void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
+  for (int64_t k = 0; k < k_padded; k += 8, quads += 128, panel += 128) {
+    for (int channel = 0; channel < 16; ++channel) {
+      std::memcpy(panel + 8 * channel, quads + 4 * channel, 4);
+      std::memcpy(panel + 8 * channel + 4, quads + 64 + 4 * channel, 4);
+    }
+  }
+}
+
+/// The two rows of four channels out of two 2 x 2 results.
+int32x4_t row_of(int row, int32x4_t ab, int32x4_t cd) {
+  const int64x2_t x = vreinterpretq_s64_s32(ab);
+  const int64x2_t y = vreinterpretq_s64_s32(cd);
+  return vreinterpretq_s32_s64(row == 0 ? vtrn1q_s64(x, y) : vtrn2q_s64(x, y));
+}
+
+template <int Pairs>
+void tile_of(const Tile& t) {
+  int32x4_t acc[Pairs][8];
+  unroll<Pairs>([&](int p) { unroll<8>([&](int c) { acc[p][c] = vdupq_n_s32(0); }); });
+  const int8_t* a = reinterpret_cast<const int8_t*>(t.left);
+  const int8_t* w = reinterpret_cast<const int8_t*>(t.panel);
+  for (int64_t k = 0; k < t.k_padded; k += 8, a += 16, w += 128) {
+    int8x16_t tokens[Pairs];
+    unroll<Pairs>([&](int p) { tokens[p] = vld1q_s8(a + p * t.left_stride); });
+    unroll<8>([&](int c) {
+      const int8x16_t weights = vld1q_s8(w + 16 * c);
+      unroll<Pairs>([&](int p) { acc[p][c] = vmmlaq_s32(acc[p][c], tokens[p], weights); });
+    });
+  }
+  unroll<2 * Pairs>([&](int r) {
+    unroll<4>([&](int c) {
+      if (r < t.rows && t.channels > 4 * c) {
+        finish(row_of(r % 2, acc[r / 2][2 * c], acc[r / 2][2 * c + 1]), t, r, 4 * c);
+      }
+    });
+  });
+}
+
+void tile(const Tile& t) {
+  static constexpr void (*kKernels[kTileRows / 2])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>};
+  kKernels[(t.rows - 1) / 2](t);
+}
+
+void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
+  gemv_with(weight, block, t, [](const uint8_t* left, int64_t stride, int row, int64_t k) {
+    const int8_t* pair = reinterpret_cast<const int8_t*>(left + row / 2 * stride + 2 * k + row % 2 * 8);
+    return vcombine_s8(vld1_s8(pair), vld1_s8(pair + 16));
+  });
+}
+
+int64_t dot_loop(int64_t rounds) {
+  constexpr int kChains = 24;
+  int32x4_t acc[kChains];
+  unroll<kChains>([&](int i) { acc[i] = vdupq_n_s32(i); });
+  const int8x16_t a = vdupq_n_s8(3);
+  for (int64_t round = 0; round < rounds; ++round) {
+    unroll<kChains>([&](int i) { acc[i] = vmmlaq_s32(acc[i], a, a); });
+  }
+  unroll<kChains - 1>([&](int i) { acc[0] = veorq_s32(acc[0], acc[i + 1]); });
+  volatile int32_t kept = vaddvq_s32(acc[0]);
+  static_cast<void>(kept);
+  return rounds * kChains * 32;
+}
+
+bool supported() {
+#if defined(__linux__) && defined(HWCAP2_I8MM)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+#elif defined(__APPLE__)
+  int has = 0;
+  size_t size = sizeof has;
+  return sysctlbyname("hw.optional.arm.FEAT_I8MM", &has, &size, nullptr, 0) == 0 && has != 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+const Backend kI8mm = {"i8mm", supported, kTileRows,        1,    2,    2,       1, 32, prepare_tokens<I8mm>,
+                       unpack, pack,      put_values<I8mm>, tile, gemv, dot_loop};
+
+}  // namespace hqdit

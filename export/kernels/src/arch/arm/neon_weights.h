@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What both NEON backends share: decoding of codes, the last step, and the product with one token.
+#pragma once
+
+#include <arm_neon.h>
+
+#include "gemm/backend.h"
+#include "gemm/lattice.h"
+#include "gemm/unroll.h"
+
+namespace hqdit {
+namespace {
+
+/// Goes along the inputs of one 16-channel block, 16 at a time.
+class CodeReader {
+ public:
+  CodeReader(const Fp4Weight& weight, int64_t block)
+      : codes_(weight.codes + block * padded_inputs(weight.k) * 8),
+        ids_(weight.tables + block * groups_per_row(weight.k, weight.group) * 16),
+        group_(weight.group),
+        k_(weight.k),
+        next_group_(weight.group) {}
+
+  /// Call with 0, 16, 32, ... in turn.
+  void at(int64_t k) {
+    if (k == next_group_ && k < k_) {
+      ids_ += 16;
+      next_group_ += group_;
+    }
+    row_ = codes_ + k / 32 * 256;
+    shift_ = vdupq_n_s8(k % 32 ? -4 : 0);
+  }
+
+  /// The 16 weights of one channel.
+  int8x16_t weights(int channel) const {
+    const uint8x16_t nibbles = vandq_u8(vshlq_u8(vld1q_u8(row_ + 16 * channel), shift_), vdupq_n_u8(15));
+    return vqtbl1q_s8(vld1q_s8(kDecode.value[ids_[channel]]), nibbles);
+  }
+
+ private:
+  const uint8_t* codes_;
+  const uint8_t* ids_;
+  int64_t group_;
+  int64_t k_;
+  int64_t next_group_;
+  const uint8_t* row_ = nullptr;
+  int8x16_t shift_{};
+};
+
+/// out[first .. first + 4) of one token from its accumulators.
+inline void finish(int32x4_t acc, const Tile& t, int row, int first) {
+  float32x4_t y = vmulq_f32(vcvtq_f32_s32(acc), vld1q_f32(t.scale + first));
+  y = vaddq_f32(vmulq_n_f32(y, t.token_scale[row]), vld1q_f32(t.bias + first));
+  float* out = t.out + row * t.out_stride + first;
+  if (t.channels - first >= 4) {
+    vst1q_f32(out, y);
+  } else {
+    float parts[4];
+    vst1q_f32(parts, y);
+    for (int64_t i = 0; i < t.channels - first; ++i) out[i] = parts[i];
+  }
+}
+
+/// Two tokens at most. Load(left, stride, row, k) gives 16 inputs of a token.
+template <int Rows, class Load>
+void gemv_rows(const Fp4Weight& weight, int64_t block, const Tile& t, const Load& load) {
+  // Eight channels at a time, so that the accumulators of two tokens fit the registers.
+  for (int first = 0; first < 16; first += 8) {
+    CodeReader reader(weight, block);
+    int32x4_t acc[Rows][8];
+    unroll<Rows>([&](int r) { unroll<8>([&](int i) { acc[r][i] = vdupq_n_s32(0); }); });
+    for (int64_t k = 0; k < t.k_padded; k += 16) {
+      reader.at(k);
+      int8x16_t tokens[Rows];
+      unroll<Rows>([&](int r) { tokens[r] = load(t.left, t.left_stride, r, k); });
+      unroll<8>([&](int i) {
+        const int8x16_t w = reader.weights(first + i);
+        unroll<Rows>([&](int r) { acc[r][i] = vdotq_s32(acc[r][i], w, tokens[r]); });
+      });
+    }
+    unroll<Rows>([&](int r) {
+      unroll<2>([&](int half) {
+        const int32x4_t ab = vpaddq_s32(acc[r][4 * half], acc[r][4 * half + 1]);
+        const int32x4_t cd = vpaddq_s32(acc[r][4 * half + 2], acc[r][4 * half + 3]);
+        if (t.channels > first + 4 * half) finish(vpaddq_s32(ab, cd), t, r, first + 4 * half);
+      });
+    });
+  }
+}
+
+template <class Load>
+void gemv_with(const Fp4Weight& weight, int64_t block, const Tile& t, const Load& load) {
+  if (t.rows == 1) {
+    gemv_rows<1>(weight, block, t, load);
+  } else {
+    gemv_rows<2>(weight, block, t, load);
+  }
+}
+
+}  // namespace
+}  // namespace hqdit

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the backends of 256-bit registers share: the tables of 16 channels, and step 4 for 8 of them.
+#pragma once
+
+#include <immintrin.h>
+
+#include "gemm/backend.h"
+#include "gemm/lattice.h"
+
+namespace hqdit {
+namespace {
+
+inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+
+/// Lanes: channels i and i + 8.
+inline void sixteen_tables(const uint8_t* ids, __m256i out[8]) {
+  for (int i = 0; i < 8; ++i) {
+    out[i] = _mm256_set_m128i(load128(kDecode.value[ids[i + 8]]), load128(kDecode.value[ids[i]]));
+  }
+}
+
+/// out[first .. first + 8) of one token from its accumulators.
+inline void finish(__m256i acc, const Tile& t, int row, int first) {
+  __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), _mm256_loadu_ps(t.scale + first));
+  y = _mm256_add_ps(_mm256_mul_ps(y, _mm256_set1_ps(t.token_scale[row])), _mm256_loadu_ps(t.bias + first));
+  float* out = t.out + row * t.out_stride + first;
+  if (t.channels - first >= 8) {
+    _mm256_storeu_ps(out, y);
+  } else {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_maskstore_ps(out, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(t.channels) - first), lane), y);
+  }
+}
+
+}  // namespace
+}  // namespace hqdit

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decodes FP4 weights for processors that have AVX-512 VNNI and no VBMI: a lane looks up one channel's 16 inputs.
+#pragma once
+
+#include "arch/x86/fp4_avx512.h"
+#include "gemm/lattice.h"
+
+namespace hqdit {
+namespace {
+
+/// The tables of channels first, first + step, ... in the four lanes, plus 128. A broadcast into some lanes is a load
+/// and a blend on any port, where an insertion would take the one that looks the codes up.
+inline __m512i four_tables(const uint8_t* ids, int first, int step) {
+  const auto table = [&](int lane) { return load128(kDecode.value[ids[first + lane * step]]); };
+  __m512i luts = _mm512_castsi128_si512(table(0));
+  luts = _mm512_mask_broadcast_i32x4(luts, 0x00F0, table(1));
+  luts = _mm512_mask_broadcast_i32x4(luts, 0x0F00, table(2));
+  luts = _mm512_mask_broadcast_i32x4(luts, 0xF000, table(3));
+  return _mm512_xor_si512(luts, _mm512_set1_epi8(-128));
+}
+
+/// The tables of all 16 channels: lane l of out[i] is channel i * stride + l * step.
+inline void sixteen_tables(const uint8_t* ids, int stride, int step, __m512i out[4]) {
+  for (int i = 0; i < 4; ++i) out[i] = four_tables(ids, i * stride, step);
+}
+
+/// Sixteen 4-lane rows as columns: out[i] lane l = in[l] lane i.
+inline void transpose_lanes(const __m512i in[4], __m512i out[4]) {
+  const __m512i ab_low = _mm512_shuffle_i32x4(in[0], in[1], 0x44);
+  const __m512i ab_high = _mm512_shuffle_i32x4(in[0], in[1], 0xEE);
+  const __m512i cd_low = _mm512_shuffle_i32x4(in[2], in[3], 0x44);
+  const __m512i cd_high = _mm512_shuffle_i32x4(in[2], in[3], 0xEE);
+  out[0] = _mm512_shuffle_i32x4(ab_low, cd_low, 0x88);
+  out[1] = _mm512_shuffle_i32x4(ab_low, cd_low, 0xDD);
+  out[2] = _mm512_shuffle_i32x4(ab_high, cd_high, 0x88);
+  out[3] = _mm512_shuffle_i32x4(ab_high, cd_high, 0xDD);
+}
+
+/// In each lane, the 4 x 4 matrix of 32-bit elements transposed: out[j] element i = in[i] element j.
+inline void transpose_in_lanes(const __m512i in[4], __m512i out[4]) {
+  const __m512i ab_low = _mm512_unpacklo_epi32(in[0], in[1]);
+  const __m512i ab_high = _mm512_unpackhi_epi32(in[0], in[1]);
+  const __m512i cd_low = _mm512_unpacklo_epi32(in[2], in[3]);
+  const __m512i cd_high = _mm512_unpackhi_epi32(in[2], in[3]);
+  out[0] = _mm512_unpacklo_epi64(ab_low, cd_low);
+  out[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
+  out[2] = _mm512_unpacklo_epi64(ab_high, cd_high);
+  out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+}
+
+inline __m512i low_nibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
+inline __m512i high_nibbles(__m512i v) { return low_nibbles(_mm512_srli_epi16(v, 4)); }
+
+template <int Rows>
+void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
+  const int64_t k_padded = padded_inputs(weight.k);
+  const int64_t groups = groups_per_row(weight.k, weight.group);
+  const uint8_t* codes = weight.codes + block * k_padded * 8;
+  const uint8_t* ids = weight.tables + block * groups * 16;
+  __m512i acc[Rows][4];
+  for (int r = 0; r < Rows; ++r) {
+    for (int i = 0; i < 4; ++i) acc[r][i] = _mm512_setzero_si512();
+  }
+  int64_t next_group = weight.group;
+  __m512i luts[4];
+  sixteen_tables(ids, 4, 1, luts);
+  for (int64_t k = 0; k < k_padded; codes += 256) {
+    prefetch_ahead(codes, ids);
+    __m512i rows[4];
+    for (int i = 0; i < 4; ++i) rows[i] = _mm512_loadu_si512(codes + 64 * i);
+    for (int half = 0; half < 2; ++half, k += 16) {
+      if (k == next_group && k < weight.k) {
+        sixteen_tables(ids += 16, 4, 1, luts);
+        next_group += weight.group;
+      }
+      for (int i = 0; i < 4; ++i) {
+        const __m512i w = _mm512_shuffle_epi8(luts[i], half ? high_nibbles(rows[i]) : low_nibbles(rows[i]));
+        for (int r = 0; r < Rows; ++r) {
+          const __m512i a = _mm512_broadcast_i32x4(load128(t.left + r * t.left_stride + k));
+          acc[r][i] = _mm512_dpbusd_epi32(acc[r][i], w, a);
+        }
+      }
+    }
+  }
+  const __m512i channel_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const Finish finish(t, 0);
+  for (int r = 0; r < Rows; ++r) {
+    __m512i parts[4];
+    transpose_in_lanes(acc[r], parts);
+    const __m512i sums = _mm512_add_epi32(_mm512_add_epi32(parts[0], parts[1]), _mm512_add_epi32(parts[2], parts[3]));
+    const __m512i ordered = _mm512_permutexvar_epi32(channel_order, sums);
+    finish(r, _mm512_add_epi32(ordered, _mm512_set1_epi32(t.offset[r])));
+  }
+}
+
+/// One or two tokens times one block.
+inline void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
+  static constexpr void (*kKernels[2])(const Fp4Weight&, int64_t, const Tile&) = {gemv_of<1>, gemv_of<2>};
+  kKernels[t.rows - 1](weight, block, t);
+}
+
+}  // namespace
+}  // namespace hqdit

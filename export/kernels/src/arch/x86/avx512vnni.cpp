@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// AVX-512 VNNI: VPDPBUSD multiplies unsigned by signed bytes, so the panel holds w + 128 and each row's accumulators
+// start at -128 sum(a). Panel: uint8 [k_padded / 4][blocks][16][4].
+#include "arch/x86/avx512vnni.h"
+
+#include "arch/x86/avx512_decode.h"
+#include "arch/x86/simd_avx512.h"
+#include "gemm/tokens.h"
+#include "gemm/unroll.h"
+
+namespace hqdit {
+namespace {
+
+using Tokens = Avx512<PlaceInRow>;
+
+void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
+  const int64_t k_blocks = padded_inputs(weight.k) / 32;
+  const int64_t groups = groups_per_row(weight.k, weight.group);
+  for (int b = 0; b < blocks; ++b) {
+    const uint8_t* codes = weight.codes + (block + b) * k_blocks * 256;
+    const uint8_t* ids = weight.tables + (block + b) * groups * 16;
+    int64_t next_group = weight.group;
+    __m512i luts[4];
+    sixteen_tables(ids, 1, 4, luts);
+    for (int64_t kb = 0; kb < k_blocks; ++kb, codes += 256) {
+      __m512i rows[4];
+      __m512i mixed[4];
+      for (int i = 0; i < 4; ++i) rows[i] = _mm512_loadu_si512(codes + 64 * i);
+      transpose_lanes(rows, mixed);  // mixed[i] lane l = channel 4 l + i
+      for (int half = 0; half < 2; ++half) {
+        const int64_t k = 32 * kb + 16 * half;
+        if (k == next_group && k < weight.k) {
+          sixteen_tables(ids += 16, 1, 4, luts);
+          next_group += weight.group;
+        }
+        __m512i w[4];
+        for (int i = 0; i < 4; ++i) {
+          w[i] = _mm512_shuffle_epi8(luts[i], half ? high_nibbles(mixed[i]) : low_nibbles(mixed[i]));
+        }
+        __m512i quads[4];
+        transpose_in_lanes(w, quads);
+        for (int j = 0; j < 4; ++j) _mm512_storeu_si512(panel + ((8 * kb + 4 * half + j) * blocks + b) * 64, quads[j]);
+      }
+    }
+  }
+}
+
+template <int Rows, int Blocks>
+void tile_of(const Tile& t) {
+  __m512i acc[Rows][Blocks];
+  unroll<Rows>([&](int r) { unroll<Blocks>([&](int b) { acc[r][b] = _mm512_set1_epi32(t.offset[r]); }); });
+  const uint8_t* a = t.left;
+  const uint8_t* w = t.panel;
+  const auto multiply_to = [&](const uint8_t* end) {
+    for (; a != end; a += 4, w += 64 * Blocks) {
+      __m512i weights[Blocks];
+      unroll<Blocks>([&](int b) { weights[b] = _mm512_loadu_si512(w + 64 * b); });
+      unroll<Rows>([&](int r) {
+        int32_t quad;
+        std::memcpy(&quad, a + r * t.left_stride, sizeof quad);
+        const __m512i token = _mm512_set1_epi32(quad);
+        unroll<Blocks>([&](int b) { acc[r][b] = _mm512_dpbusd_epi32(acc[r][b], weights[b], token); });
+      });
+    }
+  };
+  // Asks for a few lines of the output at a time: all at once would be in the way of the panel's. Were they missing at
+  // the end, the next tile's loads would wait for the stores, since addresses are first compared modulo 4 KiB.
+  // Attention's short products end in memory that is at hand.
+  constexpr int64_t kShort = 256;
+  const int parts = t.k_padded > kShort ? Rows : 1;
+  const int64_t part = t.k_padded / (4 * Rows) * 4;
+  for (int r = 0; r < parts; ++r) {
+    if (parts > 1) unroll<Blocks>([&](int b) { __builtin_prefetch(t.out + r * t.out_stride + 16 * b, 1); });
+    multiply_to(r + 1 == parts ? t.left + t.k_padded : a + part);
+  }
+  unroll<Blocks>([&](int b) {
+    const Finish finish(t, b);
+    unroll<Rows>([&](int r) { finish(r, acc[r][b]); });
+  });
+}
+
+template <int Blocks>
+void tile_rows(const Tile& t) {
+  static constexpr void (*kKernels[kVnniTileRows])(const Tile&) = {
+      tile_of<1, Blocks>, tile_of<2, Blocks>, tile_of<3, Blocks>, tile_of<4, Blocks>,
+      tile_of<5, Blocks>, tile_of<6, Blocks>, tile_of<7, Blocks>, tile_of<8, Blocks>};
+  kKernels[t.rows - 1](t);
+}
+
+}  // namespace
+
+void vnni_pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+  for (int b = 0; b < blocks; ++b) {
+    for (int64_t k = 0; k < k_padded / 4; ++k, quads += 64) {
+      const __m512i row = _mm512_xor_si512(_mm512_loadu_si512(quads), _mm512_set1_epi8(-128));
+      _mm512_storeu_si512(panel + (k * blocks + b) * 64, row);
+    }
+  }
+}
+
+void vnni_prepare(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) {
+  prepare_tokens<Tokens>(step, x, row, left, scratch);
+}
+
+void vnni_put(const float* values, int64_t k_padded, int64_t row, const Left& left) {
+  put_values<Tokens>(values, k_padded, row, left);
+}
+
+void vnni_tile(const Tile& t) {
+  static constexpr void (*kKernels[kVnniPanelBlocks])(const Tile&) = {tile_rows<1>, tile_rows<2>, tile_rows<3>};
+  kKernels[t.blocks - 1](t);
+}
+
+int64_t vnni_dot_loop(int64_t rounds) {
+  constexpr int kChains = 24;
+  __m512i acc[kChains];
+  unroll<kChains>([&](int i) { acc[i] = _mm512_set1_epi32(i); });
+  const __m512i a = _mm512_set1_epi8(3);
+  for (int64_t round = 0; round < rounds; ++round) {
+    unroll<kChains>([&](int i) { acc[i] = _mm512_dpbusd_epi32(acc[i], a, a); });
+  }
+  unroll<kChains - 1>([&](int i) { acc[0] = _mm512_xor_si512(acc[0], acc[i + 1]); });
+  volatile int32_t kept = _mm512_reduce_add_epi32(acc[0]);
+  static_cast<void>(kept);
+  return rounds * kChains * 64;
+}
+
+const Backend kAvx512Vnni = {"avx512vnni", has_avx512vnni, kVnniTileRows, kVnniPanelBlocks, 2,        1,         1,
+                             32,           vnni_prepare,   unpack,        vnni_pack,        vnni_put, vnni_tile, gemv,
+                             vnni_dot_loop};
+
+}  // namespace hqdit

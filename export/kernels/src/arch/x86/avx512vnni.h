@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the backend with AVX-512 VBMI takes from the one that has VNNI alone: all but decoding.
+#pragma once
+
+#include "gemm/backend.h"
+
+namespace hqdit {
+
+constexpr int kVnniTileRows = 8;
+constexpr int kVnniPanelBlocks = 3;
+
+void vnni_prepare(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch);
+void vnni_pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel);
+void vnni_put(const float* values, int64_t k_padded, int64_t row, const Left& left);
+void vnni_tile(const Tile& tile);
+int64_t vnni_dot_loop(int64_t rounds);
+
+}  // namespace hqdit

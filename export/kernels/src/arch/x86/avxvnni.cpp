@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// AVX-VNNI, the 256-bit VPDPBUSD of processors without AVX-512: unsigned by signed bytes, so the panel holds w + 128
+// and each row's accumulators start at -128 sum(a). Panel: uint8 [k_padded / 4][16][4], one 16-channel block.
+#include <cpuid.h>
+
+#include "arch/x86/avx2_channels.h"
+#include "arch/x86/simd_avx2.h"
+#include "gemm/tokens.h"
+#include "gemm/unroll.h"
+
+namespace hqdit {
+namespace {
+
+constexpr int kTileRows = 6;
+
+__m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+void store256(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
+
+struct AvxVnni : Avx2 {
+  static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
+    const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(left.data + row * left.stride + k), bytes);
+  }
+  static void finish_row(const Left& left, int64_t row, int64_t k_padded) {
+    const uint8_t* a = left.data + row * left.stride;
+    __m256i sum = _mm256_setzero_si256();
+    for (int64_t k = 0; k < k_padded; k += 32) {
+      sum = _mm256_dpbusd_avx_epi32(sum, _mm256_set1_epi8(1), load256(a + k));
+    }
+    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4E));
+    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xB1));
+    left.offset[row] = -128 * _mm_cvtsi128_si32(half);
+  }
+};
+
+/// Reads weights + 128 of 16 channels, 16 inputs at a time: lanes of out[i] are channels i and i + 8.
+struct WeightReader {
+  const Fp4Weight& weight;
+  const uint8_t* codes;
+  const uint8_t* ids;
+  int64_t next_group;
+  __m256i luts[8];
+
+  WeightReader(const Fp4Weight& w, int64_t block)
+      : weight(w),
+        codes(w.codes + block * padded_inputs(w.k) * 8),
+        ids(w.tables + block * groups_per_row(w.k, w.group) * 16),
+        next_group(w.group) {
+    load_tables();
+  }
+
+  void load_tables() {
+    sixteen_tables(ids, luts);
+    for (__m256i& lut : luts) lut = _mm256_xor_si256(lut, _mm256_set1_epi8(-128));
+  }
+
+  void read(int64_t k, __m256i out[8]) {
+    if (k == next_group && k < weight.k) {
+      ids += 16;
+      next_group += weight.group;
+      load_tables();
+    }
+    for (int i = 0; i < 8; ++i) {
+      const uint8_t* row = codes + k / 32 * 256 + 16 * i;
+      __m256i pair = _mm256_set_m128i(load128(row + 128), load128(row));
+      if (k % 32 == 16) pair = _mm256_srli_epi16(pair, 4);
+      out[i] = _mm256_shuffle_epi8(luts[i], _mm256_and_si256(pair, _mm256_set1_epi8(15)));
+    }
+  }
+};
+
+/// In each lane, the 4 x 4 matrix of 32-bit elements transposed: out[j] element i = in[i] element j.
+void transpose_in_lanes(const __m256i in[4], __m256i out[4]) {
+  const __m256i ab_low = _mm256_unpacklo_epi32(in[0], in[1]);
+  const __m256i ab_high = _mm256_unpackhi_epi32(in[0], in[1]);
+  const __m256i cd_low = _mm256_unpacklo_epi32(in[2], in[3]);
+  const __m256i cd_high = _mm256_unpackhi_epi32(in[2], in[3]);
+  out[0] = _mm256_unpacklo_epi64(ab_low, cd_low);
+  out[1] = _mm256_unpackhi_epi64(ab_low, cd_low);
+  out[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
+  out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
+}
+
+void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
+  WeightReader reader(weight, block);
+  for (int64_t k = 0; k < padded_inputs(weight.k); k += 16) {
+    __m256i w[8];
+    reader.read(k, w);
+    __m256i low[4];
+    __m256i high[4];
+    transpose_in_lanes(w, low);       // channels 0 to 3 and 8 to 11
+    transpose_in_lanes(w + 4, high);  // channels 4 to 7 and 12 to 15
+    for (int j = 0; j < 4; ++j, panel += 64) {
+      store256(panel, _mm256_permute2x128_si256(low[j], high[j], 0x20));
+      store256(panel + 32, _mm256_permute2x128_si256(low[j], high[j], 0x31));
+    }
+  }
+}
+
+void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
+  for (int64_t i = 0; i < 16 * k_padded; i += 32) {
+    store256(panel + i, _mm256_xor_si256(load256(quads + i), _mm256_set1_epi8(-128)));
+  }
+}
+
+template <int Rows>
+void tile_of(const Tile& t) {
+  __m256i acc[Rows][2];
+  unroll<Rows>([&](int r) { acc[r][0] = acc[r][1] = _mm256_set1_epi32(t.offset[r]); });
+  const uint8_t* a = t.left;
+  const uint8_t* w = t.panel;
+  for (int64_t k = 0; k < t.k_padded; k += 4, a += 4, w += 64) {
+    const __m256i first = load256(w);
+    const __m256i second = load256(w + 32);
+    unroll<Rows>([&](int r) {
+      int32_t quad;
+      std::memcpy(&quad, a + r * t.left_stride, sizeof quad);
+      const __m256i token = _mm256_set1_epi32(quad);
+      acc[r][0] = _mm256_dpbusd_avx_epi32(acc[r][0], first, token);
+      acc[r][1] = _mm256_dpbusd_avx_epi32(acc[r][1], second, token);
+    });
+  }
+  unroll<Rows>([&](int r) {
+    finish(acc[r][0], t, r, 0);
+    finish(acc[r][1], t, r, 8);
+  });
+}
+
+void tile(const Tile& t) {
+  static constexpr void (*kKernels[kTileRows])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>,
+                                                               tile_of<4>, tile_of<5>, tile_of<6>};
+  kKernels[t.rows - 1](t);
+}
+
+/// One token.
+void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
+  WeightReader reader(weight, block);
+  __m256i acc[8];
+  unroll<8>([&](int i) { acc[i] = _mm256_setzero_si256(); });
+  for (int64_t k = 0; k < t.k_padded; k += 16) {
+    __m256i w[8];
+    reader.read(k, w);
+    const __m256i token = _mm256_broadcastsi128_si256(load128(t.left + k));
+    unroll<8>([&](int i) { acc[i] = _mm256_dpbusd_avx_epi32(acc[i], w[i], token); });
+  }
+  const auto sums = [&](int i) {
+    return _mm256_hadd_epi32(_mm256_hadd_epi32(acc[i], acc[i + 1]), _mm256_hadd_epi32(acc[i + 2], acc[i + 3]));
+  };
+  const __m256i offset = _mm256_set1_epi32(t.offset[0]);
+  const __m256i low = _mm256_add_epi32(sums(0), offset);   // channels 0 to 3 and 8 to 11
+  const __m256i high = _mm256_add_epi32(sums(4), offset);  // channels 4 to 7 and 12 to 15
+  finish(_mm256_permute2x128_si256(low, high, 0x20), t, 0, 0);
+  if (t.channels > 8) finish(_mm256_permute2x128_si256(low, high, 0x31), t, 0, 8);
+}
+
+int64_t dot_loop(int64_t rounds) {
+  constexpr int kChains = 12;
+  __m256i acc[kChains];
+  unroll<kChains>([&](int i) { acc[i] = _mm256_set1_epi32(i); });
+  const __m256i a = _mm256_set1_epi8(3);
+  for (int64_t round = 0; round < rounds; ++round) {
+    unroll<kChains>([&](int i) { acc[i] = _mm256_dpbusd_avx_epi32(acc[i], a, a); });
+  }
+  unroll<kChains - 1>([&](int i) { acc[0] = _mm256_xor_si256(acc[0], acc[i + 1]); });
+  volatile int32_t kept = _mm256_extract_epi32(acc[0], 0);
+  static_cast<void>(kept);
+  return rounds * kChains * 32;
+}
+
+bool supported() {
+  // Compilers of our age do not know the name "avxvnni": CPUID leaf 7, subleaf 1, EAX bit 4.
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || (eax & 16u) == 0) return false;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+}  // namespace
+
+const Backend kAvxVnni = {
+    "avxvnni", supported, kTileRows,           1,    1,    1,       1, 32, prepare_tokens<AvxVnni>,
+    unpack,    pack,      put_values<AvxVnni>, tile, gemv, dot_loop};
+
+}  // namespace hqdit

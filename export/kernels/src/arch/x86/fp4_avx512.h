@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the backends with AVX-512 VNNI share.
+#pragma once
+
+#include <immintrin.h>
+
+#include "gemm/backend.h"
+
+namespace hqdit {
+namespace {
+
+inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+
+/// Asks for what a loop over codes and table ids comes to a page later. Each is read once a step, so most come from
+/// memory, and the processor's own prefetching stops at the end of a page.
+inline void prefetch_ahead(const uint8_t* codes, const uint8_t* ids) {
+  for (int i = 0; i < 4; ++i) __builtin_prefetch(codes + 4096 + 64 * i);
+  __builtin_prefetch(ids + 512);
+}
+
+/// Step 4 for the 16 channels of one block: everything but the row is loaded once.
+struct Finish {
+  __m512 scale;
+  __m512 bias;
+  __mmask16 exists;
+  float* out;
+  int64_t stride;
+  const float* token_scale;
+
+  Finish(const Tile& t, int block)
+      : scale(_mm512_loadu_ps(t.scale + 16 * block)),
+        bias(_mm512_loadu_ps(t.bias + 16 * block)),
+        out(t.out + 16 * block),
+        stride(t.out_stride),
+        token_scale(t.token_scale) {
+    const int64_t left = t.channels - 16 * block;
+    exists = left >= 16 ? __mmask16{0xFFFF} : static_cast<__mmask16>((1u << left) - 1);
+  }
+
+  void operator()(int row, __m512i acc) const {
+    const __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), scale);
+    const __m512 shifted = _mm512_add_ps(_mm512_mul_ps(y, _mm512_set1_ps(token_scale[row])), bias);
+    _mm512_mask_storeu_ps(out + row * stride, exists, shifted);
+  }
+};
+
+inline bool has_avx512vnni() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+}  // namespace
+}  // namespace hqdit

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one instruction set provides. The driver (fp4_linear.cpp) splits the work and owns the memory; a backend
+// computes on it. docs/fp4-linear.md has the arithmetic.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "gemm/hadamard.h"
+#include "hqdit/fp4_linear.h"
+
+namespace hqdit {
+
+/// Steps 1 and 2 of one call.
+struct TokenStep {
+  const float* pre;  ///< [k] or nullptr
+  int64_t k;
+  int64_t k_padded;
+  Rotation rotation;
+  Activation activation;
+  int64_t activation_group;
+};
+
+/// Tokens [rows][k], `stride` floats apart.
+struct TokenRows {
+  const float* data;
+  int64_t stride;
+  int64_t rows;
+};
+
+/// Tokens that are between steps 1 and 2 at a time.
+constexpr int64_t kTokensTogether = 2;
+
+/// Bytes of scratch that preparing tokens takes.
+constexpr size_t prepare_scratch(int64_t k_padded) {
+  return static_cast<size_t>((kTokensTogether + 2) * k_padded) * sizeof(float);
+}
+
+/// The quantized tokens. Row r starts at data + r / row_pack * stride; the layout inside is the backend's own.
+struct Left {
+  uint8_t* data;
+  int64_t stride;   ///< bytes
+  float* scale;     ///< [rows] token_scale
+  int32_t* offset;  ///< [rows] what the backend adds to each accumulator of the row
+};
+
+/// A block of outputs: `rows` tokens by 16 * `blocks` channels, of which the first `channels` exist.
+struct Tile {
+  const uint8_t* left;
+  int64_t left_stride;
+  const float* token_scale;
+  const int32_t* offset;
+  const uint8_t* panel;
+  int64_t k_padded;
+  const float* scale;  ///< [16 * blocks]
+  const float* bias;   ///< [16 * blocks]; -0.0 where there is none, since y + -0.0 is y, bit for bit
+  float* out;
+  int64_t out_stride;  ///< floats
+  int64_t channels;
+  int rows;
+  int blocks;
+};
+
+struct Backend {
+  const char* name;
+  bool (*supported)();
+  int tile_rows;      ///< most tokens of one tile
+  int panel_blocks;   ///< most 16-channel blocks of one panel
+  int gemv_rows;      ///< up to so many tokens go through gemv; 0 if there is none
+  int row_pack;       ///< tokens that share one run of the left side
+  int operand_bytes;  ///< bytes of one left or right operand
+  int k_step;         ///< left side and panel are padded to a multiple of so many inputs, itself one of 32
+  /// Rotates and quantizes tokens into the rows from `row` on. scratch: of prepare_scratch bytes, 64-byte alignment.
+  void (*prepare)(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch);
+  /// Decodes `blocks` 16-channel blocks, from `block` on, into panel.
+  void (*unpack)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel);
+  /// A panel out of int8 that is no weight: quads [blocks][k_padded / 4][16 channels][4 inputs], within +-127.
+  void (*pack)(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel);
+  /// Row `row` of the left side out of k_padded floats that round to -127 .. 127; left.scale is not written.
+  void (*put)(const float* values, int64_t k_padded, int64_t row, const Left& left);
+  void (*tile)(const Tile& tile);
+  /// Tokens 0 .. tile.rows - 1 times one 16-channel block, straight from the codes; tile.panel is not read.
+  void (*gemv)(const Fp4Weight& weight, int64_t block, const Tile& tile);
+  /// Runs the dot-product instruction on registers alone; returns the multiply-adds done.
+  int64_t (*dot_loop)(int64_t rounds);
+};
+
+extern const Backend kScalar;
+extern const Backend kAvx2;
+extern const Backend kAvxVnni;
+extern const Backend kAvx512Vnni;
+extern const Backend kAvx512Vbmi;
+extern const Backend kAmx;
+extern const Backend kDotprod;
+extern const Backend kI8mm;
+
+/// The backend in use.
+const Backend& backend();
+
+/// k as the left side and the panels of `isa` have it.
+inline int64_t padded_inputs(const Backend& isa, int64_t k) { return (k + isa.k_step - 1) / isa.k_step * isa.k_step; }
+
+/// Left::stride for rows of k_padded inputs.
+inline int64_t left_stride(const Backend& isa, int64_t k_padded) {
+  const int64_t bytes = k_padded * isa.row_pack * isa.operand_bytes;
+  // Rows a multiple of 512 bytes apart would fall into the same few cache sets.
+  return bytes % 512 == 0 ? bytes + 64 : bytes;
+}
+
+}  // namespace hqdit

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which backend runs: the best that this processor has, unless use_isa says otherwise.
+#include <atomic>
+#include <cstring>
+
+#include "gemm/backend.h"
+
+namespace hqdit {
+namespace {
+
+// Best first.
+const Backend* const kCompiled[] = {
+#ifdef HQDIT_AMX
+    &kAmx,
+#endif
+#ifdef HQDIT_X86
+    &kAvx512Vbmi, &kAvx512Vnni, &kAvxVnni, &kAvx2,
+#endif
+#ifdef HQDIT_ARM64
+    &kI8mm,       &kDotprod,
+#endif
+    &kScalar,
+};
+constexpr int kCount = sizeof(kCompiled) / sizeof(kCompiled[0]);
+
+struct Available {
+  const Backend* backends[kCount + 1] = {};
+  const char* names[kCount + 1] = {};
+
+  Available() {
+    int count = 0;
+    for (const Backend* candidate : kCompiled) {
+      if (!candidate->supported()) continue;
+      backends[count] = candidate;
+      names[count++] = candidate->name;
+    }
+  }
+};
+
+const Available& available() {
+  static const Available instance;
+  return instance;
+}
+
+std::atomic<const Backend*>& current() {
+  static std::atomic<const Backend*> instance{available().backends[0]};
+  return instance;
+}
+
+}  // namespace
+
+const Backend& backend() { return *current().load(std::memory_order_acquire); }
+
+const char* isa() { return backend().name; }
+
+const char* const* available_isas() { return available().names; }
+
+bool use_isa(const char* name) {
+  for (const Backend* const* candidate = available().backends; *candidate; ++candidate) {
+    if (std::strcmp((*candidate)->name, name) != 0) continue;
+    current().store(*candidate, std::memory_order_release);
+    return true;
+  }
+  return false;
+}
+
+ParallelFor serial() {
+  const auto run = [](void*, int64_t count, void (*fn)(void*, int64_t, int64_t), void* arg) { fn(arg, 0, count); };
+  return {run, nullptr, 1};
+}
+
+}  // namespace hqdit

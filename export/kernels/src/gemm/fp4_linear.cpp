@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// Splits one call into units of work: tokens for steps 1 and 2, panels of output channels for steps 3 and 4.
+#include "hqdit/fp4_linear.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "float_ops/backend.h"
+#include "gemm/backend.h"
+#include "gemm/lattice.h"
+#include "gemm/units.h"
+
+namespace hqdit {
+namespace {
+
+constexpr int64_t kTokensPerUnit = 8;
+// Fewer tokens than this per panel would not pay for decoding the panel once more.
+constexpr int64_t kTokensPerSplit = 128;
+constexpr int64_t kTokensPerOwnSplit = 256;
+constexpr int64_t kChannelsPerToken = 6;
+// Multiply-adds below which waking a thread costs more than it saves.
+constexpr double kWorkPerThread = 1 << 19;
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr size_t aligned(int64_t bytes) { return static_cast<size_t>(ceil_div(bytes, 64) * 64); }
+
+int64_t slots_for(const Fp4Weight& weight, int64_t rows, const ParallelFor& parallel) {
+  const double work = static_cast<double>(rows) * static_cast<double>(weight.n) * static_cast<double>(weight.k);
+  if (work < 2 * kWorkPerThread) return 1;
+  return std::max<int64_t>(1, static_cast<int64_t>(std::min<double>(parallel.threads, work / kWorkPerThread)));
+}
+
+/// Into how many runs of rows the panels' work is cut. With a run for each thread, tokens and outputs stay in the
+/// caches of the core that works on the same rows before and after; with fewer panels than threads, it feeds them all.
+int64_t row_splits(int64_t rows, int64_t n, int64_t panels, int64_t slots) {
+  int64_t splits = 1;
+  const auto pays = [&](int64_t tokens) { return rows / (2 * splits) >= tokens; };
+  // To decode the weights of kChannelsPerToken channels takes about as long as to fetch a token from another core.
+  const bool narrow = n <= kChannelsPerToken * rows;
+  while (2 * splits <= slots && pays(narrow ? kTokensPerSplit : kTokensPerOwnSplit)) splits *= 2;
+  while (slots > 1 && panels * splits < 2 * slots && pays(kTokensPerSplit)) splits *= 2;
+  return splits;
+}
+
+struct Layout {
+  int64_t k_padded;
+  int64_t left_stride;
+  int64_t panel_channels;
+  size_t scratch;  // bytes per slot, steps 1 and 2
+  size_t panel;    // bytes per slot, steps 3 and 4
+  size_t left, scale, offset, slots, total;
+};
+
+Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
+  const Backend& isa = backend();
+  Layout l{};
+  l.k_padded = padded_inputs(isa, weight.k);
+  l.left_stride = left_stride(isa, l.k_padded);
+  l.panel_channels = 16 * isa.panel_blocks;
+  const size_t padded_channels = aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
+  l.panel = aligned(l.panel_channels * l.k_padded * isa.operand_bytes) + padded_channels;
+  l.scratch = aligned(static_cast<int64_t>(prepare_scratch(l.k_padded)));
+  l.left = 0;
+  l.scale = l.left + aligned(ceil_div(rows, isa.row_pack) * l.left_stride);
+  l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
+  l.slots = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
+  l.total = l.slots + static_cast<size_t>(slots) * std::max(l.panel, l.scratch);
+  return l;
+}
+
+/// scale and bias of channels [first, first + count) with the padding that whole tiles need.
+void copy_channels(const Fp4Weight& weight, int64_t first, int64_t count, int64_t padded, float* scale, float* bias) {
+  for (int64_t i = 0; i < padded; ++i) {
+    scale[i] = i < count ? weight.scale[first + i] : 0.0f;
+    bias[i] = i < count && weight.bias ? weight.bias[first + i] : -0.0f;
+  }
+}
+
+/// Asks for the codes of a panel a part at a time while the one before is multiplied: most come from memory.
+struct ComingCodes {
+  const uint8_t* next;
+  const uint8_t* end;
+  int64_t part;
+
+  ComingCodes(const Fp4Weight& weight, int64_t channel, int64_t channels, int64_t parts) {
+    const int64_t bytes_per_channel = padded_inputs(weight.k) / 2;
+    const int64_t last = std::min(channel + channels, 16 * channel_blocks(weight.n));
+    next = weight.codes + std::min(channel, last) * bytes_per_channel;
+    end = weight.codes + last * bytes_per_channel;
+    part = ceil_div(end - next, parts);
+  }
+
+  void operator()() {
+    constexpr int64_t kLine = 64;
+    for (int64_t i = 0; i < part && next < end; i += kLine, next += kLine) __builtin_prefetch(next, 0, 2);
+  }
+};
+
+struct Call {
+  const Fp4Weight& weight;
+  const Backend& isa;
+  const Layout& l;
+  Left left;
+  int64_t rows;
+  void (*map)(float* values, int64_t stride, int64_t rows, int64_t columns);  // nullptr for Epilogue::kNone
+  float* out;
+  uint8_t* slots;
+
+  void prepare(const TokenStep& step, const float* x, int64_t unit, int64_t slot) const {
+    float* scratch = reinterpret_cast<float*>(slots + static_cast<size_t>(slot) * l.scratch);
+    const int64_t row = unit * kTokensPerUnit;
+    isa.prepare(step, {x + row * weight.k, weight.k, std::min(kTokensPerUnit, rows - row)}, row, left, scratch);
+  }
+
+  Tile tile_at(int64_t row, int64_t channel, int64_t channels, const float* scale, const float* bias) const {
+    Tile tile{};
+    tile.left = left.data + row / isa.row_pack * l.left_stride;
+    tile.left_stride = l.left_stride;
+    tile.token_scale = left.scale + row;
+    tile.offset = left.offset + row;
+    tile.k_padded = l.k_padded;
+    tile.scale = scale;
+    tile.bias = bias;
+    tile.out = out + row * weight.n + channel;
+    tile.out_stride = weight.n;
+    tile.channels = channels;
+    tile.blocks = static_cast<int>(ceil_div(channels, 16));
+    return tile;
+  }
+
+  /// Epilogue on a finished tile, which is still in the first-level cache.
+  void finish(const Tile& tile) const {
+    if (map) map(tile.out, tile.out_stride, tile.rows, tile.channels);
+  }
+
+  void panel(int64_t index, int64_t first_row, int64_t last_row, int64_t slot) const {
+    if (first_row >= last_row) return;
+    const int64_t channel = index * l.panel_channels;
+    const int64_t channels = std::min(l.panel_channels, weight.n - channel);
+    uint8_t* memory = slots + static_cast<size_t>(slot) * l.panel;
+    float* scale = reinterpret_cast<float*>(memory);
+    float* bias = scale + l.panel_channels;
+    copy_channels(weight, channel, channels, l.panel_channels, scale, bias);
+    uint8_t* decoded = memory + aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
+    isa.unpack(weight, channel / 16, static_cast<int>(ceil_div(channels, 16)), decoded);
+    ComingCodes coming(weight, channel + l.panel_channels, l.panel_channels,
+                       ceil_div(last_row - first_row, isa.tile_rows));
+    Tile tile = tile_at(first_row, channel, channels, scale, bias);
+    tile.panel = decoded;
+    for (int64_t row = first_row; row < last_row; row += isa.tile_rows) {
+      coming();
+      tile.rows = static_cast<int>(std::min<int64_t>(isa.tile_rows, last_row - row));
+      isa.tile(tile);
+      finish(tile);
+      tile.left += isa.tile_rows / isa.row_pack * l.left_stride;
+      tile.token_scale += isa.tile_rows;
+      tile.offset += isa.tile_rows;
+      tile.out += isa.tile_rows * weight.n;
+    }
+  }
+
+  void gemv(int64_t block) const {
+    float scale[16];
+    float bias[16];
+    const int64_t channels = std::min<int64_t>(16, weight.n - 16 * block);
+    copy_channels(weight, 16 * block, channels, 16, scale, bias);
+    Tile tile = tile_at(0, 16 * block, channels, scale, bias);
+    tile.rows = static_cast<int>(rows);
+    isa.gemv(weight, block, tile);
+    finish(tile);
+  }
+};
+
+}  // namespace
+
+size_t fp4_linear_workspace(const Fp4Weight& weight, int64_t rows, const ParallelFor& parallel) {
+  return layout(weight, rows, slots_for(weight, rows, parallel)).total;
+}
+
+void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activation activation, int64_t activation_group,
+                Epilogue epilogue, float* out, void* workspace, const ParallelFor& parallel) {
+  if (rows < 1) return;
+  const Backend& isa = backend();
+  const int64_t slots = slots_for(weight, rows, parallel);
+  const Layout l = layout(weight, rows, slots);
+  uint8_t* memory = static_cast<uint8_t*>(workspace);
+  const Left left{memory + l.left, l.left_stride, reinterpret_cast<float*>(memory + l.scale),
+                  reinterpret_cast<int32_t*>(memory + l.offset)};
+  const auto map = epilogue == Epilogue::kGelu ? float_backend().gelu_tile : nullptr;
+  const Call call{weight, isa, l, left, rows, map, out, memory + l.slots};
+
+  const TokenStep step{weight.pre, weight.k,
+                       l.k_padded, factor_rotation(weight.rotation),
+                       activation, std::min(activation_group, l.k_padded)};
+  const int64_t token_units = ceil_div(rows, kTokensPerUnit);
+  const auto prepare = [&](int64_t unit, int64_t slot) { call.prepare(step, x, unit, slot); };
+
+  if (rows <= isa.gemv_rows) {
+    take_units_in_order(parallel, slots, token_units, prepare, channel_blocks(weight.n),
+                        [&](int64_t block, int64_t) { call.gemv(block); });
+    return;
+  }
+  const int64_t panels = ceil_div(weight.n, l.panel_channels);
+  const int64_t splits = row_splits(rows, weight.n, panels, slots);
+  const int64_t row_step = std::min<int64_t>(isa.tile_rows, kTokensPerSplit);
+  const int64_t rows_per_split = ceil_div(ceil_div(rows, splits), row_step) * row_step;
+  take_units_in_order(parallel, slots, token_units, prepare, panels * splits, [&](int64_t unit, int64_t slot) {
+    const int64_t first = unit / panels * rows_per_split;
+    call.panel(unit % panels, first, std::min(rows, first + rows_per_split), slot);
+  });
+}
+
+}  // namespace hqdit

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the quantized model to programs."""

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``hqdit-export``: prints the plan, follows the stages, ends with a table of the files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hqdit_mobile.util.progress import Stages
+
+
+def run_export(
+    model: str,
+    vae: str | None,
+    target: str,
+    runtime: str,
+    output: Path,
+    recipe_name: str,
+    quality: str,
+    num_calibration_samples: int | None,
+    seed: int,
+    steps: int,
+    scheduler: str,
+    guidance_scale: float,
+    guidance_interval: tuple[float, float],
+    fast: bool,
+    force: bool,
+) -> int:
+    """Returns the exit code: 0, 1 when parity fails, 2 when the input is at fault, 130 after Ctrl-C."""
+    console = Console(stderr=True)
+    from hqdit_mobile.export.bundle.job import ExportOptions, ParityError, export_bundle
+    from hqdit_mobile.export.bundle.manifest import read_manifest
+    from hqdit_mobile.export.bundle.resume import work_path
+    from hqdit_mobile.quantize.recipes import high_quality, recipe
+
+    try:
+        config = replace(recipe(recipe_name), seed=seed)
+        if quality == "high":
+            if fast:
+                raise ValueError("--fast is a first look and --quality high takes its time: choose one of them")
+            config = high_quality(config)
+        options = ExportOptions(
+            model,
+            output,
+            target,
+            vae,
+            config,
+            steps,
+            guidance_scale,
+            force,
+            runtime,
+            fast,
+            scheduler,
+            guidance_interval,
+            num_calibration_samples,
+        )
+        console.print(_plan(options))
+        with Stages(console) as stages:
+            export_bundle(options, stages)
+    except ParityError as error:
+        console.print(f"[red]Parity failed:[/] {error}", highlight=False)
+        return 1
+    except (ValueError, OSError) as error:
+        console.print(f"[red]Error:[/] {error}", highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        kept = work_path(output)
+        after = f"{kept} has what is finished; the same command goes on" if kept.exists() else "nothing was written"
+        console.print(f"Stopped; {after}.", highlight=False)
+        return 130
+    console.print(_files(output, read_manifest(output)))
+    return 0
+
+
+def _plan(options) -> Table:
+    from hqdit_mobile.export.bundle.model_files import RUNTIMES
+    from hqdit_mobile.export.bundle.resume import work_path
+
+    config = options.config
+    table = Table(show_header=False, box=None, title="Plan", title_justify="left")
+    for name, value in (
+        ("model", options.model),
+        ("target", f"{options.target}, {RUNTIMES[options.runtime]}"),
+        ("precision", f"{config.precision}: FP4 weights, group {config.group}, Hadamard {config.rotation}"),
+        ("seed", str(config.seed)),
+        ("output", str(options.output)),
+    ):
+        table.add_row(name, value)
+    if work_path(options.output).exists():
+        table.add_row("goes on from", str(work_path(options.output)))
+    return table
+
+
+def _files(output: Path, manifest: dict) -> Table:
+    table = Table(title=str(output), title_justify="left")
+    table.add_column("file")
+    table.add_column("bytes", justify="right")
+    for path in sorted(path for path in output.rglob("*") if path.is_file()):
+        table.add_row(str(path.relative_to(output)), f"{path.stat().st_size:,}")
+    original = manifest["quantization"]["float32_bytes"]
+    weights = manifest["memory"]["weights_bytes"]
+    minutes, peak = manifest["export_seconds"] / 60, manifest["export_peak_bytes"] / 2**30
+    table.caption = (
+        f"model files: {weights / original:.3f} of the float32 weights they replace; "
+        f"{minutes:.1f} minutes, at most {peak:.2f} GiB of memory"
+    )
+    return table

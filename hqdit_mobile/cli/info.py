@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``hqdit info``: what a bundle is and needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+def run_info(bundle: Path, labels: bool) -> int:
+    from hqdit_mobile.export.bundle.manifest import BundleError, memory_text, read_manifest
+
+    console = Console()
+    try:
+        manifest = read_manifest(bundle)
+    except BundleError as error:
+        Console(stderr=True).print(f"[red]Error:[/] {error}", highlight=False)
+        return 2
+    quantization, memory, defaults = manifest["quantization"], manifest["memory"], manifest["defaults"]
+    rows = {
+        "name": manifest["name"],
+        "target": f"{manifest['target']}, {manifest['runtime']}",
+        "source": f"{manifest['source']['model']} ({manifest['source']['licence']})",
+        "precision": f"{quantization['precision']}, {quantization['bits_per_weight']} bits per quantized weight",
+        "image": " x ".join(str(n) for n in manifest["model"]["image_shape"][1:]),
+        "classes": str(manifest["model"]["num_classes"]),
+        "defaults": f"{defaults['scheduler']}, {defaults['steps']} steps, guidance {defaults['guidance_scale']}",
+        "files": ", ".join(f"{f['path']} ({f['bytes'] / 1e6:.1f} MB)" for f in manifest["files"].values()),
+        "memory": memory_text(memory),
+        "made with": ", ".join(f"{tool} {version}" for tool, version in manifest["tools"].items()),
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(f"[bold]{name}", value)
+    console.print(table)
+    if labels:
+        for index, name in enumerate(manifest["labels"]):
+            console.print(f"{index:4} {name}", highlight=False)
+    return 0

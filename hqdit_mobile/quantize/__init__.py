@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From float weights to FP4: calibration, GPTQ, learned scales."""

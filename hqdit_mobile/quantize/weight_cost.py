@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a DiT's weights and multiply-adds cost in bits, whether its layers are float, ours or a baseline's."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from hqdit_mobile.evaluate.baselines import BlockQuantizedLinear
+from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.ops.fp4_linear import FP4Linear
+
+FP4_ACTIVATIONS = ("fp4", "e2m1")
+QUANTIZED = FP4Linear | BlockQuantizedLinear
+
+
+def weight_bits(dit: DiT) -> float:
+    """Stored bits (codes, tables, scales) per weight of the quantized layers; of all parameters in a float model."""
+    quantized = [layer for layer in dit.modules() if isinstance(layer, QUANTIZED)]
+    if not quantized:
+        return 8.0 * next(dit.parameters()).element_size()
+    weights = sum(layer.in_features * layer.out_features for layer in quantized)
+    return sum(layer.stored_bits() for layer in quantized) / weights
+
+
+def a4_share(dit: DiT) -> float:
+    """Part of the multiply-adds of all linear layers, the float ones too, that have 4-bit activations.
+
+    Attention's own two products are not counted.
+    """
+    total = four_bit = 0
+    for name, layer in dit.named_modules():
+        if isinstance(layer, QUANTIZED | nn.Linear):
+            # adaLN and the embedders see one row an image, the others every token.
+            once = name.endswith("adaLN") or "embedder" in name
+            products = layer.in_features * layer.out_features * (1 if once else dit.config.tokens)
+            total += products
+            if isinstance(layer, QUANTIZED) and layer.activation in FP4_ACTIVATIONS:
+                four_bit += products
+    return four_bit / total

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C++ engine in Python: draws with a bundle as a phone does. Needs NumPy and no torch.
+
+with Pipeline("emoji-dit-desktop") as pipeline:
+    image = pipeline.generate("heart fluent-emoji", seed=7)  # uint8 [H, W, 3]
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hqdit_mobile.runtime import abi as abi
+
+SCHEDULERS = ("ddim", "dpm-solver++")
+SPACINGS = ("leading", "trailing", "linspace")
+LOAD_MODES = ("mmap", "read")
+PHASES = ("step", "decode")
+
+
+class EngineError(RuntimeError):
+    """A call that the engine refused or could not finish; the text is the engine's."""
+
+
+class CancelledError(EngineError):
+    """The progress callback asked to stop."""
+
+
+class BusyError(EngineError):
+    """Another call is running on this pipeline."""
+
+
+class InvalidArgumentError(EngineError, ValueError):
+    """A value is out of range."""
+
+
+class NotFoundError(EngineError, LookupError):
+    """A file, folder or label does not exist."""
+
+
+class InvalidBundleError(EngineError):
+    """The bundle is damaged, of another schema version or at odds with itself."""
+
+
+class MemoryLimitError(EngineError):
+    """The bundle needs more memory than the limit allows."""
+
+
+_ERRORS: dict[int, type[EngineError]] = {
+    1: CancelledError,
+    2: BusyError,
+    3: InvalidArgumentError,
+    4: NotFoundError,
+    5: InvalidBundleError,
+    6: MemoryLimitError,
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the callback gets after every denoising step (phase "step") and before a decode (phase "decode")."""
+
+    phase: str
+    image_index: int
+    image_count: int
+    step: int  # steps done of this picture, from 1
+    step_count: int
+    timestep: int
+    guided: bool
+    step_ms: float
+    elapsed_ms: float
+    peak_memory_bytes: int
+    preview: np.ndarray | None  # uint8 [latent height, latent width, 3]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The result of ``generate_batch`` for n seeds."""
+
+    images: np.ndarray  # uint8 [n, H, W, 3]
+    latents: np.ndarray  # float32 [n, C, h, w], clean, before the division by the VAE's scaling factor
+    evaluations: int  # of the network; a guided step counts 2
+    denoise_ms: float
+    decode_ms: float
+    total_ms: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    weights_bytes: int
+    arena_bytes: int
+    peak_bytes: int
+    file_bytes: int
+    tiled_peak_bytes: int  # with the picture decoded in tiles; 0 for a bundle without
+
+
+ProgressCallback = Callable[[Progress], Any]
+
+
+def estimate(bundle: str | os.PathLike[str]) -> MemoryEstimate:
+    """The memory that ``bundle`` needs, from its manifest alone."""
+    memory = abi.Memory(struct_size=ctypes.sizeof(abi.Memory))
+    _check(abi.library().hqdit_estimate(os.fsencode(bundle), memory))
+    return MemoryEstimate(
+        memory.weights_bytes, memory.arena_bytes, memory.peak_bytes, memory.file_bytes, memory.tiled_peak_bytes
+    )
+
+
+class Pipeline:
+    """An open bundle. One call at a time; several pipelines may run in several threads.
+
+    ``threads``: 0 for the runtime's pool, 1 for the calling thread alone, more to resize the process's pool.
+    ``memory_limit_bytes``: decode in tiles if the bundle's estimate is higher, refuse it if that needs more too; 0 for
+    no limit. ``decodes_tiled`` says which.
+    ``verify_sha256``: compare the model files with the manifest before they are parsed.
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str],
+        *,
+        threads: int = 0,
+        memory_limit_bytes: int = 0,
+        verify_sha256: bool = True,
+        load_mode: str = "mmap",
+    ):
+        self._handle = ctypes.c_void_p()
+        self._library = abi.library()
+        options = abi.OpenOptions()
+        self._library.hqdit_open_options_init(options, ctypes.sizeof(options))
+        options.threads = threads
+        options.memory_limit_bytes = memory_limit_bytes
+        options.verify_sha256 = verify_sha256
+        options.load_mode = _index("load_mode", load_mode, LOAD_MODES)
+        _check(self._library.hqdit_open(os.fsencode(Path(bundle)), options, ctypes.byref(self._handle)))
+        info = abi.Info(struct_size=ctypes.sizeof(abi.Info))
+        _check(self._library.hqdit_get_info(self._handle, info))
+        self.name: str = info.name.decode()
+        self.target: str = info.target.decode()
+        self.image_shape = (info.image_height, info.image_width, 3)
+        self.latent_shape = (info.latent_channels, info.latent_height, info.latent_width)
+        self.null_label: int = info.null_label
+        self.num_train_timesteps: int = info.num_train_timesteps
+        self.has_preview: bool = info.has_preview
+        self.decodes_tiled: bool = info.decodes_tiled
+        self.defaults = {
+            "scheduler": SCHEDULERS[info.default_scheduler],
+            "spacing": SPACINGS[info.default_spacing],
+            "steps": info.default_steps,
+            "guidance_scale": info.default_guidance_scale,
+            "guidance_interval": (info.default_guidance_low, info.default_guidance_high),
+        }
+        self.labels = [self._library.hqdit_label_name(self._handle, i).decode() for i in range(info.num_classes)]
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the pipeline. Raises BusyError while another thread draws with it."""
+        _check(self._library.hqdit_close(self._handle))
+        self._handle = ctypes.c_void_p()
+
+    def find_label(self, name: str) -> int:
+        """The class with exactly this name; NotFoundError if there is none."""
+        label = ctypes.c_int32()
+        _check(self._library.hqdit_find_label(self._handle, name.encode(), ctypes.byref(label)))
+        return label.value
+
+    def generate(self, label: int | str, seed: int = 0, **settings: Any) -> np.ndarray:
+        """One picture, uint8 [H, W, 3]. ``settings`` are those of ``generate_batch``."""
+        return self.generate_batch(label, [seed], **settings).images[0]
+
+    def generate_batch(
+        self,
+        label: int | str,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        guidance_interval: tuple[float, float] | None = None,
+        scheduler: str | None = None,
+        spacing: str | None = None,
+        eta: float = 0.0,
+        initial_noise: np.ndarray | None = None,
+        preview_interval: int = 0,
+        progress: ProgressCallback | None = None,
+    ) -> Pictures:
+        """One picture per seed. What is None takes the bundle's default.
+
+        ``guidance_interval``: guide only where timestep / num_train_timesteps lies inside. ``eta``: DDIM's share of
+        fresh noise. ``initial_noise``: float32 [n, C, h, w] instead of the seeds' own. ``preview_interval``: give
+        ``progress`` a preview after every n-th step. ``progress`` returns False to stop (CancelledError).
+        """
+        if not all(0 <= seed < 2**64 for seed in seeds):
+            raise InvalidArgumentError("seeds must be in 0 .. 2^64 - 1")
+        request = abi.Request()
+        _check(self._library.hqdit_request_init(self._handle, request, ctypes.sizeof(request)))
+        request.label = self.find_label(label) if isinstance(label, str) else label
+        request.seeds = (ctypes.c_uint64 * len(seeds))(*seeds)
+        request.seed_count = len(seeds)
+        request.eta = eta
+        request.preview_interval = preview_interval
+        if steps is not None:
+            request.steps = steps
+        if guidance_scale is not None:
+            request.guidance_scale = guidance_scale
+        if guidance_interval is not None:
+            request.guidance_low, request.guidance_high = guidance_interval
+        if scheduler is not None:
+            request.scheduler = _index("scheduler", scheduler, SCHEDULERS)
+        if spacing is not None:
+            request.spacing = _index("spacing", spacing, SPACINGS)
+        if initial_noise is not None:
+            initial_noise = np.ascontiguousarray(initial_noise, dtype=np.float32)
+            request.initial_noise, request.initial_noise_count = initial_noise.ctypes.data, initial_noise.size
+        raised: list[BaseException] = []
+        if progress is not None:
+            request.progress = _progress_function(progress, raised)
+        images = np.empty((len(seeds), *self.image_shape), dtype=np.uint8)
+        latents = np.empty((len(seeds), *self.latent_shape), dtype=np.float32)
+        result = abi.Result()
+        self._library.hqdit_result_init(result, ctypes.sizeof(result))
+        result.rgb, result.rgb_bytes = images.ctypes.data, images.nbytes
+        result.latents, result.latents_count = latents.ctypes.data, latents.size
+        status = self._library.hqdit_generate(self._handle, request, result)
+        if raised:
+            raise raised[0]
+        _check(status)
+        times = (result.denoise_ms, result.decode_ms, result.total_ms)
+        return Pictures(images, latents, result.evaluations, *times, result.peak_memory_bytes)
+
+    def denoise(self, latents: np.ndarray, timestep: float, label: int, *, guided: bool) -> np.ndarray:
+        """One run of the transformer on latents [C, h, w]: noise float32 [2, C, h, w] for the label and the null label
+        if ``guided``, else [1, C, h, w] for the label."""
+        latents = self._latents(latents)
+        out = np.empty((2 if guided else 1, *self.latent_shape), dtype=np.float32)
+        call = self._library.hqdit_denoise
+        _check(call(self._handle, latents.ctypes.data, timestep, label, guided, out.ctypes.data, out.size))
+        return out
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """Clean latents [C, h, w], not yet divided by the scaling factor -> float32 [3, H, W] in about -1..1."""
+        latents = self._latents(latents)
+        height, width, channels = self.image_shape
+        out = np.empty((channels, height, width), dtype=np.float32)
+        _check(self._library.hqdit_decode(self._handle, latents.ctypes.data, out.ctypes.data, out.size))
+        return out
+
+    def _latents(self, latents: np.ndarray) -> np.ndarray:
+        if latents.shape != self.latent_shape:
+            raise InvalidArgumentError(f"latents must have the shape {self.latent_shape}, not {latents.shape}")
+        return np.ascontiguousarray(latents, dtype=np.float32)
+
+
+def _check(status: int) -> None:
+    if status != 0:
+        library = abi.library()
+        message = library.hqdit_last_error().decode(errors="replace")
+        name = library.hqdit_status_name(status).decode()
+        raise _ERRORS.get(status, EngineError)(f"{message} [{name}]")
+
+
+def _index(what: str, name: str, names: tuple[str, ...]) -> int:
+    if name not in names:
+        raise InvalidArgumentError(f"{what} must be one of {', '.join(names)}, not {name!r}")
+    return names.index(name)
+
+
+def _progress_function(progress: ProgressCallback, raised: list[BaseException]) -> Any:
+    def call(pointer: Any, _: object) -> bool:
+        c = pointer.contents
+        preview = None
+        if c.preview:
+            preview = np.ctypeslib.as_array(c.preview, (c.preview_height, c.preview_width, 3)).copy()
+        update = Progress(
+            PHASES[c.phase], c.image_index, c.image_count, c.step, c.step_count, c.timestep, c.guided,
+            c.step_ms, c.elapsed_ms, c.peak_memory_bytes, preview,
+        )  # fmt: skip
+        # An exception cannot pass through C: it stops the run and is raised again after it.
+        try:
+            return progress(update) is not False
+        except BaseException as error:
+            raised.append(error)
+            return False
+
+    return abi.ProgressFunction(call)

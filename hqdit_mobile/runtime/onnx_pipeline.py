@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws with an ONNX bundle: ONNX Runtime for the networks, the engine's scheduler and random numbers around them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hqdit_mobile.diffusion.rng import normal
+from hqdit_mobile.export.bundle.manifest import describe_file, read_manifest
+from hqdit_mobile.ops.native import library_path
+from hqdit_mobile.runtime.engine import (
+    EngineError,
+    InvalidArgumentError,
+    InvalidBundleError,
+    NotFoundError,
+    Pictures,
+    ProgressCallback,
+)
+from hqdit_mobile.runtime.onnx_sampler import Drawing
+
+OLDEST_RUNTIME = (1, 17)
+OPERATOR_VERSION = 1
+
+
+def open_session(model: Path | bytes, *, portable: bool = False, threads: int = 0) -> Any:
+    """An ONNX Runtime session on ``model``: with our kernels, or by the function bodies in the file if ``portable``.
+
+    Raises FileNotFoundError if the kernels' library is not built, InvalidBundleError if the file cannot be loaded.
+    """
+    name = model.name if isinstance(model, Path) else "the model"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InvalidBundleError(
+            f"{name} needs ONNX Runtime: install it with 'pip install hqdit-mobile[onnx]'"
+        ) from error
+    version = onnxruntime.__version__
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_RUNTIME:
+        raise InvalidBundleError(
+            f"{name} needs ONNX Runtime {OLDEST_RUNTIME[0]}.{OLDEST_RUNTIME[1]}, this is {version}"
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    if not portable:
+        options.register_custom_ops_library(str(_kernels()))
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base
+        raise InvalidBundleError(
+            f"ONNX Runtime {version} cannot load {name}: {error}; copy the whole bundle again, export it again or "
+            "update onnxruntime"
+        ) from error
+
+
+def _kernels() -> Path:
+    try:
+        return library_path("hqdit_ort")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error} Or run the portable way, without our kernels (--portable).") from error
+
+
+class OnnxPipeline:
+    """An open ONNX bundle with the interface of hqdit_mobile.runtime.engine.Pipeline.
+
+    ``portable``: run the function bodies in the file instead of our kernels. ``threads``: 0 for one per core.
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str],
+        *,
+        portable: bool = False,
+        threads: int = 0,
+        verify_sha256: bool = True,
+    ):
+        folder = Path(bundle)
+        manifest = read_manifest(folder)
+        _check_manifest(folder, manifest, verify_sha256)
+        self.manifest = manifest
+        paths = {name: folder / entry["path"] for name, entry in manifest["files"].items()}
+        self._transformer = open_session(paths["transformer"], portable=portable, threads=threads)
+        self._decoder = open_session(paths["vae_decoder"], portable=portable, threads=threads)
+        model, defaults = manifest["model"], manifest["defaults"]
+        channels, height, width = model["image_shape"]
+        self.name: str = manifest["name"]
+        self.target: str = manifest["target"]
+        self.image_shape = (height, width, channels)
+        self.latent_shape: tuple[int, int, int] = tuple(model["latent_shape"])
+        self.null_label: int = model["null_label"]
+        self.num_train_timesteps: int = manifest["scheduler"]["num_train_timesteps"]
+        self.has_preview = "preview" in manifest
+        self.labels: list[str] = manifest["labels"]
+        self.defaults = {
+            "scheduler": defaults["scheduler"],
+            "spacing": manifest["scheduler"]["timestep_spacing"],
+            "steps": defaults["steps"],
+            "guidance_scale": defaults["guidance_scale"],
+            "guidance_interval": tuple(defaults["guidance_interval"]),
+        }
+
+    def __enter__(self) -> OnnxPipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        del self._transformer, self._decoder
+
+    def find_label(self, name: str) -> int:
+        """The class with exactly this name; NotFoundError if there is none."""
+        if name not in self.labels:
+            raise NotFoundError(f"there is no label {name!r}; 'hqdit info --labels' lists them")
+        return self.labels.index(name)
+
+    def denoise(self, latents: np.ndarray, timestep: float, label: int, *, guided: bool) -> np.ndarray:
+        """One run of the transformer on latents [C, h, w]: noise float32 [2, C, h, w] for the label and the null label
+        if ``guided``, else [1, C, h, w] for the label."""
+        if not (0 <= label < len(self.labels) or label == self.null_label):
+            raise InvalidArgumentError(f"label must be in 0 .. {len(self.labels) - 1}, not {label}")
+        labels = np.array([label, self.null_label] if guided else [label], dtype=np.int64)
+        inputs = {"latents": self._latents(latents), "timestep": np.array([timestep], np.float32), "labels": labels}
+        return _finite(self._transformer.run(["noise"], inputs)[0], "the transformer")
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """Clean latents [C, h, w], not yet divided by the scaling factor -> float32 [3, H, W] in about -1..1."""
+        scaled = self._latents(latents) / np.float32(self.manifest["model"]["vae_scaling_factor"])
+        return _finite(self._decoder.run(["image"], {"latents": scaled})[0][0], "the image decoder")
+
+    def generate(self, label: int | str, seed: int = 0, **settings: Any) -> np.ndarray:
+        """One picture, uint8 [H, W, 3]. ``settings`` are those of ``generate_batch``."""
+        return self.generate_batch(label, [seed], **settings).images[0]
+
+    def generate_batch(
+        self,
+        label: int | str,
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        guidance_interval: tuple[float, float] | None = None,
+        scheduler: str | None = None,
+        spacing: str | None = None,
+        eta: float = 0.0,
+        initial_noise: np.ndarray | None = None,
+        preview_interval: int = 0,
+        progress: ProgressCallback | None = None,
+    ) -> Pictures:
+        """One picture per seed; the arguments of engine.Pipeline.generate_batch. What is None takes the default."""
+        if preview_interval < 0:
+            raise InvalidArgumentError("preview_interval must not be negative")
+        if preview_interval and not self.has_preview:
+            raise InvalidArgumentError("this bundle has no preview projection: preview_interval must be 0")
+        given: dict[str, Any] = {"steps": steps, "guidance_scale": guidance_scale}
+        given |= {"guidance_interval": guidance_interval}
+        given |= {"scheduler": scheduler, "spacing": spacing}
+        chosen = self.defaults | {name: value for name, value in given.items() if value is not None}
+        number = self.find_label(label) if isinstance(label, str) else label
+        # The engine's request holds eta in single precision.
+        single = float(np.float32(eta))
+        drawing = Drawing(self, chosen, single, number, len(seeds), preview_interval, progress)
+        for index, seed in enumerate(seeds):
+            count = int(np.prod(self.latent_shape))
+            start = normal(seed, 0, count) if initial_noise is None else initial_noise[index]
+            drawing.draw(index, seed, np.array(start, dtype=np.float32).reshape(self.latent_shape))
+        return drawing.result()
+
+    def _latents(self, latents: np.ndarray) -> np.ndarray:
+        if latents.shape != self.latent_shape:
+            raise InvalidArgumentError(f"latents must have the shape {self.latent_shape}, not {latents.shape}")
+        return np.ascontiguousarray(latents, dtype=np.float32)[None]
+
+
+def _check_manifest(folder: Path, manifest: Mapping[str, Any], verify_sha256: bool) -> None:
+    if manifest["runtime"] != "onnxruntime":
+        raise InvalidBundleError(f"{folder} is made for {manifest['runtime']}, not for ONNX Runtime")
+    version = manifest["onnx"]["operator_version"]
+    if version != OPERATOR_VERSION:
+        raise InvalidBundleError(
+            f"{folder / 'manifest.json'}: transformer.onnx uses version {version} of the hqdit operators, this release "
+            f"has version {OPERATOR_VERSION}: update hqdit-mobile or export the bundle again"
+        )
+    for entry in manifest["files"].values() if verify_sha256 else ():
+        if describe_file(folder, entry["path"])["sha256"] != entry["sha256"]:
+            raise InvalidBundleError(
+                f"{folder / entry['path']} has another sha256 than manifest.json says: it was changed or damaged; copy "
+                "the bundle again or export it again"
+            )
+
+
+def _finite(values: np.ndarray, network: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise EngineError(f"{network} returned a value that is not finite")
+    return values

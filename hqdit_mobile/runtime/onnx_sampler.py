@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sampling loop of ONNX bundles: the engine's (export/sampler/src/pipeline.cpp), step for step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hqdit_mobile.diffusion.rng import normal
+from hqdit_mobile.runtime.engine import CancelledError, Pictures, Progress, ProgressCallback
+from hqdit_mobile.runtime.scheduler import Scheduler
+from hqdit_mobile.util.pictures import project_preview, to_rgb
+from hqdit_mobile.util.progress import peak_rss_bytes
+
+if TYPE_CHECKING:
+    from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
+
+
+class Drawing:
+    """The pictures of one generate_batch call, drawn one after the other. ``settings``: steps, scheduler, spacing,
+    guidance_scale, guidance_interval. ``eta``: in single precision, as the engine's request holds it."""
+
+    def __init__(
+        self,
+        pipeline: OnnxPipeline,
+        settings: Mapping[str, Any],
+        eta: float,
+        label: int,
+        count: int,
+        preview_interval: int,
+        progress: ProgressCallback | None,
+    ):
+        self.pipeline, self.settings, self.eta, self.label = pipeline, settings, eta, label
+        self.count, self.preview_interval, self.progress = count, preview_interval, progress
+        self.images: list[np.ndarray] = []
+        self.latents: list[np.ndarray] = []
+        self.evaluations, self.denoise_ms, self.decode_ms = 0, 0.0, 0.0
+        self.started = time.perf_counter()
+
+    def draw(self, image: int, seed: int, latents: np.ndarray) -> None:
+        pipeline, s = self.pipeline, self.settings
+        schedule = pipeline.manifest["scheduler"]
+        scheduler = Scheduler(s["scheduler"], s["spacing"], s["steps"], self.eta, schedule, latents.size)
+        for index, timestep in enumerate(scheduler.timesteps):
+            began = time.perf_counter()
+            guided = self._is_guided(timestep)
+            noise = self._noise(latents, timestep, guided)
+            random = normal(seed, 1 + index, latents.size) if self.eta > 0 else None
+            scheduler.step(index, noise, latents, random)
+            step_ms = 1e3 * (time.perf_counter() - began)
+            self.denoise_ms += step_ms
+            self.evaluations += 2 if guided else 1
+            preview = self._preview(scheduler, index + 1)
+            self._report("step", image, scheduler, index, guided, step_ms, preview)
+        self._report("decode", image, scheduler, index, guided, step_ms, None)
+        began = time.perf_counter()
+        self.images.append(to_rgb(pipeline.decode(latents)))
+        self.latents.append(latents)
+        self.decode_ms += 1e3 * (time.perf_counter() - began)
+
+    def result(self) -> Pictures:
+        times = (self.denoise_ms, self.decode_ms, 1e3 * (time.perf_counter() - self.started))
+        return Pictures(np.stack(self.images), np.stack(self.latents), self.evaluations, *times, peak_rss_bytes())
+
+    def _is_guided(self, timestep: int) -> bool:
+        low, high = (np.float32(bound) for bound in self.settings["guidance_interval"])
+        level = np.float32(timestep) / np.float32(self.pipeline.num_train_timesteps)
+        return self.settings["guidance_scale"] != 1 and bool(low <= level <= high)
+
+    def _noise(self, latents: np.ndarray, timestep: int, guided: bool) -> np.ndarray:
+        halves = self.pipeline.denoise(latents, timestep, self.label, guided=guided)
+        noise = halves[0].copy()
+        if guided:
+            channels = self.pipeline.manifest["guidance"]["channels"]
+            unconditional = halves[1, :channels]
+            noise[:channels] = unconditional + np.float32(self.settings["guidance_scale"]) * (
+                halves[0, :channels] - unconditional
+            )
+        return noise
+
+    def _preview(self, scheduler: Scheduler, step: int) -> np.ndarray | None:
+        interval = self.preview_interval
+        if not interval or (step % interval and step != len(scheduler.timesteps)):
+            return None
+        clean = scheduler.clean().reshape(self.pipeline.latent_shape)
+        return project_preview(self.pipeline.manifest["preview"], clean)
+
+    def _report(
+        self,
+        phase: str,
+        image: int,
+        scheduler: Scheduler,
+        index: int,
+        guided: bool,
+        step_ms: float,
+        preview: np.ndarray | None,
+    ) -> None:
+        if self.progress is None:
+            return
+        update = Progress(
+            phase=phase,
+            image_index=image,
+            image_count=self.count,
+            step=index + 1,
+            step_count=len(scheduler.timesteps),
+            timestep=scheduler.timesteps[index],
+            guided=guided,
+            step_ms=step_ms,
+            elapsed_ms=1e3 * (time.perf_counter() - self.started),
+            peak_memory_bytes=peak_rss_bytes(),
+            preview=preview,
+        )
+        if self.progress(update) is False:
+            raise CancelledError("cancelled by the progress callback")

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens a bundle with the runtime that it was made for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hqdit_mobile.export.bundle.manifest import read_manifest
+from hqdit_mobile.runtime.engine import InvalidArgumentError, Pipeline
+from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
+
+
+def open_bundle(
+    bundle: Path, *, threads: int = 0, portable: bool = False, memory_limit_bytes: int = 0
+) -> Pipeline | OnnxPipeline:
+    """``portable``: an ONNX bundle without our kernels. ``memory_limit_bytes``: as ``Pipeline`` has it.
+
+    Raises BundleError or EngineError with the file at fault.
+    """
+    if read_manifest(bundle).get("runtime") == "onnxruntime":
+        if memory_limit_bytes:
+            raise InvalidArgumentError(f"{bundle} is an ONNX bundle: ONNX Runtime knows no memory limit")
+        return OnnxPipeline(bundle, threads=threads, portable=portable)
+    if portable:
+        raise InvalidArgumentError(f"{bundle} is no ONNX bundle: only those have a portable way to run")
+    return Pipeline(bundle, threads=threads, memory_limit_bytes=memory_limit_bytes)

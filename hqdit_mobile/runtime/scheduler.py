@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine's noise schedulers (export/sampler/include/hqdit_parts.h) for models that run outside of the engine."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from ctypes import POINTER, Structure, c_bool, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
+from typing import Any
+
+import numpy as np
+
+from hqdit_mobile.runtime import abi as engine_abi
+from hqdit_mobile.runtime.engine import SCHEDULERS, SPACINGS, InvalidArgumentError
+
+
+class SchedulerOptions(Structure):
+    """hqdit_scheduler_options of export/sampler/include/hqdit_parts.h."""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("kind", c_int32),
+        ("spacing", c_int32),
+        ("steps", c_int32),
+        ("eta", c_double),
+        ("num_train_timesteps", c_int32),
+        ("beta_start", c_double),
+        ("beta_end", c_double),
+        ("scaled_linear", c_bool),
+        ("steps_offset", c_int32),
+        ("set_alpha_to_one", c_bool),
+    ]
+
+
+def _library() -> ctypes.CDLL:
+    handle = engine_abi.library()
+    handle.hqdit_scheduler_options_init.argtypes = [POINTER(SchedulerOptions), c_size_t]
+    handle.hqdit_scheduler_options_init.restype = None
+    handle.hqdit_scheduler_create.argtypes = [POINTER(SchedulerOptions), c_size_t, POINTER(c_void_p)]
+    handle.hqdit_scheduler_destroy.argtypes = [c_void_p]
+    handle.hqdit_scheduler_destroy.restype = None
+    handle.hqdit_scheduler_timesteps.argtypes = [c_void_p, POINTER(c_int64), c_size_t]
+    handle.hqdit_scheduler_timesteps.restype = c_size_t
+    handle.hqdit_scheduler_step.argtypes = [c_void_p, c_size_t, c_void_p, c_void_p, c_void_p]
+    handle.hqdit_scheduler_clean.argtypes = [c_void_p]
+    handle.hqdit_scheduler_clean.restype = POINTER(c_float)
+    return handle
+
+
+class Scheduler:
+    """One run of ``kind`` ("ddim" or "dpm-solver++") over ``steps`` steps for samples of ``count`` floats.
+
+    ``schedule``: the manifest's "scheduler" object. ``timesteps``: those visited, noisiest first. Raises
+    InvalidArgumentError with the engine's reason for values that it refuses.
+    """
+
+    def __init__(self, kind: str, spacing: str, steps: int, eta: float, schedule: Mapping[str, Any], count: int):
+        self.handle = c_void_p()
+        self.library = _library()
+        for value, names in ((kind, SCHEDULERS), (spacing, SPACINGS)):
+            if value not in names:
+                raise InvalidArgumentError(f"{value!r} is not one of {', '.join(names)}")
+        options = SchedulerOptions()
+        self.library.hqdit_scheduler_options_init(options, ctypes.sizeof(options))
+        options.kind, options.spacing = SCHEDULERS.index(kind), SPACINGS.index(spacing)
+        options.steps, options.eta = steps, eta
+        options.scaled_linear = schedule["beta_schedule"] == "scaled_linear"
+        for name in ("num_train_timesteps", "beta_start", "beta_end", "steps_offset", "set_alpha_to_one"):
+            setattr(options, name, schedule[name])
+        self._check(self.library.hqdit_scheduler_create(options, count, ctypes.byref(self.handle)))
+        size = self.library.hqdit_scheduler_timesteps(self.handle, None, 0)
+        visited = (c_int64 * size)()
+        self.library.hqdit_scheduler_timesteps(self.handle, visited, size)
+        self.timesteps = list(visited)
+        self._count = count
+
+    def __del__(self) -> None:
+        if self.handle:
+            self.library.hqdit_scheduler_destroy(self.handle)
+
+    def step(self, index: int, noise: np.ndarray, sample: np.ndarray, random: np.ndarray | None) -> None:
+        """Step ``index`` (0, 1, 2, ... in turn): ``sample`` becomes the less noisy one. All contiguous float32;
+        ``random`` standard normal numbers, read with eta > 0 only."""
+        for array in (noise, sample, *([] if random is None else [random])):
+            assert array.dtype == np.float32 and array.flags.c_contiguous and array.size == self._count
+        drawn = None if random is None else random.ctypes.data
+        self._check(self.library.hqdit_scheduler_step(self.handle, index, noise.ctypes.data, drawn, sample.ctypes.data))
+
+    def clean(self) -> np.ndarray:
+        """The clean sample that the latest step predicted, float32 [count]."""
+        return np.ctypeslib.as_array(self.library.hqdit_scheduler_clean(self.handle), (self._count,)).copy()
+
+    def _check(self, status: int) -> None:
+        if status:
+            raise InvalidArgumentError(self.library.hqdit_last_error().decode(errors="replace"))

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The step operators in ExecuTorch, on 64-bit ARM under QEMU, and under sanitizers."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from kernel_cases import ISAS, assert_same_bits
+from torch import Tensor, nn
+
+from hqdit_mobile.export.lowering.executorch import lower
+from hqdit_mobile.ops import float_ops, native
+
+ops = torch.ops.hqdit
+DRIVER = "float_ops_driver"
+SHAPES = [(2, 3, 2, 9), (1, 17, 1, 31), (1, 33, 2, 127), (1, 77, 2, 72), (1, 130, 1, 64), (2, 1, 1, 8), (1, 70, 1, 100)]
+
+
+def make_case(shape: tuple[int, int, int, int]) -> tuple[bytes, np.ndarray]:
+    """What float_ops_driver reads, and what it should write: the same operators in this process, on one ISA."""
+    b, t, heads, d = shape
+    rng = np.random.default_rng(sum(shape))
+    dim = heads * d
+    arrays = [rng.standard_normal(size) * 3 for size in ((b, t, 3 * dim), (b, 6 * dim), (b, t, dim), (b, t, dim))]
+    arrays[0][0, 0, :6] = [-0.0, 1e-40, -20, 20, 89, -300]
+    arrays[0][-1, -1, -1] = np.nan
+    arrays[2][-1, 0, 0] = -np.inf
+    qkv, modulation, x, y = (torch.from_numpy(a.astype(np.float32)) for a in arrays)
+    outputs = [
+        ops.attention(qkv, heads),
+        ops.attention_int8(qkv, heads),
+        ops.modulated_norm(x, modulation, 3, 4, 1e-6),
+        ops.gated_add(x, modulation, 2, y),
+        ops.gelu_tanh(qkv),
+        ops.silu_f32(qkv),
+        *(
+            ops.group_norm_f32(x.view(1, b * t, dim), *[qkv.flatten()[: b * t]] * 2, b, 1e-6, silu)
+            for silu in (False, True)
+        ),
+        ops.group_norm_given_f32(
+            x.view(1, b * t, dim), *[qkv.flatten()[: b * t]] * 2, torch.full((b, 2), 0.5), b, 1e-6, True
+        ),
+        ops.linear_f32(x.flatten(0, 1), y.flatten(0, 1), qkv.flatten()[: b * t]),
+        ops.timestep_embedding(qkv.flatten()[:6], y.flatten()[:dim]),
+    ]
+    inputs = np.array(shape, np.int64).tobytes() + b"".join(t.numpy().tobytes() for t in (qkv, modulation, x, y))
+    return inputs, np.concatenate([out.numpy().ravel() for out in outputs])
+
+
+@pytest.fixture(scope="module")
+def cases() -> tuple[bytes, np.ndarray]:
+    made = [make_case(shape) for shape in SHAPES]
+    return b"".join(inputs for inputs, _ in made), np.concatenate([outputs for _, outputs in made])
+
+
+def check(command: list, folder: Path, cases: tuple[bytes, np.ndarray]) -> None:
+    (folder / "cases").write_bytes(cases[0])
+    command = [*map(str, command), folder / "cases", folder / "outputs"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert_same_bits(np.fromfile(folder / "outputs", np.float32), cases[1])
+
+
+@pytest.mark.parametrize("isa", native.available_isas())
+def test_instruction_sets_agree(isa, cases):
+    library = native.library()
+    before = library.hqdit_isa()
+    library.hqdit_use_isa(isa.encode())
+    try:
+        for shape in [*SHAPES, (2, 256, 3, 64), (1, 256, 2, 72)]:
+            library.hqdit_use_isa(isa.encode())
+            here = make_case(shape)[1]
+            library.hqdit_use_isa(b"scalar")
+            assert_same_bits(here, make_case(shape)[1])
+    finally:
+        library.hqdit_use_isa(before)
+
+
+@pytest.mark.parametrize("isa", ["scalar", "dotprod", "i8mm"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_arm_gives_the_same_bits(arm_drivers, isa, threads, tmp_path, cases):
+    check(["qemu-aarch64-static", "-cpu", "max", arm_drivers / DRIVER, isa, threads], tmp_path, cases)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("isa", ISAS)
+def test_sanitizers_find_nothing(sanitized_drivers, isa, threads, tmp_path, cases):
+    if isa not in native.available_isas():
+        pytest.skip(f"this processor has no {isa}")
+    check([sanitized_drivers / DRIVER, isa, threads], tmp_path, cases)
+
+
+class Block(nn.Module):
+    """All four operators, wired as in a DiT block."""
+
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        normed = ops.modulated_norm(x, modulation, 0, 1, 1e-6)
+        qkv = torch.cat([normed, 2 * normed, x], dim=-1)
+        return ops.gelu_tanh(ops.gated_add(x, modulation, 2, ops.attention(qkv, 3)))
+
+
+def test_executorch_gives_the_same_bits():
+    from executorch.runtime import Runtime
+
+    torch.ops.load_library(str(native.library_path("hqdit_ops")))
+    native.library().hqdit_register_ops()  # a second registration must not end the process
+    block = Block()
+    generator = torch.Generator().manual_seed(0)
+    inputs = (torch.randn(2, 19, 48, generator=generator), torch.randn(2, 144, generator=generator))
+    lowered = lower({"forward": (block, inputs)})
+    assert {f"hqdit.{name}" for name in ("attention", "modulated_norm", "gated_add", "gelu_tanh")} <= {
+        name.removesuffix(".default").removesuffix(".out").replace("::", ".") for name in lowered.operators
+    }
+    out = Runtime.get().load_program(lowered.data).load_method("forward").execute(list(inputs))[0]
+    assert torch.equal(out, block(*inputs))
+    exact = float_ops.gelu_tanh(
+        float_ops.gated_add(inputs[0], inputs[1], 2, float_ops.attention(
+            torch.cat([(n := float_ops.modulated_norm(*inputs, 0, 1, 1e-6)), 2 * n, inputs[0]], dim=-1), 3
+        ))
+    )  # fmt: skip
+    torch.testing.assert_close(out, exact, rtol=1e-5, atol=1e-5)

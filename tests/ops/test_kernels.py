@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each instruction set of this processor against the definition (hqdit_mobile.ops.fp4_linear), bit by bit."""
+
+import ctypes
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_cases import INPUTS, ISAS, ROTATIONS, Case, assert_same_bits, make_case, random_case, token
+
+from hqdit_mobile.ops import native
+
+
+@pytest.fixture(params=ISAS)
+def isa(request):
+    """Each instruction set in turn; the best one again afterwards."""
+    available = native.available_isas()
+    if request.param not in available:
+        pytest.skip(f"this processor has no {request.param}, only {', '.join(available)}")
+    assert native.library().hqdit_use_isa(request.param.encode())
+    yield request.param
+    assert native.library().hqdit_use_isa(available[0].encode())
+
+
+def test_the_best_is_in_use():
+    assert native.library().hqdit_isa().decode() == native.available_isas()[0]
+    assert native.available_isas()[-1] == "scalar"
+    assert not native.library().hqdit_use_isa(b"vax")
+
+
+def test_random_layers(isa):
+    @settings(max_examples=100, deadline=None, derandomize=True)
+    @given(st.integers(0, 2**32))
+    def check(seed):
+        case = random_case(seed)
+        assert_same_bits(case.native(), case.reference())
+
+    check()
+
+
+@pytest.mark.parametrize("activation", ["int8", "fp4", "e2m1"])
+@pytest.mark.parametrize("rotation", ROTATIONS)
+def test_rotations(isa, rotation, activation):
+    case = make_case(
+        rotation, 3, 17, 2 * rotation, group=16, rotation=rotation, activation=activation, activation_group=32
+    )
+    case.x = np.random.default_rng(rotation).standard_normal(case.x.shape, np.float32)
+    assert_same_bits(case.native(), case.reference())
+
+
+@pytest.mark.parametrize("activation", ["int8", "fp4", "e2m1"])
+@pytest.mark.parametrize("kind", INPUTS)
+def test_awkward_inputs(isa, kind, activation):
+    case = make_case(3, 5, 33, 208, group=16, rotation=1, activation=activation, activation_group=16)
+    case.x = np.stack([token(np.random.default_rng(row), kind, 208) for row in range(5)])
+    case.pre = None
+    out = case.native()
+    assert_same_bits(out, case.reference())
+    assert np.isnan(out).all() == (kind in ("nan", "infinite"))
+
+
+@pytest.mark.parametrize("activation", ["fp4", "e2m1"])
+def test_every_magnitude(isa, activation):
+    """All 1921 values of |t| with every multiplier: the vectors' division by 8 r is exact."""
+    t = np.arange(1921)
+    rows = np.zeros((120, 1936), np.float32)
+    for row, g in enumerate(np.linspace(16, 1920, 120).astype(int)):
+        rows[row, : g + 1] = t[: g + 1] * np.where(t[: g + 1] % 3 == 0, -1, 1)
+        rows[row, -1] = 1920  # fixes the scale: x is t
+    for group in (16, 32, 1920):
+        case = make_case(1, 1, 16, 1936, group=1936, rotation=1, activation=activation, activation_group=group)
+        case.x, case.pre = rows, None
+        assert_same_bits(case.native(), case.reference())
+
+
+def test_every_code_and_table(isa):
+    """A one-hot token reads a single weight, so the output is the lattice point itself."""
+    grids = [[0, 1, 2, 3, 4, 6, 8, 12]] * 10 + [list(range(8))] * 18 + [[0, 1, 2, 4, 8, 16, 32, 64]]
+    multipliers = [*range(1, 11), *range(1, 19), 1]
+    codes = np.zeros((2, 1, 16, 16), np.uint8)
+    codes[:] = np.arange(16) | (np.arange(16)[::-1] << 4)
+    ids = np.minimum(np.arange(32), 28).astype(np.uint8)
+    case = Case(
+        x=np.eye(32, dtype=np.float32) * 127, codes=codes, tables=ids.reshape(2, 1, 16), scale=np.ones(29, np.float32),
+        bias=None, pre=None, n=29, group=32, rotation=1, activation="int8", activation_group=16,
+    )  # fmt: skip
+    order = [*range(16), *range(15, -1, -1)]
+    expected = [
+        [127 * multipliers[n] * grids[n][code & 7] * (-1 if code & 8 else 1) for n in range(29)] for code in order
+    ]
+    np.testing.assert_array_equal(case.native(), np.array(expected, np.float32))
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_the_largest_accumulator(isa, rows):
+    """K at its limit with every product at its largest, against int64."""
+    k = 133_120
+    for sign in (1, -1):
+        case = make_case(0, rows, 16, k, group=k, rotation=1, activation="int8", activation_group=16)
+        case.x = np.full((rows, k), 127 * sign, np.float32)
+        case.codes[:], case.tables[:] = 0x77, 27  # 18 * 7
+        case.scale, case.bias, case.pre = np.ones(16, np.float32), None, None
+        assert np.int64(127) * 126 * k < 2**31
+        np.testing.assert_array_equal(case.native(), np.float32(np.int64(127) * 126 * k * sign))
+
+
+@pytest.mark.parametrize("group", [16, 48])
+def test_more_tokens_and_inputs_than_one_pass_holds(isa, group):
+    case = make_case(4, 141, 50, 2336, group=group, rotation=1, activation="int8", activation_group=16)
+    case.x = np.random.default_rng(4).standard_normal(case.x.shape, np.float32)
+    for threads in (1, 2):
+        assert_same_bits(case.native(threads), case.reference())
+
+
+@pytest.mark.parametrize("activation", ["int8", "fp4"])
+def test_the_integer_part(isa, activation):
+    """Tokens whose quantized values are the inputs themselves: what is left is an int64 product."""
+    rng = np.random.default_rng(5)
+    case = make_case(5, 23, 50, 320, group=16, rotation=1, activation=activation, activation_group=16)
+    case.bias = case.pre = None
+    case.scale = np.ones(50, np.float32)
+    top, grid = (127, np.arange(-127, 128)) if activation == "int8" else (120, 10 * np.array([0, 1, 2, 3, 4, 6, 8, 12]))
+    case.x = rng.choice(grid, (23, 320)).astype(np.float32)
+    case.x[:, ::16] = top
+    flat = native_lattice(case)
+    expected = case.x.astype(np.int64) @ flat.T
+    np.testing.assert_array_equal(case.native().astype(np.int64), expected)
+
+
+def native_lattice(case: Case) -> np.ndarray:
+    """int64 [n, k], from docs/fp4-linear.md."""
+    grids = [np.array([0, 1, 2, 3, 4, 6, 8, 12]), np.arange(8), np.array([0, 1, 2, 4, 8, 16, 32, 64])]
+    tables = [grids[0] * r for r in range(1, 11)] + [grids[1] * r for r in range(1, 19)] + [grids[2]]
+    weights = np.zeros((case.n, case.x.shape[1]), np.int64)
+    for n in range(case.n):
+        for k in range(case.x.shape[1]):
+            byte = case.codes[n // 16, k // 32, n % 16, k % 16]
+            code = byte & 15 if k % 32 < 16 else byte >> 4
+            value = tables[case.tables[n // 16, k // case.group, n % 16]][code & 7]
+            weights[n, k] = -value if code & 8 else value
+    return weights
+
+
+@pytest.mark.parametrize(("rows", "n"), [(600, 16), (300, 200), (1100, 200), (1, 3000), (70, 1000)])
+def test_threads_change_nothing(isa, rows, n):
+    case = make_case(rows, rows, n, 384, group=16, rotation=32, activation="fp4", activation_group=16)
+    case.x = np.random.default_rng(0).standard_normal(case.x.shape, np.float32)
+    expected = case.reference()
+    for threads in (1, 2, 7):
+        assert_same_bits(case.native(threads), expected)
+
+
+@pytest.mark.parametrize(("rows", "n"), [(1, 70), (2, 33), (45, 300), (300, 200)])
+def test_gelu_of_the_finished_tiles(isa, rows, n):
+    case = make_case(rows, rows, n, 96, group=16, rotation=32, activation="int8", activation_group=16)
+    case.x = np.random.default_rng(0).standard_normal(case.x.shape, np.float32)
+    case.bias = np.zeros(n, np.float32)
+    exact = torch.nn.functional.gelu(torch.from_numpy(case.reference()).double(), approximate="tanh")
+    case.gelu = True
+    out = case.native(threads=2)
+    assert_same_bits(out, case.reference())
+    torch.testing.assert_close(torch.from_numpy(out).double(), exact, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"rotation": 20}, "rotation must be 2^p"),
+        ({"rotation": 64}, "rotation must divide"),
+        ({"group": 24}, "group must be a multiple of 16"),
+        ({"activation_group": 0, "activation": "fp4"}, "activation_group must be a multiple of 16"),
+        ({"tables": np.full((1, 6, 16), 29, np.uint8)}, "tables holds an id above 28"),
+        ({"n": 0}, "out_features must be"),
+        ({"scale": None}, "scale is a null pointer"),
+    ],
+)
+def test_bad_layers_are_refused(change, reason):
+    case = make_case(0, 2, 16, 96, group=16, rotation=1, activation="int8", activation_group=16)
+    for name, value in change.items():
+        setattr(case, name, value)
+    with pytest.raises(AssertionError, match=reason.replace("^", r"\^")):
+        case.native()
+
+
+def test_loading_twice_registers_once(tmp_path):
+    """A second copy of the library, as in an app that bundles its own, must not end the process."""
+    path = native.library_path("hqdit_ops")
+    runtime = path.parent.parent.parent / "executorch" / "lib"
+    copy = shutil.copy(path, tmp_path / "second.so")
+    program = (
+        f"import ctypes; first, second = [ctypes.CDLL(p) for p in ('{path}', '{copy}')]; "
+        "[lib.hqdit_register_ops() for lib in (first, second, first)]; print('alive')"
+    )
+    environment = {"LD_LIBRARY_PATH": str(runtime), "PATH": ""}
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.stdout == "alive\n", result.stderr
+
+
+def test_peak_is_measured():
+    assert native.library().hqdit_int8_peak_gops(1) > 1
+
+
+def test_missing_library_says_what_to_do():
+    with pytest.raises(FileNotFoundError, match="pip install"):
+        native.library_path("no_such")
+    assert isinstance(native.library(), ctypes.CDLL)
