@@ -100,9 +100,9 @@ def fused_block(block: DiTBlock, x: Tensor, condition: Tensor) -> Tensor:
 
 
 def fused_attention(attention: Attention, qkv: Tensor) -> Tensor:
-    """[B, T, 3 D] -> [B, T, D]. A quantized model multiplies in int8 here too."""
+    """[B, T, 3 D] -> [B, T, D]. A model with our layers multiplies in int8 here too; a simulated one, in float32."""
     ops = torch.ops.hqdit
-    attend = ops.attention if isinstance(attention.qkv, nn.Linear) else ops.attention_int8
+    attend = ops.attention_int8 if isinstance(attention.qkv, FP4Linear) else ops.attention
     return attend(qkv, attention.num_heads)
 
 

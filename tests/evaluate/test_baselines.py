@@ -5,6 +5,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 from hqdit_mobile.diffusion.trajectory import SchedulerConfig
 from hqdit_mobile.evaluate.baselines import (
@@ -17,7 +18,9 @@ from hqdit_mobile.evaluate.baselines import (
     gptq_blocks,
     quantize_baseline_,
 )
+from hqdit_mobile.export.lowering.denoiser import fused_attention
 from hqdit_mobile.model.dit import DiT, DiTConfig
+from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.gptq import damped
 from hqdit_mobile.quantize.weight_cost import weight_bits
@@ -90,3 +93,19 @@ def test_a_model_in_a_baseline_format(name):
 def test_unknown_baseline():
     with pytest.raises(ValueError, match="no baseline 'fp3'"):
         quantize_baseline_(None, "fp3", HQDiTConfig(), SchedulerConfig(), 4)
+
+
+@pytest.mark.parametrize(("layer", "in_int8"), [(BlockQuantizedLinear, False), (FP4Linear, True), (nn.Linear, False)])
+def test_attention_is_in_float_but_for_our_layers(layer, in_int8):
+    """docs/quality.md: a baseline is simulated in its linear layers alone, on every device."""
+    attention = DiT(DiTConfig(hidden_size=64, depth=1, num_heads=2, sample_size=8)).blocks[0].attn
+    made = {
+        BlockQuantizedLinear: lambda: BlockQuantizedLinear(torch.zeros(192, 64), torch.zeros(192), MXFP4),
+        FP4Linear: lambda: FP4Linear(64, 192),
+        nn.Linear: lambda: nn.Linear(64, 192),
+    }
+    attention.qkv = made[layer]()
+    qkv = torch.randn(2, 16, 192, generator=torch.Generator().manual_seed(0))
+    ops = torch.ops.hqdit
+    expected = (ops.attention_int8 if in_int8 else ops.attention)(qkv, 2)
+    assert torch.equal(fused_attention(attention, qkv), expected)

@@ -4,7 +4,8 @@
 Inputs x, codes, tables, scale, bias, pre; integer attributes group, rotation, activation (0 int8, 1 fp4, 2 e2m1) and
 activation_group. One body serves every layer: what depends on attributes and initializers alone, branches included, is
 folded by the runtime when it loads the file, and an int8 layer is left with some 15 nodes around one MatMulInteger.
-A registered kernel (export/bindings/onnxruntime_ops.cpp) goes before the body.
+So is a trial of MatMulInteger: where uint8 by int8 saturates, the weights become uint8 (_product). A registered kernel
+(export/bindings/onnxruntime_ops.cpp) goes before the body.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ INPUTS = ("x", "codes", "tables", "scale", "bias", "pre")
 ATTRIBUTES = ("group", "rotation", "activation", "activation_group")
 ACTIVATION_IDS = {"int8": 0, "fp4": 1, "e2m1": 2}
 
+TRIAL = (16, 64, 32)  # rows, inputs and outputs: enough for the kernels that whole layers run
 SINGLE_PRODUCT = 512  # a larger rotation is two products of sizes that multiply to it, with slow transposes between
-ZERO_POINT = 128  # MatMulInteger's fast path is uint8 by int8
+ZERO_POINT = 128
 
 
 def fp4_linear_function() -> FunctionProto:
@@ -38,7 +40,7 @@ def fp4_linear_function() -> FunctionProto:
     x = _rotate(b, b.op("Mul", "x", "pre"), k)
     is_int8 = b.op("Equal", b.attribute("activation"), b.i64(ACTIVATION_IDS["int8"]))
     points, token_scale = b.choose(is_int8, lambda i: _int8(i, x), lambda i: _fp4(i, x, k))
-    acc = b.op("MatMulInteger", points, weight, b.constant(np.uint8(ZERO_POINT)))
+    acc = _product(b, points, weight)
     out = b.op("Mul", b.op("Cast", acc, to=TensorProto.FLOAT), b.op("Mul", _one(b, token_scale), "scale"))
     out = b.op("Add", b.op("Mul", out, b.op("Unsqueeze", token_scale, b.i64([1]))), "bias")
     shape = b.op("Concat", b.op("Shape", "x", start=0, end=-1), n, axis=0)
@@ -61,6 +63,26 @@ def _one(b: Body, token_scale: str) -> str:
     """1, but not before the run. ONNX Runtime merges an integer product, its Cast and a product with two scales into
     one operator; a constant would be folded into the second scale, and then there are not two."""
     return b.op("Pow", b.op("ReduceMax", token_scale, keepdims=0), b.constant(np.float32(0)))
+
+
+def _product(b: Body, points: str, weight: str) -> str:
+    """points uint8 [M, K] less ZERO_POINT times weight int8 [K, N], int32 and exact on every processor.
+
+    uint8 by int8 is the fast pair of MatMulInteger. On x86 processors without VNNI, ONNX Runtime adds two of its
+    products in int16 by an instruction that saturates; uint8 by uint8 takes another, slower instruction there. A
+    product of the largest values says which processor this is, and the runtime knows it before the run.
+    """
+    zero_point = b.constant(np.uint8(ZERO_POINT))
+    largest = b.constant(np.full(TRIAL[:2], 255, np.uint8)), b.constant(np.full(TRIAL[1:], 127, np.int8))
+    trial = b.op("MatMulInteger", *largest)
+    exact = b.op("Equal", b.op("ReduceMin", trial, keepdims=0), b.constant(np.int32(TRIAL[1] * 255 * 127)))
+
+    def shifted(i: Body) -> list[str]:
+        wide = i.op("Add", i.op("Cast", weight, to=TensorProto.INT32), i.constant(np.int32(ZERO_POINT)))
+        return [i.op("MatMulInteger", points, i.op("Cast", wide, to=TensorProto.UINT8), zero_point, zero_point)]
+
+    (product,) = b.choose(exact, lambda i: [i.op("MatMulInteger", points, weight, zero_point)], shifted)
+    return product
 
 
 def _weight(b: Body, n: str, k: str) -> str:
