@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operators of docs/float-ops.md for ExecuTorch.
-#include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_includes.h>
 
@@ -19,7 +18,6 @@ using executorch::aten::ScalarType;
 using executorch::aten::SizesType;
 using executorch::aten::Tensor;
 using OptionalTensor = executorch::aten::optional<Tensor>;
-using executorch::extension::make_boxed_kernel;
 using executorch::runtime::Error;
 using executorch::runtime::KernelRuntimeContext;
 
@@ -46,7 +44,9 @@ bool refuse(const char* op, const char* problem) {
 bool dense(const char* op, const char* argument, const Tensor& tensor, ssize_t dimensions) {
   if (tensor.scalar_type() == ScalarType::Float && tensor.dim() == dimensions &&
       executorch::runtime::tensor_is_default_dim_order(tensor)) {
-    return true;
+    if (hqdit::has_data(tensor)) return true;
+    ET_LOG(Error, "%s: %s has no data, or none that is aligned; %s", op, argument, kRepair);
+    return false;
   }
   ET_LOG(Error, "%s: %s must be contiguous float32 with %zd dimensions, but is %s with %zd; %s", op, argument,
          dimensions, executorch::runtime::toString(tensor.scalar_type()), tensor.dim(), kRepair);
@@ -86,7 +86,7 @@ struct Attention {
 
 bool run_attention(const Attention& attention, const Tensor& qkv, int64_t heads, Tensor& out) {
   if (!dense(attention.op, "qkv", qkv, 3)) return false;
-  if (heads < 1 || qkv.size(2) % (3 * heads) != 0) {
+  if (heads < 1 || heads > qkv.size(2) || qkv.size(2) % (3 * heads) != 0) {
     return refuse(attention.op, "the last size of qkv must be three times heads times the size of a head");
   }
   const hqdit::AttentionShape shape{qkv.size(0), qkv.size(1), heads, qkv.size(2) / (3 * heads)};
@@ -245,14 +245,14 @@ Tensor& timestep_out(KernelRuntimeContext& context, const Tensor& timestep, cons
 }  // namespace
 
 void hqdit::register_float_ops() {
-  register_unless_known(make_boxed_kernel(kAttention, EXECUTORCH_FN(attention_out, kAttention)));
-  register_unless_known(make_boxed_kernel(kAttentionInt8, EXECUTORCH_FN(attention_int8_out, kAttentionInt8)));
-  register_unless_known(make_boxed_kernel(kNorm, EXECUTORCH_FN(modulated_norm_out, kNorm)));
-  register_unless_known(make_boxed_kernel(kGated, EXECUTORCH_FN(gated_add_out, kGated)));
-  register_unless_known(make_boxed_kernel(kGroupNorm, EXECUTORCH_FN(group_norm_out, kGroupNorm)));
-  register_unless_known(make_boxed_kernel(kGroupNormGiven, EXECUTORCH_FN(group_norm_given_out, kGroupNormGiven)));
-  register_unless_known(make_boxed_kernel(kGelu, EXECUTORCH_FN(gelu_out, kGelu)));
-  register_unless_known(make_boxed_kernel(kSilu, EXECUTORCH_FN(silu_out, kSilu)));
-  register_unless_known(make_boxed_kernel(kLinear, EXECUTORCH_FN(linear_out, kLinear)));
-  register_unless_known(make_boxed_kernel(kTimestep, EXECUTORCH_FN(timestep_out, kTimestep)));
+  register_unless_known(kAttention, EXECUTORCH_FN(attention_out, kAttention));
+  register_unless_known(kAttentionInt8, EXECUTORCH_FN(attention_int8_out, kAttentionInt8));
+  register_unless_known(kNorm, EXECUTORCH_FN(modulated_norm_out, kNorm));
+  register_unless_known(kGated, EXECUTORCH_FN(gated_add_out, kGated));
+  register_unless_known(kGroupNorm, EXECUTORCH_FN(group_norm_out, kGroupNorm));
+  register_unless_known(kGroupNormGiven, EXECUTORCH_FN(group_norm_given_out, kGroupNormGiven));
+  register_unless_known(kGelu, EXECUTORCH_FN(gelu_out, kGelu));
+  register_unless_known(kSilu, EXECUTORCH_FN(silu_out, kSilu));
+  register_unless_known(kLinear, EXECUTORCH_FN(linear_out, kLinear));
+  register_unless_known(kTimestep, EXECUTORCH_FN(timestep_out, kTimestep));
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // hqdit::fp4_linear.out and hqdit::fp4_linear_gelu.out for ExecuTorch.
-#include <executorch/extension/kernel_util/make_boxed_from_unboxed_functor.h>
 #include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 #include <executorch/runtime/kernel/kernel_includes.h>
 
@@ -21,7 +20,6 @@ namespace {
 using executorch::aten::ScalarType;
 using executorch::aten::SizesType;
 using executorch::aten::Tensor;
-using executorch::extension::make_boxed_kernel;
 using executorch::runtime::Error;
 using executorch::runtime::KernelRuntimeContext;
 using hqdit::Epilogue;
@@ -38,8 +36,13 @@ bool dense(const char* op, const char* argument, const Tensor& tensor, ScalarTyp
     ET_LOG(Error, "%s: %s must be contiguous, of type %s and hold %lld elements, but is %s with %lld; %s", op, argument,
            executorch::runtime::toString(type), static_cast<long long>(elements),
            executorch::runtime::toString(tensor.scalar_type()), static_cast<long long>(tensor.numel()), kRepair);
+    return false;
   }
-  return good;
+  if (!hqdit::has_data(tensor)) {
+    ET_LOG(Error, "%s: %s has no data, or none that is aligned; %s", op, argument, kRepair);
+    return false;
+  }
+  return true;
 }
 
 bool activation_from(const char* op, std::string_view name, hqdit::Activation& activation) {
@@ -129,8 +132,8 @@ Tensor& fp4_linear_out(KernelRuntimeContext& context, const Tensor& x, const Ten
 void hqdit_register_ops(void) {
   static std::once_flag once;
   std::call_once(once, [] {
-    hqdit::register_unless_known(make_boxed_kernel(kPlain, EXECUTORCH_FN(fp4_linear_out<Epilogue::kNone>, kPlain)));
-    hqdit::register_unless_known(make_boxed_kernel(kGelu, EXECUTORCH_FN(fp4_linear_out<Epilogue::kGelu>, kGelu)));
+    hqdit::register_unless_known(kPlain, EXECUTORCH_FN(fp4_linear_out<Epilogue::kNone>, kPlain));
+    hqdit::register_unless_known(kGelu, EXECUTORCH_FN(fp4_linear_out<Epilogue::kGelu>, kGelu));
     hqdit::register_float_ops();
   });
 }

@@ -34,7 +34,8 @@ struct OrtApi {
   OrtStatus* (*AddCustomOpDomain)(OrtSessionOptions* options, OrtCustomOpDomain* domain);
   void* unused_29[22];
   OrtStatus* (*GetTensorMutableData)(OrtValue* value, void** out);
-  void* unused_52[9];
+  void* unused_52[8];
+  OrtStatus* (*GetTensorElementType)(const OrtTensorTypeAndShapeInfo* info, ONNXTensorElementDataType* out);
   OrtStatus* (*GetDimensionsCount)(const OrtTensorTypeAndShapeInfo* info, size_t* out);
   OrtStatus* (*GetDimensions)(const OrtTensorTypeAndShapeInfo* info, int64_t* dims, size_t count);
   void* unused_63[2];
@@ -42,7 +43,9 @@ struct OrtApi {
   void* unused_66[19];
   OrtStatus* (*KernelInfoGetAttribute_float)(const OrtKernelInfo* info, const char* name, float* out);
   OrtStatus* (*KernelInfoGetAttribute_int64)(const OrtKernelInfo* info, const char* name, int64_t* out);
-  void* unused_87[3];
+  void* unused_87[1];
+  OrtStatus* (*KernelContext_GetInputCount)(const OrtKernelContext* context, size_t* out);
+  void* unused_89[1];
   OrtStatus* (*KernelContext_GetInput)(const OrtKernelContext* context, size_t index, const OrtValue** out);
   OrtStatus* (*KernelContext_GetOutput)(OrtKernelContext* context, size_t index, const int64_t* dims, size_t count,
                                         OrtValue** out);

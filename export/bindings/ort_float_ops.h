@@ -24,7 +24,8 @@ struct AttentionOp : FloatOp {
     Call call(node, context);
     const Input qkv = call.input(kQkv, 3);
     const int64_t* dims = qkv.shape.dims;
-    if (dims[2] % (3 * heads) != 0) node.fail("the last size of qkv must be a multiple of 3 * heads");
+    if (heads > dims[2] || dims[2] % (3 * heads) != 0)
+      node.fail("the last size of qkv must be a multiple of 3 * heads");
     const AttentionShape shape{dims[0], dims[1], heads, dims[2] / (3 * heads)};
     node.require(attention_check(shape));
     float* out = call.output({dims[0], dims[1], dims[2] / 3});

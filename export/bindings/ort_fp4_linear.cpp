@@ -37,8 +37,8 @@ void Fp4LinearBase::check_weight(const Fp4Weight& weight) {
 void Fp4LinearBase::compute(OrtKernelContext* context) {
   Call call(node, context);
   const Input x = call.input(kX);
-  const Fp4Weight weight{call.input(kCodes).bytes(),
-                         call.input(kTables).bytes(),
+  const Fp4Weight weight{call.input(kCodes, 0, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8).bytes(),
+                         call.input(kTables, 0, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8).bytes(),
                          call.input(kScale).floats(),
                          call.input(kBias).floats(),
                          call.input(kPre).floats(),

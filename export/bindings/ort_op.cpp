@@ -23,13 +23,15 @@ std::string node_name(const OrtApi& api, const OrtKernelInfo* info) {
   return name;
 }
 
-Shape shape_of(const OrtApi& api, const OrtValue* value) {
+/// `type`, unless null, takes the type of the elements.
+Shape shape_of(const OrtApi& api, const OrtValue* value, ONNXTensorElementDataType* type = nullptr) {
   OrtTensorTypeAndShapeInfo* info = nullptr;
   check(api.GetTensorTypeAndShape(value, &info));
   Shape shape;
   OrtStatus* status = api.GetDimensionsCount(info, &shape.rank);
   if (!status && shape.rank > Shape::kMaxRank) status = api.CreateStatus(ORT_FAIL, "hqdit: a tensor has over 8 sizes");
   if (!status) status = api.GetDimensions(info, shape.dims, shape.rank);
+  if (!status && type) status = api.GetTensorElementType(info, type);
   api.ReleaseTensorTypeAndShapeInfo(info);
   check(status);
   return shape;
@@ -83,16 +85,29 @@ Shape Node::constant_shape(const OrtKernelInfo* info, size_t index, const char* 
   return shape_of(api_, value);
 }
 
-Input Call::input(size_t index, size_t rank) const {
+Input Call::input(size_t index, size_t rank, ONNXTensorElementDataType type) const {
+  const auto refuse = [&](const std::string& what) { node_.fail("input " + std::to_string(index) + " " + what); };
   const OrtValue* value = nullptr;
   void* data = nullptr;
-  check(api_.KernelContext_GetInput(context_, index, &value));
+  size_t count = 0;
+  check(api_.KernelContext_GetInputCount(context_, &count));
+  if (index < count) check(api_.KernelContext_GetInput(context_, index, &value));
+  if (value == nullptr) refuse("is missing");
   // There is no function for reading only.
   check(api_.GetTensorMutableData(const_cast<OrtValue*>(value), &data));
-  const Input input{data, shape_of(api_, value)};
+  ONNXTensorElementDataType found = type;
+  const Input input{data, shape_of(api_, value, &found)};
+  if (found != type) {
+    refuse(type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? "must be of type float32" : "must be of type uint8");
+  }
   if (rank == 0 ? input.shape.rank == 0 : input.shape.rank != rank) {
     const std::string wanted = rank == 0 ? "at least 1 size" : std::to_string(rank) + " sizes";
-    node_.fail("input " + std::to_string(index) + " must have " + wanted + ", not " + std::to_string(input.shape.rank));
+    refuse("must have " + wanted + ", not " + std::to_string(input.shape.rank));
+  }
+  const size_t alignment = type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? sizeof(float) : 1;
+  const auto address = reinterpret_cast<uintptr_t>(data);
+  if (input.shape.count() > 0 && (address == 0 || address % alignment != 0)) {
+    refuse("has no data, or none that is aligned");
   }
   return input;
 }

@@ -76,8 +76,10 @@ class Call {
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
-  /// Throws Failure if the rank is not `rank`; 0 stands for any from 1 up.
-  Input input(size_t index, size_t rank = 0) const;
+  /// Throws Failure if the input is missing, is of another type, has no aligned data, or a rank that is not `rank`; 0
+  /// stands for any from 1 up.
+  Input input(size_t index, size_t rank = 0,
+              ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) const;
   float* output(const Shape& shape) const;
   /// On the session's own threads; valid while this call lives.
   ParallelFor parallel();
