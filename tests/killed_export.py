@@ -16,7 +16,8 @@ from unittest import mock
 
 import torch
 
-from hqdit_mobile.export.bundle.job import ExportOptions, build_manifest, clean_latents, export_bundle
+from hqdit_mobile.export.bundle.job import ExportOptions, clean_latents, export_bundle
+from hqdit_mobile.export.bundle.manifest import build_manifest
 from hqdit_mobile.export.bundle.model_files import write_model_files
 from hqdit_mobile.quantize.calibration import Observer
 from hqdit_mobile.quantize.config import HQDiTConfig

@@ -13,11 +13,11 @@ import numpy as np
 from torch import Tensor
 
 from hqdit_mobile.diffusion.trajectory import IN_ENGINE
-from hqdit_mobile.export.bundle.manifest import limit_for_tiles, read_manifest
 from hqdit_mobile.export.bundle.parity_parts import Part
 from hqdit_mobile.export.bundle.probe import Probe
 from hqdit_mobile.export.bundle.runners import run_parts
 from hqdit_mobile.runtime.engine import Pipeline
+from hqdit_mobile.runtime.manifest import limit_for_tiles, read_manifest
 from hqdit_mobile.util.metrics import psnr_db, snr_db
 
 STAGES = ("linear", "attention", "block", "step", "image")
@@ -89,8 +89,8 @@ def compare_parts(parts: Sequence[Part], runtime: str, against: str) -> list[Agr
 
 def compare_tiles(probe: Probe, bundle: Path) -> list[Agreement]:
     """The image stage under a memory limit that makes ``bundle`` decode in tiles, where it has them."""
-    memory = read_manifest(bundle)["memory"]
-    if "tiled_peak_bytes" not in memory:
+    memory = read_manifest(bundle).memory
+    if memory.tiled_peak_bytes is None:
         return []
     with Pipeline(bundle, memory_limit_bytes=limit_for_tiles(memory)) as pipeline:
         image = pipeline.generate(probe.label, seed=probe.seed, **_settings(probe))

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 from hqdit_mobile.export.bundle.agreement import STAGES, decibels
-from hqdit_mobile.export.bundle.manifest import memory_text
 from hqdit_mobile.export.bundle.parity import ParityReport
 from hqdit_mobile.export.bundle.quality import Quality
 from hqdit_mobile.export.lowering.vae_decoder import NEEDED_DB
+from hqdit_mobile.runtime.manifest import Decoder, Manifest, memory_text
 
 RANDOM_WEIGHTS = "**The weights are random: it draws noise, and only time, memory and size mean something.**\n\n"
 RUN = {
@@ -19,17 +19,17 @@ RUN = {
 }
 
 
-def model_card(manifest: dict[str, Any], parity: ParityReport, quality: Quality, source_card: str) -> str:
-    quantization, memory = manifest["quantization"], manifest["memory"]
-    weights, original = memory["weights_bytes"], quantization["float32_bytes"]
-    channels, height, width = manifest["model"]["image_shape"]
+def model_card(manifest: Manifest, folder: Path, parity: ParityReport, quality: Quality, source_card: str) -> str:
+    (source, quantization), memory = manifest.made_from(folder), manifest.memory
+    weights, original = memory.weights_bytes, quantization.float32_bytes
+    channels, height, width = manifest.model.image_shape
     rows = [
-        ("source model", f"{manifest['source']['model']} ({manifest['source']['licence']})"),
-        ("precision", f"{quantization['precision']}, {quantization['bits_per_weight']} bits per quantized weight"),
+        ("source model", f"{source.model} ({source.licence})"),
+        ("precision", f"{quantization.precision}, {quantization.bits_per_weight} bits per quantized weight"),
         ("files", f"{weights / 1e6:.1f} MB, {weights / original:.3f} of the float32 weights ({original / 1e6:.1f} MB)"),
         ("memory", f"{memory_text(memory)}, measured on the exporting machine"),
         ("image", f"{width} x {height}, {channels} channels"),
-        ("image decoder", _decoder(manifest["decoder"])),
+        ("image decoder", _decoder(manifest.decoder or Decoder())),
         ("noise prediction", f"{quality.mean_eps_snr_db:.1f} dB SNR to the float model, mean over timesteps"),
         ("images", f"{quality.mean_psnr_db:.1f} dB PSNR to the float model, same seed, {len(quality.images)} images"),
     ]
@@ -42,9 +42,9 @@ def model_card(manifest: dict[str, Any], parity: ParityReport, quality: Quality,
     sample = f'On a desktop: `hqdit sample FOLDER --label "{quality.labels[0]}" --seed 7 -o picture.png`.'
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
-        f"# {manifest['name']} for {manifest['target']}\n\n"
-        f"{RANDOM_WEIGHTS if manifest['source']['random_weights'] else ''}"
-        f"Made by hqdit-mobile {manifest['tools']['hqdit-mobile']}. {RUN[manifest['target']]}{sample}\n\n"
+        f"# {manifest.name} for {manifest.target}\n\n"
+        f"{RANDOM_WEIGHTS if source.random_weights else ''}"
+        f"Made by hqdit-mobile {manifest.tools['hqdit-mobile']}. {RUN[manifest.target]}{sample}\n\n"
         f"![float model above, this bundle below](preview.png)\n\n"
         f"| | |\n|---|---|\n{table}\n\n"
         f"## Parity with the quantized torch model ({parity.runtime})\n\n"
@@ -54,12 +54,12 @@ def model_card(manifest: dict[str, Any], parity: ParityReport, quality: Quality,
     )
 
 
-def _decoder(about: dict[str, Any]) -> str:
-    if about["precision"] == "int8":
-        return f"int8, {about['psnr_db']} dB PSNR to the float decoder"
-    if "int8_psnr_db" in about:
-        return f"float32 (int8 would have {about['int8_psnr_db']} dB PSNR to it, and {NEEDED_DB:g} are needed)"
-    return about["precision"]
+def _decoder(about: Decoder) -> str:
+    if about.precision == "int8":
+        return f"int8, {about.psnr_db} dB PSNR to the float decoder"
+    if about.int8_psnr_db is not None:
+        return f"float32 (int8 would have {about.int8_psnr_db} dB PSNR to it, and {NEEDED_DB:g} are needed)"
+    return about.precision
 
 
 def _nested(card: str) -> str:

@@ -3,35 +3,31 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import hqdit_mobile.export.bundle.manifest as bundles
 from hqdit_mobile.diffusion.trajectory import Guidance, initial_noise, sample_latents
 from hqdit_mobile.export.bundle.budget import calibration_for, effort_for
 from hqdit_mobile.export.bundle.card import model_card
-from hqdit_mobile.export.bundle.memory import measure_peak_bytes
-from hqdit_mobile.export.bundle.model_files import RUNTIMES, ModelFiles, write_model_files
+from hqdit_mobile.export.bundle.folder import check_output, staged_folder, write_json
+from hqdit_mobile.export.bundle.manifest import build_manifest, measure_memory
+from hqdit_mobile.export.bundle.model_files import RUNTIMES, write_model_files
 from hqdit_mobile.export.bundle.parity import ParityReport, check_bundle
-from hqdit_mobile.export.bundle.preview import fit_preview
 from hqdit_mobile.export.bundle.probe import make_probe, write_probe
 from hqdit_mobile.export.bundle.quality import compare_with_float
 from hqdit_mobile.export.bundle.report import write_report
-from hqdit_mobile.export.bundle.resume import TOOLS, open_work, remember_staging, remove_staging
+from hqdit_mobile.export.bundle.resume import open_work, remember_staging, remove_staging
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.model.loading import LoadedModel, load_model
 from hqdit_mobile.ops.float_ops import HEAD_DIMS
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.job import QuantizationReport, quantize_
-from hqdit_mobile.quantize.weight_cost import a4_share
+from hqdit_mobile.runtime.manifest import Manifest, write_manifest
 from hqdit_mobile.util.progress import Stages, peak_rss_bytes
 
 TARGETS = ("android", "ios", "desktop")
@@ -78,7 +74,7 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
         raise ValueError(f"target {options.target!r} is not one of {', '.join(TARGETS)}")
     if options.runtime not in RUNTIMES:
         raise ValueError(f"runtime {options.runtime!r} is not one of {', '.join(RUNTIMES)}")
-    bundles.check_output(options.output, options.force)
+    check_output(options.output, options.force)
     started = time.perf_counter()
     stages.begin("Load the model")
     model = _load(options)
@@ -88,12 +84,12 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
         remove_staging(work, options.output)
         arguments = config, model.scheduler, model.guidance_channels
         quantized = quantize_(model.dit, *arguments, stages, work)
-        with bundles.staged_folder(options.output, options.force) as folder:
+        with staged_folder(options.output, options.force) as folder:
             remember_staging(work, folder)
             manifest = _write_bundle(options, model, quantized, folder, stages)
-            manifest["export_seconds"] = round(time.perf_counter() - started, 1)
-            manifest["export_peak_bytes"] = peak_rss_bytes()
-            bundles.write_json(folder / bundles.MANIFEST, manifest)
+            manifest.export_seconds = round(time.perf_counter() - started, 1)
+            manifest.export_peak_bytes = peak_rss_bytes()
+            write_manifest(folder, manifest)
     return options.output
 
 
@@ -116,7 +112,7 @@ def check_heads(config: DiTConfig) -> None:
 
 def _write_bundle(
     options: ExportOptions, model: LoadedModel, quantized: QuantizationReport, folder: Path, stages: Stages
-) -> dict[str, Any]:
+) -> Manifest:
     """Everything after quantization, into `folder`; returns the manifest."""
     effort = effort_for(model.dit, options.steps, options.fast)
     guidance = Guidance(options.guidance_scale, model.guidance_channels)
@@ -126,11 +122,10 @@ def _write_bundle(
     files = write_model_files(options.runtime, model, folder, latents)
     stages.begin("Measure memory and fit the preview")
     manifest = build_manifest(options, model, quantized, folder, files, latents)
-    bundles.write_json(folder / bundles.MANIFEST, manifest)
     measure_memory(folder, manifest)
     stages.begin("Check parity with torch")
     parity = check_parity(options, folder, model, guidance)
-    bundles.write_json(folder / "parity.json", parity.to_json())
+    write_json(folder / "parity.json", parity.to_json())
     require_parity(parity)
     stages.begin("Compare with the float model")
     # Read again rather than kept from the start: block by block it takes no memory, a copy would take gigabytes.
@@ -138,7 +133,7 @@ def _write_bundle(
     quality = compare_with_float(folder, model, float_dit, labels, effort, guidance)
     Image.fromarray(quality.grid()).save(folder / "preview.png")
     write_report(folder / "report.html", manifest, quantized, parity, quality)
-    (folder / "README.md").write_text(model_card(manifest, parity, quality, model.model_card))
+    (folder / "README.md").write_text(model_card(manifest, folder, parity, quality, model.model_card))
     return manifest
 
 
@@ -162,70 +157,6 @@ def check_parity(options: ExportOptions, folder: Path, model: LoadedModel, guida
     probe = make_probe(model, preview_labels(model)[0], 0, steps, guidance)
     write_probe(folder, model.dit.config, probe)
     return check_bundle(folder, model.dit, probe)
-
-
-def build_manifest(
-    options: ExportOptions,
-    model: LoadedModel,
-    quantized: QuantizationReport,
-    folder: Path,
-    files: ModelFiles,
-    latents: Tensor,
-) -> dict[str, Any]:
-    """``latents`` [B, C, S, S]: clean_latents."""
-    size = model.image_size
-    described = {name: bundles.describe_file(folder, file) for name, file in files.names.items()}
-    float_bytes = quantized.float_bytes + sum(p.numel() * 4 for p in model.vae.parameters())
-    return {
-        "schema_version": bundles.SCHEMA_VERSION,
-        "name": model.name,
-        "target": options.target,
-        "runtime": options.runtime,
-        "source": {"model": model.source, "licence": model.licence, "random_weights": model.has_random_weights},
-        "model": {
-            "latent_shape": list(model.latent_shape),
-            "image_shape": [3, size, size],
-            "num_classes": model.dit.config.num_classes,
-            "null_label": model.dit.null_label,
-            "vae_scaling_factor": model.vae.scaling_factor,
-        },
-        "quantization": {
-            **asdict(options.config),
-            "bits_per_weight": round(quantized.bits_per_weight, 3),
-            "a4_share": round(a4_share(model.dit), 3),
-            "float32_bytes": float_bytes,
-        },
-        "files": described,
-        **files.manifest,
-        "scheduler": asdict(model.scheduler),
-        "defaults": {
-            "scheduler": options.scheduler,
-            "steps": options.steps,
-            "guidance_scale": options.guidance_scale,
-            "guidance_interval": list(options.guidance_interval),
-        },
-        "guidance": {"channels": model.guidance_channels},
-        "preview": fit_preview(model, latents),
-        "memory": {
-            "weights_bytes": sum(entry["bytes"] for entry in described.values()),
-            "arena_bytes": files.arena_bytes,
-            "peak_bytes": 0,
-        },
-        "labels": model.labels,
-        "tools": {tool: version(tool) for tool in TOOLS + files.tools} | {"python": platform.python_version()},
-    }
-
-
-def measure_memory(folder: Path, manifest: dict[str, Any]) -> None:
-    """Completes ``memory`` of the manifest, whose file is written, too."""
-    memory, decoder = manifest["memory"], manifest["decoder"]
-    memory["peak_bytes"] = measure_peak_bytes(folder)
-    bundles.write_json(folder / bundles.MANIFEST, manifest)
-    if "tiles" in decoder:
-        memory["tiled_peak_bytes"] = 1  # lets the engine take the tiles under any limit
-        bundles.write_json(folder / bundles.MANIFEST, manifest)
-        memory["tiled_peak_bytes"] = measure_peak_bytes(folder, bundles.limit_for_tiles(memory))
-        bundles.write_json(folder / bundles.MANIFEST, manifest)
 
 
 def preview_labels(model: LoadedModel, count: int = PREVIEW_IMAGES) -> list[int]:

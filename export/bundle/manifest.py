@@ -1,108 +1,90 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bundle: one folder that an app loads, described by manifest.json (schema version 1)."""
+"""What an export writes into manifest.json."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
+from torch import Tensor
 
+from hqdit_mobile.export.bundle.memory import measure_peak_bytes
+from hqdit_mobile.export.bundle.model_files import ModelFiles
+from hqdit_mobile.export.bundle.preview import fit_preview
+from hqdit_mobile.export.bundle.resume import TOOLS
+from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.quantize.job import QuantizationReport
+from hqdit_mobile.quantize.weight_cost import a4_share
+from hqdit_mobile.runtime import manifest as sections
+from hqdit_mobile.runtime.manifest import SCHEMA_VERSION, Manifest, describe_file, write_manifest
 
-class BundleError(ValueError):
-    """A bundle that cannot be used, or written; the message names the file or field and the fix."""
-
-
-@contextmanager
-def staged_folder(output: Path, force: bool) -> Iterator[Path]:
-    """Yields a temporary folder beside ``output`` that takes its place on success and disappears on any failure.
-
-    Raises BundleError if ``output`` exists and ``force`` is false, or if it exists and is no bundle of ours: --force
-    must not delete somebody's documents.
-    """
-    check_output(output, force)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    staging.chmod(0o755)
-    try:
-        yield staging
-        replaced = None
-        if output.exists():
-            replaced = Path(tempfile.mkdtemp(prefix=f".{output.name}.old.", dir=output.parent))
-            os.rename(output, replaced / "bundle")
-        os.rename(staging, output)
-        if replaced:
-            shutil.rmtree(replaced)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+if TYPE_CHECKING:
+    from hqdit_mobile.export.bundle.job import ExportOptions
 
 
-def check_output(output: Path, force: bool) -> None:
-    if not output.exists():
-        return
-    if not force:
-        raise BundleError(f"{output} exists; choose another --output-dir or replace it with --force")
-    if not output.is_dir() or (any(output.iterdir()) and not (output / MANIFEST).is_file()):
-        raise BundleError(f"{output} is not a bundle (it has no {MANIFEST}), so --force will not replace it")
+def build_manifest(
+    options: ExportOptions,
+    model: LoadedModel,
+    quantized: QuantizationReport,
+    folder: Path,
+    files: ModelFiles,
+    latents: Tensor,
+) -> Manifest:
+    """``latents`` [B, C, S, S]: of finished pictures, to fit the preview to. The peak of memory is not known yet."""
+    size = model.image_size
+    described = {name: describe_file(folder, file) for name, file in files.names.items()}
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=model.name,
+        target=options.target,
+        runtime=options.runtime,
+        source=sections.Source(model=model.source, licence=model.licence, random_weights=model.has_random_weights),
+        model=sections.Model(
+            latent_shape=model.latent_shape,
+            image_shape=(3, size, size),
+            num_classes=model.dit.config.num_classes,
+            null_label=model.dit.null_label,
+            vae_scaling_factor=model.vae.scaling_factor,
+        ),
+        quantization=sections.Quantization(
+            config=asdict(options.config),
+            bits_per_weight=round(quantized.bits_per_weight, 3),
+            a4_share=round(a4_share(model.dit), 3),
+            float32_bytes=quantized.float_bytes + sum(p.numel() * 4 for p in model.vae.parameters()),
+        ),
+        files=described,
+        methods=files.methods,
+        decoder=files.decoder,
+        onnx=files.onnx,
+        scheduler=sections.Scheduler(**asdict(model.scheduler)),
+        defaults=sections.Defaults(
+            scheduler=options.scheduler,
+            steps=options.steps,
+            guidance_scale=options.guidance_scale,
+            guidance_interval=options.guidance_interval,
+        ),
+        guidance=sections.Guidance(channels=model.guidance_channels),
+        preview=fit_preview(model, latents),
+        memory=sections.Memory(
+            weights_bytes=sum(entry.bytes for entry in described.values()),
+            arena_bytes=files.arena_bytes,
+            peak_bytes=0,
+        ),
+        labels=model.labels,
+        tools={tool: version(tool) for tool in TOOLS + files.tools} | {"python": platform.python_version()},
+    )
 
 
-def describe_file(folder: Path, name: str) -> dict[str, Any]:
-    """The manifest's entry for a file: path inside the bundle, size in bytes, SHA-256."""
-    path = folder / name
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return {"path": name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
-
-
-def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Reads and checks manifest.json; raises BundleError naming the field at fault."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST}")
-    try:
-        manifest = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise BundleError(f"{path} is not valid JSON ({error}); export the bundle again") from error
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        raise BundleError(
-            f"{path}: schema_version is {manifest.get('schema_version')!r}, this version reads {SCHEMA_VERSION}; "
-            "export the bundle again or update hqdit-mobile"
-        )
-    for entry in manifest["files"].values():
-        file = folder / entry["path"]
-        if not file.resolve().is_relative_to(folder.resolve()):
-            raise BundleError(f"{path}: {entry['path']} points outside the bundle")
-        if not file.is_file():
-            raise BundleError(f"{file} is missing; copy the whole bundle or export it again")
-        if file.stat().st_size != entry["bytes"]:
-            raise BundleError(
-                f"{file} has {file.stat().st_size} bytes, {MANIFEST} says {entry['bytes']}: the copy is incomplete"
-            )
-    return manifest
-
-
-def limit_for_tiles(memory: dict[str, int]) -> int:
-    """The highest memory limit under which the engine does not decode a picture whole; of a manifest's ``memory``."""
-    return max(memory["peak_bytes"], memory["arena_bytes"]) - 1
-
-
-def memory_text(memory: dict[str, int]) -> str:
-    """What to say of a manifest's ``memory``."""
-    tiled = memory.get("tiled_peak_bytes")
-    text = f"{memory['peak_bytes'] / 1e6:.0f} MB at most while drawing"
-    return f"{text}, {tiled / 1e6:.0f} MB under a limit that makes it decode in tiles" if tiled else text
+def measure_memory(folder: Path, manifest: Manifest) -> None:
+    """Completes ``memory``: the engine opens the folder with the manifest as it is known so far."""
+    memory = manifest.memory
+    write_manifest(folder, manifest)
+    memory.peak_bytes = measure_peak_bytes(folder)
+    if manifest.decoder and manifest.decoder.tiles:
+        memory.tiled_peak_bytes = 1  # lets the engine take the tiles under any limit
+        write_manifest(folder, manifest)
+        memory.tiled_peak_bytes = measure_peak_bytes(folder, sections.limit_for_tiles(memory))
+    write_manifest(folder, manifest)

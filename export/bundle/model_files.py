@@ -5,28 +5,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser, example_inputs
-from hqdit_mobile.export.lowering.executorch import Methods, lower
+from hqdit_mobile.export.lowering.executorch import Programs, lower
 from hqdit_mobile.export.lowering.vae_decoder import choose_decoder
 from hqdit_mobile.export.lowering.vae_tiles import tiled_decoder
 from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.runtime.manifest import Decoder, Methods, Onnx
 
 RUNTIMES = {"executorch": "ExecuTorch", "onnxruntime": "ONNX Runtime"}
-METHODS = {"guided": "denoise_guided", "unguided": "denoise", "decode": "decode"}
+METHODS = Methods(guided="denoise_guided", unguided="denoise", decode="decode")
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """``names`` maps the manifest's keys to file names; ``manifest`` is what the manifest says of this runtime."""
+    """``names`` maps the manifest's keys to file names; the rest is what the manifest says of this runtime."""
 
     names: dict[str, str]
     arena_bytes: int
-    manifest: dict[str, Any]
     tools: tuple[str, ...]
+    decoder: Decoder
+    onnx: Onnx | None = None
+    methods: Methods = METHODS
 
 
 def write_model_files(runtime: str, model: LoadedModel, folder: Path, latents: Tensor) -> ModelFiles:
@@ -40,23 +42,22 @@ def _write_executorch(model: LoadedModel, folder: Path, latents: Tensor) -> Mode
     """The transformer program (both denoising methods, one copy of the weights) and the decoder program (whole and,
     where that saves memory, in tiles; one copy, too)."""
     inputs = example_inputs(model.dit)
-    denoisers: Methods = {
-        METHODS["guided"]: (GuidedDenoiser(model.dit, fused=True), inputs),
-        METHODS["unguided"]: (Denoiser(model.dit, fused=True), inputs),
+    denoisers: Programs = {
+        METHODS.guided: (GuidedDenoiser(model.dit, fused=True), inputs),
+        METHODS.unguided: (Denoiser(model.dit, fused=True), inputs),
     }
     chosen = choose_decoder(model.vae, latents)
-    decoder: Methods = {METHODS["decode"]: (chosen.module, (latents[:1],))}
-    about = {"methods": METHODS, "decoder": chosen.manifest}
+    decoder: Programs = {METHODS.decode: (chosen.module, (latents[:1],))}
     if tiles := tiled_decoder(chosen.fused, latents[:1]):
         decoder |= tiles.methods(latents[:1], chosen.prepare)
-        about["decoder"] |= {"tiles": tiles.to_json()}
+        chosen.about.tiles = tiles.to_json()
     names = {"transformer": "transformer.pte", "vae_decoder": "vae_decoder.pte"}
     arena = 0
     for key, methods in (("transformer", denoisers), ("vae_decoder", decoder)):
         lowered = lower(methods, one_by_one=key == "vae_decoder")
         lowered.write(folder / names[key])
         arena += lowered.arena_bytes
-    return ModelFiles(names, arena, about, ("executorch",))
+    return ModelFiles(names, arena, ("executorch",), chosen.about)
 
 
 def _write_onnx(model: LoadedModel, folder: Path) -> ModelFiles:
@@ -73,19 +74,14 @@ def _write_onnx(model: LoadedModel, folder: Path) -> ModelFiles:
         file, *external = lower_onnx.save_onnx(graph, folder / f"{name}.onnx")
         names[name] = file.name
         names |= {f"{name}_data": path.name for path in external}
-    about = {
-        "opset": lower_onnx.OPSET,
-        "ir_version": lower_onnx.IR_VERSION,
-        "operator_domain": DOMAIN,
-        "operator_version": VERSION,
-        "oldest_runtime": "1.17",
-        "native_library": "libhqdit_ort",
-        "portable": True,
-    }
-    # ONNX Runtime plans its memory when it runs. The engine's schema asks every bundle for methods.
-    return ModelFiles(
-        names,
-        0,
-        {"methods": METHODS, "decoder": {"precision": "float32"}, "onnx": about},
-        ("onnx", "onnxruntime", "onnxscript"),
+    about = Onnx(
+        opset=lower_onnx.OPSET,
+        ir_version=lower_onnx.IR_VERSION,
+        operator_domain=DOMAIN,
+        operator_version=VERSION,
+        oldest_runtime="1.17",
+        native_library="libhqdit_ort",
+        portable=True,
     )
+    # ONNX Runtime plans its memory when it runs.
+    return ModelFiles(names, 0, ("onnx", "onnxruntime", "onnxscript"), Decoder(precision="float32"), about)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hqdit_mobile.export.bundle.agreement import Agreement, compare_bundle, compare_parts, compare_tiles, decibels
-from hqdit_mobile.export.bundle.manifest import read_manifest
 from hqdit_mobile.export.bundle.parity_parts import model_parts
 from hqdit_mobile.export.bundle.probe import Probe
 from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.runtime.manifest import read_manifest
 from hqdit_mobile.runtime.open_bundle import open_bundle
 
 
@@ -44,7 +44,7 @@ class ParityReport:
 
 def check_bundle(bundle: Path, dit: DiT, probe: Probe) -> ParityReport:
     """All stages of ``bundle`` against the quantized ``dit`` that it was made of, in every way it can run."""
-    report = ParityReport(read_manifest(bundle)["runtime"])
+    report = ParityReport(read_manifest(bundle).runtime)
     middle = probe.steps[len(probe.steps) // 2]
     parts = model_parts(dit, middle.latents, middle.timestep, probe.label)
     for portable in (False, True) if report.runtime == "onnxruntime" else (False,):

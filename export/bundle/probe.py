@@ -21,12 +21,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hqdit_mobile.diffusion.trajectory import Guidance, initial_noise, trajectory
-from hqdit_mobile.export.bundle.manifest import BundleError
 from hqdit_mobile.export.bundle.parity_parts import block_inputs
 from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser
 from hqdit_mobile.model.dit import DiTBlock, DiTConfig
 from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.quantize.quantized_block import layer_settings, quantized_block
+from hqdit_mobile.runtime.manifest import BundleError
 from hqdit_mobile.util.pictures import to_rgb
 
 PROBE = Path("parity") / "probe.safetensors"

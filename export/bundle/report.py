@@ -7,7 +7,6 @@ import html
 import io
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,17 +14,19 @@ from hqdit_mobile.export.bundle.agreement import decibels
 from hqdit_mobile.export.bundle.parity import ParityReport
 from hqdit_mobile.export.bundle.quality import Quality
 from hqdit_mobile.quantize.job import QuantizationReport
+from hqdit_mobile.runtime.manifest import Manifest
 from hqdit_mobile.util.charts import heat_map
 from hqdit_mobile.util.page import figure, page, strips
 
 
 def write_report(
-    path: Path, manifest: dict[str, Any], quantized: QuantizationReport, parity: ParityReport, quality: Quality
+    path: Path, manifest: Manifest, quantized: QuantizationReport, parity: ParityReport, quality: Quality
 ) -> None:
-    title = f"{manifest['name']}, {manifest['quantization']['precision']}"
+    source, quantization = manifest.made_from(path.parent)
+    title = f"{manifest.name}, {quantization.precision}"
     sections = [
         f"<h1>{html.escape(title)}</h1>",
-        "<p><b>Random weights: it draws noise.</b>" if manifest["source"]["random_weights"] else "",
+        "<p><b>Random weights: it draws noise.</b>" if source.random_weights else "",
         "<h2>Images</h2><p>Same seeds, float above, this bundle below.</p>",
         strips(np.stack([quality.float_images, quality.images]), quality.labels),
         "<h2>Error</h2><div class=side>",

@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hqdit_mobile.export.bundle.manifest import describe_file
 from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.quantize.config import HQDiTConfig
+from hqdit_mobile.runtime.manifest import describe_file
 from hqdit_mobile.util.resume_store import WorkFolder
 
 STAGING = "staging"
@@ -26,7 +26,7 @@ def open_work(output: Path, model: LoadedModel, config: HQDiTConfig) -> WorkFold
     """Raises WorkFolderError if what is there came from another model, configuration, seed or version."""
     identity: dict[str, Any] = {"model": model.source}
     identity |= {
-        f"contents of {path.name}": describe_file(path.parent, path.name)["sha256"] for path in model.weight_files
+        f"contents of {path.name}": describe_file(path.parent, path.name).sha256 for path in model.weight_files
     }
     identity |= {f"config.{name}": value for name, value in asdict(config).items()}
     identity |= {f"scheduler.{name}": value for name, value in asdict(model.scheduler).items()}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from executorch.exir import ExecutorchProgramManager
 
-Methods = Mapping[str, tuple[nn.Module, tuple[Tensor, ...]]]
+Programs = Mapping[str, tuple[nn.Module, tuple[Tensor, ...]]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Lowered:
             self.program.write_to_file(stream)
 
 
-def lower(methods: Methods, one_by_one: bool = False) -> Lowered:
+def lower(methods: Programs, one_by_one: bool = False) -> Lowered:
     """Lowers ``{method name: (module, example inputs)}`` to one .pte; methods share their constants.
 
     ``one_by_one``: XNNPACK gets each operator (with what quantizes its inputs) as its own program. Larger ones keep

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 import hqdit_mobile.ops.float_ops  # noqa: F401  (registers the operators)
 from hqdit_mobile.model.vae import VAEDecoder
+from hqdit_mobile.runtime.manifest import Decoder
 from hqdit_mobile.util.metrics import psnr_db
 from hqdit_mobile.util.pictures import to_rgb
 
@@ -207,13 +208,13 @@ def fused_decoder(vae: VAEDecoder) -> VAEDecoder:
 
 @dataclass(frozen=True)
 class ChosenDecoder:
-    """``manifest``: what the manifest says of it. To be lowered operator by operator.
+    """``about``: what the manifest says of it. To be lowered operator by operator.
 
     ``module`` is ``fused`` as ``prepare`` makes it for inputs of those shapes; the same makes its parts.
     """
 
     module: nn.Module
-    manifest: dict[str, Any]
+    about: Decoder
     fused: ImageDecoder
     prepare: Callable[[nn.Module, tuple[Tensor, ...]], nn.Module]
 
@@ -224,9 +225,9 @@ def choose_decoder(vae: VAEDecoder, latents: Tensor) -> ChosenDecoder:
     quantized = with_int8_convolutions(decoder, (latents[:1],))
     db = decode_psnr_db(quantized, vae, latents)
     if db < NEEDED_DB:
-        stays = {"precision": "float32", "int8_psnr_db": round(db, 1)}
+        stays = Decoder(precision="float32", int8_psnr_db=round(db, 1))
         return ChosenDecoder(decoder, stays, decoder, lambda module, _: module)
-    return ChosenDecoder(quantized, {"precision": "int8", "psnr_db": round(db, 1)}, decoder, with_int8_convolutions)
+    return ChosenDecoder(quantized, Decoder(precision="int8", psnr_db=round(db, 1)), decoder, with_int8_convolutions)
 
 
 def with_int8_convolutions(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hqdit_mobile.bench.prepare import OUR_ONNX, Prepared
-from hqdit_mobile.export.bundle.manifest import read_manifest
+from hqdit_mobile.runtime.manifest import read_manifest
 
 
 def bench_load(
@@ -49,7 +49,7 @@ def _subjects(prepared: Prepared) -> dict[str, tuple[str, Path, list[Path]]]:
     """name: (kind of probe, what it loads, the files that it reads)."""
     subjects: dict[str, tuple[str, Path, list[Path]]] = {}
     for name, bundle in prepared.bundles.items():
-        files = [bundle / entry["path"] for entry in read_manifest(bundle)["files"].values()]
+        files = [bundle / entry.path for entry in read_manifest(bundle).files.values()]
         subjects[name] = "engine", bundle, files
     for name, steps in prepared.onnx.items():
         path = steps["guided"]

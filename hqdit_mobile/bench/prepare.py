@@ -6,10 +6,10 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import torch
 
 from hqdit_mobile.bench import peers_onnxruntime
@@ -17,7 +17,6 @@ from hqdit_mobile.bench.peers_executorch import XNNPACK_QUANTIZED, quantized
 from hqdit_mobile.bench.round_to_nearest import round_model_
 from hqdit_mobile.export.bundle.budget import LARGE
 from hqdit_mobile.export.bundle.job import drop_learned_sigma_
-from hqdit_mobile.export.bundle.manifest import MANIFEST, describe_file, read_manifest, write_json
 from hqdit_mobile.export.bundle.model_files import METHODS
 from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser, example_inputs
 from hqdit_mobile.export.lowering.executorch import lower
@@ -26,6 +25,7 @@ from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel, load_model
 from hqdit_mobile.model.streaming import parameter_count
 from hqdit_mobile.quantize.config import HQDiTConfig
+from hqdit_mobile.runtime.manifest import Manifest, Quantization, describe_file, read_manifest, write_manifest
 
 OUR_PTE, OUR_ONNX = "hqdit .pte", "hqdit .onnx"
 OUR_PORTABLE = "hqdit .onnx, stock runtime"  # the same file by its function bodies
@@ -39,7 +39,8 @@ STEPS = ("guided", "unguided")
 class Prepared:
     """One model in all its forms. ``onnx``: for each name the file of a guided and of an unguided step."""
 
-    manifest: dict[str, Any]
+    manifest: Manifest
+    quantization: Quantization
     source: str
     vae: str | None
     model: LoadedModel
@@ -64,12 +65,13 @@ def prepare(
     and each of these takes 2.7 GB or more for DiT-XL. None of them is near the fastest.
     """
     manifest = read_manifest(bundle)
-    if manifest["runtime"] != "executorch":
-        raise ValueError(f"{bundle} is for {manifest['runtime']}; bench takes one exported with --runtime executorch")
-    source = source or manifest["source"]["model"]
+    if manifest.runtime != "executorch":
+        raise ValueError(f"{bundle} is for {manifest.runtime}; bench takes one exported with --runtime executorch")
+    made_from, quantization = manifest.made_from(bundle)
+    source = source or made_from.model
     begin("Load the float model")
     model = load_model(source, vae)
-    if list(model.latent_shape) != manifest["model"]["latent_shape"] or model.dit.null_label != _null_label(manifest):
+    if (model.latent_shape, model.dit.null_label) != (manifest.model.latent_shape, manifest.model.null_label):
         raise ValueError(f"{source} is not the model of {bundle}: their latents or classes differ; give --model")
     drop_learned_sigma_(model.dit)
     large = parameter_count(model.dit) >= LARGE
@@ -80,27 +82,23 @@ def prepare(
         bundles[name] = _peer_bundle(name, dit, bundle, manifest, folder / name.replace(" ", "-"))
     begin("Write ONNX files")
     files = _peer_onnx(model.dit, folder)
-    files[OUR_ONNX] = _our_onnx(model.dit, manifest, folder)
+    files[OUR_ONNX] = _our_onnx(model.dit, HQDiTConfig(**quantization.config), folder)
     if large:
         del files[peers_onnxruntime.FLOAT]
     else:
         files[OUR_PORTABLE] = files[OUR_ONNX]
-    return Prepared(manifest, source, vae, model, bundles, files)
+    return Prepared(manifest, quantization, source, vae, model, bundles, files)
 
 
-def _null_label(manifest: dict[str, Any]) -> int:
-    return manifest["model"]["null_label"]
-
-
-def _peer_bundle(name: str, dit: DiT, ours: Path, manifest: dict[str, Any], folder: Path) -> Path:
+def _peer_bundle(name: str, dit: DiT, ours: Path, manifest: Manifest, folder: Path) -> Path:
     """A bundle with ``dit`` in the runtime's own operators and our decoder: the engine runs both alike."""
     folder.mkdir()
     inputs = example_inputs(dit)
-    methods = {METHODS["guided"]: (GuidedDenoiser(dit), inputs), METHODS["unguided"]: (Denoiser(dit), inputs)}
+    methods = {METHODS.guided: (GuidedDenoiser(dit), inputs), METHODS.unguided: (Denoiser(dit), inputs)}
     (folder / "transformer.pte").write_bytes(lower(methods).data)
-    shutil.copyfile(ours / manifest["files"]["vae_decoder"]["path"], folder / "vae_decoder.pte")
+    shutil.copyfile(ours / manifest.files["vae_decoder"].path, folder / "vae_decoder.pte")
     files = {part: describe_file(folder, f"{part}.pte") for part in ("transformer", "vae_decoder")}
-    write_json(folder / MANIFEST, {**manifest, "name": name, "methods": METHODS, "files": files})
+    write_manifest(folder, msgspec.structs.replace(manifest, name=name, methods=METHODS, files=files))
     return folder
 
 
@@ -116,11 +114,9 @@ def _peer_onnx(dit: DiT, folder: Path) -> dict[str, dict[str, Path]]:
     return result
 
 
-def _our_onnx(dit: DiT, manifest: dict[str, Any], folder: Path) -> dict[str, Path]:
+def _our_onnx(dit: DiT, config: HQDiTConfig, folder: Path) -> dict[str, Path]:
     """Layers as in the bundle, but rounded to nearest: a .pte does not give its weights back, and time does not depend
     on them."""
-    known = {field.name for field in fields(HQDiTConfig)}
-    config = HQDiTConfig(**{k: v for k, v in manifest["quantization"].items() if k in known})
     with torch.no_grad():
         model = transformer_to_onnx(round_model_(copy.deepcopy(dit), config))
     path = folder / "hqdit.onnx"

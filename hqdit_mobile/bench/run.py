@@ -101,11 +101,11 @@ def _model_parts(plan: Plan, subject: Subject, folder: Path, threads: int, stage
 
 
 def _model(prepared: Prepared) -> dict[str, Any]:
-    manifest = prepared.manifest
+    manifest, quantization = prepared.manifest, prepared.quantization
     return {
-        "name": manifest["name"],
-        "precision": manifest["quantization"]["precision"],
-        "bits_per_weight": manifest["quantization"]["bits_per_weight"],
+        "name": manifest.name,
+        "precision": quantization.precision,
+        "bits_per_weight": quantization.bits_per_weight,
         "ours": list(OURS),
     }
 

@@ -100,8 +100,8 @@ def _feeds(latents: np.ndarray, step: str, null_label: int) -> dict[str, np.ndar
 
 def bench_image(prepared: Prepared, threads: int, steps: int, effort: Effort) -> dict[str, Any]:
     """A guided image: by the engine with our and with XNNPACK's transformers, and by torch."""
-    defaults, model = prepared.manifest["defaults"], prepared.model
-    guidance = Guidance(defaults["guidance_scale"], model.guidance_channels)
+    defaults, model = prepared.manifest.defaults, prepared.model
+    guidance = Guidance(defaults.guidance_scale, model.guidance_channels)
     noise = initial_noise(model.latent_shape, SEED)
     settings: dict[str, Any] = IN_ENGINE | {"steps": steps, "guidance_scale": guidance.scale}
     with ExitStack() as stack:

@@ -29,14 +29,14 @@ def run_evaluate_samplers(
     from hqdit_mobile.evaluate.samplers import draw_samplers, parse_sampler
     from hqdit_mobile.evaluate.shards import write_whole
     from hqdit_mobile.evaluate.summary import json_ready
-    from hqdit_mobile.export.bundle.manifest import read_manifest
     from hqdit_mobile.runtime.engine import EngineError
+    from hqdit_mobile.runtime.manifest import read_manifest
     from hqdit_mobile.util.progress import Stages
 
     try:
         manifest = read_manifest(bundle)
-        scale = manifest["defaults"]["guidance_scale"] if guidance_scale is None else guidance_scale
-        chosen = [parse_sampler(text, manifest["scheduler"]["timestep_spacing"]) for text in samplers]
+        scale = manifest.defaults.guidance_scale if guidance_scale is None else guidance_scale
+        chosen = [parse_sampler(text, manifest.scheduler.timestep_spacing) for text in samplers]
         output.mkdir(parents=True, exist_ok=True)
         with process_group() as group, Stages(console) as stages:
             drawn = draw_samplers(bundle, chosen, samples, scale, output, group, stages)
@@ -44,7 +44,7 @@ def run_evaluate_samplers(
                 return 0
             stages.begin("Intervals by bootstrap")
             command = shlex.join(["hqdit", *sys.argv[1:]])
-            record = json_ready(make_sampler_record(drawn, manifest["name"], samples, scale, command))
+            record = json_ready(make_sampler_record(drawn, manifest.name, samples, scale, command))
         text = json.dumps(record, indent=2, allow_nan=False) + "\n"
         for path in filter(None, (output / "samplers.json", json_file)):
             write_whole(path, text.encode())

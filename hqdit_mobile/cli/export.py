@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from hqdit_mobile.runtime.manifest import Manifest
 from hqdit_mobile.util.progress import Stages
 
 
@@ -32,9 +33,9 @@ def run_export(
     """Returns the exit code: 0, 1 when parity fails, 2 when the input is at fault, 130 after Ctrl-C."""
     console = Console(stderr=True)
     from hqdit_mobile.export.bundle.job import ExportOptions, ParityError, export_bundle
-    from hqdit_mobile.export.bundle.manifest import read_manifest
     from hqdit_mobile.export.bundle.resume import work_path
     from hqdit_mobile.quantize.recipes import high_quality, recipe
+    from hqdit_mobile.runtime.manifest import read_manifest
 
     try:
         config = replace(recipe(recipe_name), seed=seed)
@@ -94,15 +95,14 @@ def _plan(options) -> Table:
     return table
 
 
-def _files(output: Path, manifest: dict) -> Table:
+def _files(output: Path, manifest: Manifest) -> Table:
     table = Table(title=str(output), title_justify="left")
     table.add_column("file")
     table.add_column("bytes", justify="right")
     for path in sorted(path for path in output.rglob("*") if path.is_file()):
         table.add_row(str(path.relative_to(output)), f"{path.stat().st_size:,}")
-    original = manifest["quantization"]["float32_bytes"]
-    weights = manifest["memory"]["weights_bytes"]
-    minutes, peak = manifest["export_seconds"] / 60, manifest["export_peak_bytes"] / 2**30
+    original, weights = manifest.made_from(output)[1].float32_bytes, manifest.memory.weights_bytes
+    minutes, peak = (manifest.export_seconds or 0) / 60, (manifest.export_peak_bytes or 0) / 2**30
     table.caption = (
         f"model files: {weights / original:.3f} of the float32 weights they replace; "
         f"{minutes:.1f} minutes, at most {peak:.2f} GiB of memory"

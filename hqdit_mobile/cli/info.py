@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 def run_info(bundle: Path, labels: bool) -> int:
-    from hqdit_mobile.export.bundle.manifest import BundleError, memory_text, read_manifest
+    from hqdit_mobile.runtime.manifest import BundleError, memory_text, read_manifest
 
     console = Console()
     try:
@@ -18,24 +18,25 @@ def run_info(bundle: Path, labels: bool) -> int:
     except BundleError as error:
         Console(stderr=True).print(f"[red]Error:[/] {error}", highlight=False)
         return 2
-    quantization, memory, defaults = manifest["quantization"], manifest["memory"], manifest["defaults"]
+    defaults, source, quantization = manifest.defaults, manifest.source, manifest.quantization
+    precision = quantization and f"{quantization.precision}, {quantization.bits_per_weight} bits per quantized weight"
     rows = {
-        "name": manifest["name"],
-        "target": f"{manifest['target']}, {manifest['runtime']}",
-        "source": f"{manifest['source']['model']} ({manifest['source']['licence']})",
-        "precision": f"{quantization['precision']}, {quantization['bits_per_weight']} bits per quantized weight",
-        "image": " x ".join(str(n) for n in manifest["model"]["image_shape"][1:]),
-        "classes": str(manifest["model"]["num_classes"]),
-        "defaults": f"{defaults['scheduler']}, {defaults['steps']} steps, guidance {defaults['guidance_scale']}",
-        "files": ", ".join(f"{f['path']} ({f['bytes'] / 1e6:.1f} MB)" for f in manifest["files"].values()),
-        "memory": memory_text(memory),
-        "made with": ", ".join(f"{tool} {version}" for tool, version in manifest["tools"].items()),
+        "name": manifest.name,
+        "target": f"{manifest.target}, {manifest.runtime}",
+        "source": f"{source.model} ({source.licence})" if source else "unknown",
+        "precision": precision or "unknown",
+        "image": " x ".join(str(n) for n in manifest.model.image_shape[1:]),
+        "classes": str(manifest.model.num_classes),
+        "defaults": f"{defaults.scheduler}, {defaults.steps} steps, guidance {defaults.guidance_scale}",
+        "files": ", ".join(f"{f.path} ({f.bytes / 1e6:.1f} MB)" for f in manifest.files.values()),
+        "memory": memory_text(manifest.memory),
+        "made with": ", ".join(f"{tool} {version}" for tool, version in manifest.tools.items()),
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
         table.add_row(f"[bold]{name}", value)
     console.print(table)
     if labels:
-        for index, name in enumerate(manifest["labels"]):
+        for index, name in enumerate(manifest.labels):
             console.print(f"{index:4} {name}", highlight=False)
     return 0

@@ -15,12 +15,13 @@ from hqdit_mobile.util.atomic_write import whole_file
 def run_parity(bundle: Path, runtime: str | None, against: str, json_file: Path | None) -> int:
     """Returns the exit code: 0, 1 when a stage misses what is needed, 2 when the input is at fault."""
     errors = Console(stderr=True)
-    from hqdit_mobile.export.bundle.manifest import read_manifest, write_json
+    from hqdit_mobile.export.bundle.folder import write_json
     from hqdit_mobile.runtime.engine import EngineError
+    from hqdit_mobile.runtime.manifest import read_manifest
     from hqdit_mobile.util.progress import Stages
 
     try:
-        made_for = read_manifest(bundle)["runtime"]
+        made_for = read_manifest(bundle).runtime
         chosen = runtime or made_for
         if chosen == against:
             raise ValueError(f"{chosen} would be compared with itself: choose another --runtime or --against")
@@ -33,7 +34,7 @@ def run_parity(bundle: Path, runtime: str | None, against: str, json_file: Path 
     Console().print(_table(rows, chosen, against))
     if json_file is not None:
         report = {
-            "bundle": read_manifest(bundle)["name"],
+            "bundle": read_manifest(bundle).name,
             "runtime": chosen,
             "against": against,
             "passed": passed,

@@ -20,11 +20,11 @@ import hqdit_mobile
 from hqdit_mobile.diffusion.trajectory import Guidance
 from hqdit_mobile.evaluate.baselines import BASELINES, quantize_baseline_
 from hqdit_mobile.evaluate.subjects import BundleSubject, Subject, TorchSubject
-from hqdit_mobile.export.bundle.manifest import MANIFEST, BundleError, read_manifest
 from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.job import quantize_
 from hqdit_mobile.quantize.recipes import RECIPES, recipe
+from hqdit_mobile.runtime.manifest import MANIFEST, BundleError, read_manifest
 from hqdit_mobile.util.progress import Stages
 
 FLOAT = "float"
@@ -97,17 +97,17 @@ def _baseline(name: str, model: LoadedModel, steps: int, guidance: Guidance) -> 
 def _bundle(folder: Path, model: LoadedModel, steps: int, guidance_scale: float) -> Candidate:
     manifest = read_manifest(folder)
     ours = [*model.latent_shape], model.image_size, model.dit.config.num_classes
-    described = manifest["model"]
-    theirs = described["latent_shape"], described["image_shape"][-1], described["num_classes"]
+    described = manifest.model
+    theirs = [*described.latent_shape], described.image_shape[-1], described.num_classes
     if ours != theirs:
         raise ValueError(
             f"{folder} was not made from {model.name}: latents, image size and classes are {theirs}, not {ours}; "
             "give its own --model"
         )
-    if "a4_share" not in manifest["quantization"]:
+    if manifest.made_from(folder)[1].a4_share is None:
         raise BundleError(f"{folder / MANIFEST} has no quantization.a4_share: export the bundle again")
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    origin = {"kind": "bundle", "manifest": digest, "runtime": manifest["runtime"]}
+    origin = {"kind": "bundle", "manifest": digest, "runtime": manifest.runtime}
     return Candidate(
         folder.resolve().name, "bundle", origin, lambda _: BundleSubject(folder, manifest, steps, guidance_scale)
     )

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
@@ -17,8 +18,8 @@ from hqdit_mobile.evaluate.emoji import EmojiJudge, class_weights_of, judge_of_l
 from hqdit_mobile.evaluate.group import Group
 from hqdit_mobile.evaluate.protocol import Chunk, chunks, classes_of
 from hqdit_mobile.evaluate.shards import Store
-from hqdit_mobile.export.bundle.manifest import read_manifest
 from hqdit_mobile.runtime.engine import SCHEDULERS, SPACINGS
+from hqdit_mobile.runtime.manifest import Manifest, read_manifest
 from hqdit_mobile.runtime.open_bundle import open_bundle
 from hqdit_mobile.util.progress import Stages
 
@@ -96,9 +97,9 @@ def draw_samplers(
     missing = [(c, s, store) for _, c in work for s, store in zip(samplers, stores, strict=True)
                if not store.has(_name(c))]  # fmt: skip
     if missing:
-        weights = class_weights_of(manifest["labels"])
+        weights = class_weights_of(manifest.labels)
         stages.begin("Draw", sum(len(chunk.seeds) for chunk, _, _ in missing))
-        judge = judge_of_labels(manifest["labels"], manifest["model"]["image_shape"][-1], torch.device("cpu"))
+        judge = judge_of_labels(manifest.labels, manifest.model.image_shape[-1], torch.device("cpu"))
         with open_bundle(bundle, threads=torch.get_num_threads()) as pipeline:
             # Chunk by chunk: other work on the machine then slows every sampler alike.
             for chunk, sampler, store in missing:
@@ -113,10 +114,10 @@ def draw_samplers(
     ]
 
 
-def _fingerprint(manifest: dict[str, Any], sampler: Sampler, guidance_scale: float) -> dict[str, Any]:
-    about = {key: manifest[key] for key in ("runtime", "model", "scheduler", "guidance")}
-    weights = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-    about["class_weights"] = class_weights_of(manifest["labels"])
+def _fingerprint(manifest: Manifest, sampler: Sampler, guidance_scale: float) -> dict[str, Any]:
+    about = {key: msgspec.to_builtins(getattr(manifest, key)) for key in ("runtime", "model", "scheduler", "guidance")}
+    weights = {name: entry.sha256 for name, entry in manifest.files.items()}
+    about["class_weights"] = class_weights_of(manifest.labels)
     drawn = {"sampler": sampler.name, "guidance_scale": guidance_scale, "hqdit-mobile": version("hqdit-mobile")}
     return {"weights": weights, **about, **drawn}
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.quantize.weight_cost import a4_share, weight_bits
+from hqdit_mobile.runtime.manifest import Manifest
 from hqdit_mobile.runtime.open_bundle import open_bundle
 from hqdit_mobile.util.pictures import to_rgb
 
@@ -97,18 +98,18 @@ class BundleSubject:
 
     dit = None
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], steps: int, guidance_scale: float):
-        self.manifest, self.steps, self.guidance_scale = manifest, steps, guidance_scale
+    def __init__(self, folder: Path, manifest: Manifest, steps: int, guidance_scale: float):
+        self.folder, self.manifest, self.steps, self.guidance_scale = folder, manifest, steps, guidance_scale
         self.pipeline = open_bundle(folder)
 
     def digest(self) -> str:
-        return ",".join(entry["sha256"] for _, entry in sorted(self.manifest["files"].items()))
+        return ",".join(entry.sha256 for _, entry in sorted(self.manifest.files.items()))
 
     def facts(self) -> Facts:
-        about = self.manifest["quantization"]
-        files = self.manifest["files"].items()
-        stored = sum(entry["bytes"] for name, entry in files if name.startswith("transformer"))
-        return Facts(about["bits_per_weight"], about["a4_share"], stored / 1e6, self.manifest["runtime"])
+        _, about = self.manifest.made_from(self.folder)
+        files = self.manifest.files.items()
+        stored = sum(entry.bytes for name, entry in files if name.startswith("transformer"))
+        return Facts(about.bits_per_weight, about.a4_share or 0.0, stored / 1e6, self.manifest.runtime)
 
     def draw(self, seeds: Sequence[int], labels: Sequence[int], on_images: Callable[[int], None]) -> np.ndarray:
         images = []

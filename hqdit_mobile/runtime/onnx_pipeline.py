@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hqdit_mobile.diffusion.rng import normal
-from hqdit_mobile.export.bundle.manifest import describe_file, read_manifest
 from hqdit_mobile.ops.native import library_path
 from hqdit_mobile.runtime.engine import (
     EngineError,
@@ -21,6 +20,7 @@ from hqdit_mobile.runtime.engine import (
     Pictures,
     ProgressCallback,
 )
+from hqdit_mobile.runtime.manifest import Manifest, describe_file, read_manifest
 from hqdit_mobile.runtime.onnx_sampler import Drawing
 
 OLDEST_RUNTIME = (1, 17)
@@ -84,25 +84,25 @@ class OnnxPipeline:
         manifest = read_manifest(folder)
         _check_manifest(folder, manifest, verify_sha256)
         self.manifest = manifest
-        paths = {name: folder / entry["path"] for name, entry in manifest["files"].items()}
+        paths = {name: folder / entry.path for name, entry in manifest.files.items()}
         self._transformer = open_session(paths["transformer"], portable=portable, threads=threads)
         self._decoder = open_session(paths["vae_decoder"], portable=portable, threads=threads)
-        model, defaults = manifest["model"], manifest["defaults"]
-        channels, height, width = model["image_shape"]
-        self.name: str = manifest["name"]
-        self.target: str = manifest["target"]
+        model, defaults = manifest.model, manifest.defaults
+        channels, height, width = model.image_shape
+        self.name: str = manifest.name
+        self.target: str = manifest.target
         self.image_shape = (height, width, channels)
-        self.latent_shape: tuple[int, int, int] = tuple(model["latent_shape"])
-        self.null_label: int = model["null_label"]
-        self.num_train_timesteps: int = manifest["scheduler"]["num_train_timesteps"]
-        self.has_preview = "preview" in manifest
-        self.labels: list[str] = manifest["labels"]
+        self.latent_shape: tuple[int, int, int] = model.latent_shape
+        self.null_label: int = model.null_label
+        self.num_train_timesteps: int = manifest.scheduler.num_train_timesteps
+        self.has_preview = manifest.preview is not None
+        self.labels: list[str] = manifest.labels
         self.defaults = {
-            "scheduler": defaults["scheduler"],
-            "spacing": manifest["scheduler"]["timestep_spacing"],
-            "steps": defaults["steps"],
-            "guidance_scale": defaults["guidance_scale"],
-            "guidance_interval": tuple(defaults["guidance_interval"]),
+            "scheduler": defaults.scheduler,
+            "spacing": manifest.scheduler.timestep_spacing,
+            "steps": defaults.steps,
+            "guidance_scale": defaults.guidance_scale,
+            "guidance_interval": defaults.guidance_interval,
         }
 
     def __enter__(self) -> OnnxPipeline:
@@ -131,7 +131,7 @@ class OnnxPipeline:
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
         """Clean latents [C, h, w], not yet divided by the scaling factor -> float32 [3, H, W] in about -1..1."""
-        scaled = self._latents(latents) / np.float32(self.manifest["model"]["vae_scaling_factor"])
+        scaled = self._latents(latents) / np.float32(self.manifest.model.vae_scaling_factor)
         return _finite(self._decoder.run(["image"], {"latents": scaled})[0][0], "the image decoder")
 
     def generate(self, label: int | str, seed: int = 0, **settings: Any) -> np.ndarray:
@@ -178,19 +178,19 @@ class OnnxPipeline:
         return np.ascontiguousarray(latents, dtype=np.float32)[None]
 
 
-def _check_manifest(folder: Path, manifest: Mapping[str, Any], verify_sha256: bool) -> None:
-    if manifest["runtime"] != "onnxruntime":
-        raise InvalidBundleError(f"{folder} is made for {manifest['runtime']}, not for ONNX Runtime")
-    version = manifest["onnx"]["operator_version"]
+def _check_manifest(folder: Path, manifest: Manifest, verify_sha256: bool) -> None:
+    if manifest.runtime != "onnxruntime" or manifest.onnx is None:
+        raise InvalidBundleError(f"{folder} is made for {manifest.runtime}, not for ONNX Runtime")
+    version = manifest.onnx.operator_version
     if version != OPERATOR_VERSION:
         raise InvalidBundleError(
             f"{folder / 'manifest.json'}: transformer.onnx uses version {version} of the hqdit operators, this release "
             f"has version {OPERATOR_VERSION}: update hqdit-mobile or export the bundle again"
         )
-    for entry in manifest["files"].values() if verify_sha256 else ():
-        if describe_file(folder, entry["path"])["sha256"] != entry["sha256"]:
+    for entry in manifest.files.values() if verify_sha256 else ():
+        if describe_file(folder, entry.path).sha256 != entry.sha256:
             raise InvalidBundleError(
-                f"{folder / entry['path']} has another sha256 than manifest.json says: it was changed or damaged; copy "
+                f"{folder / entry.path} has another sha256 than manifest.json says: it was changed or damaged; copy "
                 "the bundle again or export it again"
             )
 

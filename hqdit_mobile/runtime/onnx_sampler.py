@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from hqdit_mobile.diffusion.rng import normal
@@ -42,7 +43,7 @@ class Drawing:
 
     def draw(self, image: int, seed: int, latents: np.ndarray) -> None:
         pipeline, s = self.pipeline, self.settings
-        schedule = pipeline.manifest["scheduler"]
+        schedule = msgspec.to_builtins(pipeline.manifest.scheduler)
         scheduler = Scheduler(s["scheduler"], s["spacing"], s["steps"], self.eta, schedule, latents.size)
         for index, timestep in enumerate(scheduler.timesteps):
             began = time.perf_counter()
@@ -74,7 +75,7 @@ class Drawing:
         halves = self.pipeline.denoise(latents, timestep, self.label, guided=guided)
         noise = halves[0].copy()
         if guided:
-            channels = self.pipeline.manifest["guidance"]["channels"]
+            channels = self.pipeline.manifest.guidance.channels
             unconditional = halves[1, :channels]
             noise[:channels] = unconditional + np.float32(self.settings["guidance_scale"]) * (
                 halves[0, :channels] - unconditional
@@ -86,7 +87,8 @@ class Drawing:
         if not interval or (step % interval and step != len(scheduler.timesteps)):
             return None
         clean = scheduler.clean().reshape(self.pipeline.latent_shape)
-        return project_preview(self.pipeline.manifest["preview"], clean)
+        assert self.pipeline.manifest.preview is not None, "generate_batch refuses previews without a projection"
+        return project_preview(self.pipeline.manifest.preview, clean)
 
     def _report(
         self,

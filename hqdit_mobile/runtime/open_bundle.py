@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hqdit_mobile.export.bundle.manifest import read_manifest
 from hqdit_mobile.runtime.engine import InvalidArgumentError, Pipeline
+from hqdit_mobile.runtime.manifest import read_manifest
 from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
 
 
@@ -17,7 +17,7 @@ def open_bundle(
 
     Raises BundleError or EngineError with the file at fault.
     """
-    if read_manifest(bundle).get("runtime") == "onnxruntime":
+    if read_manifest(bundle).runtime == "onnxruntime":
         if memory_limit_bytes:
             raise InvalidArgumentError(f"{bundle} is an ONNX bundle: ONNX Runtime knows no memory limit")
         return OnnxPipeline(bundle, threads=threads, portable=portable)

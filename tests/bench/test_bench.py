@@ -20,12 +20,13 @@ from hqdit_mobile.bench.linear import LAYERS, OUR_ACTIVATIONS, Shape, bench_line
 from hqdit_mobile.bench.round_to_nearest import round_layer, round_model_
 from hqdit_mobile.bench.run import PLANS, Plan, Subject, run_bench
 from hqdit_mobile.bench.timing import Effort, measure, medians
-from hqdit_mobile.export.bundle.job import ExportOptions, build_manifest, clean_latents, drop_learned_sigma_
-from hqdit_mobile.export.bundle.manifest import write_json
+from hqdit_mobile.export.bundle.job import ExportOptions, clean_latents, drop_learned_sigma_
+from hqdit_mobile.export.bundle.manifest import build_manifest
 from hqdit_mobile.export.bundle.model_files import write_model_files
 from hqdit_mobile.model.loading import load_model
 from hqdit_mobile.ops.native import available_isas
 from hqdit_mobile.quantize.config import HQDiTConfig
+from hqdit_mobile.runtime.manifest import write_manifest
 from hqdit_mobile.util.metrics import snr_db
 from hqdit_mobile.util.progress import Stages
 
@@ -150,7 +151,7 @@ def subject(tmp_path_factory) -> Subject:
     latents = clean_latents(model, options)
     files = write_model_files("executorch", model, bundle, latents)
     manifest = build_manifest(options, model, quantized, bundle, files, latents)
-    write_json(bundle / "manifest.json", manifest)
+    write_manifest(bundle, manifest)
     return Subject(bundle, steps=2)
 
 

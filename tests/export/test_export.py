@@ -14,11 +14,12 @@ from PIL import Image
 
 from hqdit_mobile.evaluate.emoji_eval import load_classifier
 from hqdit_mobile.export.bundle.agreement import Agreement
+from hqdit_mobile.export.bundle.folder import staged_folder
 from hqdit_mobile.export.bundle.job import ParityError, drop_learned_sigma_, require_parity
-from hqdit_mobile.export.bundle.manifest import BundleError, describe_file, read_manifest, staged_folder
 from hqdit_mobile.export.bundle.parity import ParityReport
 from hqdit_mobile.model.loading import load_model
 from hqdit_mobile.runtime.engine import Pipeline
+from hqdit_mobile.runtime.manifest import BundleError, describe_file, read_manifest
 
 BIN = Path(sys.executable).parent
 
@@ -29,13 +30,14 @@ def run(program: str, *arguments) -> subprocess.CompletedProcess:
 
 def test_bundle_is_complete_and_small(emoji_bundle):
     manifest = read_manifest(emoji_bundle)
-    assert manifest["target"] == "android" and manifest["model"]["num_classes"] == 207
-    for name, entry in manifest["files"].items():
-        assert entry == describe_file(emoji_bundle, entry["path"]), name
+    assert manifest.target == "android" and manifest.model.num_classes == 207
+    for name, entry in manifest.files.items():
+        assert entry == describe_file(emoji_bundle, entry.path), name
     transformer_parameters = sum(p.numel() for p in load_model("builtin:emoji-dit").dit.parameters())
-    assert manifest["files"]["transformer"]["bytes"] <= 0.2 * 4 * transformer_parameters
-    assert manifest["decoder"]["precision"] == "int8" and manifest["decoder"]["psnr_db"] >= 40
-    assert manifest["memory"]["weights_bytes"] < manifest["memory"]["peak_bytes"] < 300e6
+    assert manifest.files["transformer"].bytes <= 0.2 * 4 * transformer_parameters
+    assert manifest.decoder and manifest.decoder.precision == "int8"
+    assert manifest.decoder.psnr_db is not None and manifest.decoder.psnr_db >= 40
+    assert manifest.memory.weights_bytes < manifest.memory.peak_bytes < 300e6
     present = {path.name for path in emoji_bundle.iterdir()}
     assert present >= {"manifest.json", "parity.json", "preview.png", "report.html", "README.md"}
     assert [p.name for p in emoji_bundle.parent.iterdir()] == [emoji_bundle.name], "temporary files are left"

@@ -5,6 +5,7 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -18,13 +19,15 @@ from hqdit_mobile.cli import main as cli
 from hqdit_mobile.diffusion.rng import normal
 from hqdit_mobile.diffusion.trajectory import IN_ENGINE, Guidance, sample_latents
 from hqdit_mobile.export.bundle import job as export_model
-from hqdit_mobile.export.bundle.job import ExportOptions, build_manifest, clean_latents
-from hqdit_mobile.export.bundle.manifest import MANIFEST, BundleError, describe_file, read_manifest, write_json
+from hqdit_mobile.export.bundle.folder import write_json
+from hqdit_mobile.export.bundle.job import ExportOptions, clean_latents
+from hqdit_mobile.export.bundle.manifest import build_manifest
 from hqdit_mobile.export.bundle.model_files import write_model_files
 from hqdit_mobile.export.bundle.probe import PROBE, make_probe, write_probe
 from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.runtime import onnx_pipeline
 from hqdit_mobile.runtime.engine import EngineError, Pipeline
+from hqdit_mobile.runtime.manifest import MANIFEST, BundleError, describe_file, read_manifest, write_manifest
 from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
 from hqdit_mobile.util.metrics import psnr_db
 from hqdit_mobile.util.pictures import to_rgb
@@ -48,8 +51,8 @@ def bundles(model, tmp_path_factory):
         files = write_model_files(runtime, model, folder, latents)
         quantized = SimpleNamespace(float_bytes=1 << 20, bits_per_weight=4.5)
         manifest = build_manifest(options, model, quantized, folder, files, latents)
-        manifest["memory"]["peak_bytes"] = 1 << 20
-        write_json(folder / MANIFEST, manifest)
+        manifest.memory.peak_bytes = 1 << 20
+        write_manifest(folder, manifest)
         write_probe(folder, model.dit.config, make_probe(model, 2, 0, STEPS, Guidance(4.0, 4)))
         made[runtime] = folder
     return made
@@ -62,6 +65,10 @@ def copy(bundles, tmp_path):
 
 def hqdit(*arguments):
     return CliRunner().invoke(cli.main, [str(a) for a in arguments])
+
+
+def file_entry(bundle, name):
+    return msgspec.to_builtins(describe_file(bundle, name))
 
 
 def edit_manifest(bundle, change):
@@ -85,8 +92,9 @@ def test_export(tmp_path, monkeypatch):
     done = CliRunner().invoke(cli.export, arguments)
     assert done.exit_code == 0, done.output
     manifest = read_manifest(output)
-    assert manifest["runtime"] == "onnxruntime" and manifest["target"] == "ios" and manifest["memory"]["peak_bytes"] > 0
-    assert set(manifest["files"]) == {"transformer", "vae_decoder"} and manifest["onnx"]["opset"] == 20
+    assert manifest.runtime == "onnxruntime" and manifest.target == "ios" and manifest.memory.peak_bytes > 0
+    assert manifest.onnx is not None and manifest.onnx.opset == 20
+    assert set(manifest.files) == {"transformer", "vae_decoder"}
     parity = json.loads((output / "parity.json").read_text())
     assert parity["passed"] and any(c["name"].startswith("portable") for c in parity["checks"])
     assert {"README.md", "report.html", "preview.png"} <= {p.name for p in output.iterdir()}
@@ -191,7 +199,7 @@ def test_parity_fails_when_a_layer_differs(copy, tmp_path):
     tables = next(t for t in model.graph.initializer if t.name.endswith("blocks.1.mlp.fc2.tables"))
     tables.raw_data = bytes([(tables.raw_data[0] + 5) % 28]) * 64 + tables.raw_data[64:]
     onnx.save(model, path)
-    edit_manifest(copy, lambda m: m["files"].update(transformer=describe_file(copy, "transformer.onnx")))
+    edit_manifest(copy, lambda m: m["files"].update(transformer=file_entry(copy, "transformer.onnx")))
     done = hqdit("parity", copy, "--json", tmp_path / "parity.json")
     assert done.exit_code == 1 and "failed" in done.output
     failed = {c["stage"] for c in json.loads((tmp_path / "parity.json").read_text())["checks"] if not c["passed"]}
@@ -226,7 +234,7 @@ def unknown_opset(bundle):
     model = onnx.load(path)
     model.opset_import[0].version = 99
     onnx.save(model, path)
-    edit_manifest(bundle, lambda m: m["files"].update(transformer=describe_file(bundle, "transformer.onnx")))
+    edit_manifest(bundle, lambda m: m["files"].update(transformer=file_entry(bundle, "transformer.onnx")))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from hqdit_mobile.export.bundle.resume import work_path
 from hqdit_mobile.util.progress import Stages
 from hqdit_mobile.util.resume_store import WorkFolder, WorkFolderError
 
-DRIVER = Path(__file__).with_name("killed_export.py")
+DRIVER = Path(__file__).parents[1] / "killed_export.py"
 # The sizes of diffusers' own tests of its DiT, with an odd number of classes.
 ODD = {"num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 2, "sample_size": 16, "patch_size": 4}
 ODD |= {"in_channels": 4, "out_channels": 8, "attention_bias": True, "num_embeds_ada_norm": 9}

@@ -94,17 +94,17 @@ def test_emoji_decoder_is_int8():
     noise = initial_noise(model.latent_shape, 7)
     latents = sample_latents(model.dit, model.scheduler, noise, label, 6, Guidance(4.0, 4)) / model.vae.scaling_factor
     chosen = choose_decoder(model.vae, latents)
-    assert chosen.manifest["precision"] == "int8"
+    assert chosen.about.precision == "int8"
     with torch.no_grad():
         expected, got = to_rgb(model.vae(latents)), to_rgb(chosen.module(latents))
-    assert chosen.manifest["psnr_db"] == pytest.approx(psnr_db(expected, got), abs=0.06) and psnr_db(expected, got) > 45
+    assert chosen.about.psnr_db == pytest.approx(psnr_db(expected, got), abs=0.06) and psnr_db(expected, got) > 45
 
 
 def test_a_decoder_that_int8_would_harm_stays_float(vae, monkeypatch):
     latents = normal(4, 1, 4, 8, 8)
     monkeypatch.setattr(image_decoder, "with_int8_convolutions", lambda decoder, _: NoisyDecoder(decoder))
     chosen = choose_decoder(vae, latents)
-    assert chosen.manifest["precision"] == "float32" and chosen.manifest["int8_psnr_db"] < 40
+    assert chosen.about.precision == "float32" and chosen.about.int8_psnr_db < 40
     assert isinstance(chosen.module, ImageDecoder)
 
 

@@ -77,7 +77,7 @@ def test_bad_utf8(tmp_path):
 
 
 CHANGES = [
-    (("schema_version",), 2, "schema_version: is 2, this engine reads version 1"),
+    (("schema_version",), 3, "schema_version: is 3, this engine reads versions 1 to 2"),
     (("name",), 3, "name: must be a text"),
     (("runtime",), "tflite", "runtime: .*tflite.* is not built into this engine"),
     (("model", "latent_shape"), [4, 8], "model.latent_shape: must hold 3 numbers"),

@@ -8,7 +8,8 @@
 namespace hqdit {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+/// Schema 1 differs in what the engine does not read (hqdit_mobile/runtime/manifest.py).
+constexpr int kSchemaVersion = 2;
 constexpr uint64_t kManifestLimit = 16u << 20;
 constexpr int64_t kMaxClasses = 1000000;
 constexpr int64_t kMaxBytes = int64_t{1} << 46;
@@ -98,8 +99,8 @@ Status parse_manifest(std::string_view text, Manifest* m) {
   Status status;
   JsonFields fields(root, &status);
   const int64_t version = fields.integer("schema_version", 0, kMaxBytes);
-  if (status.ok() && version != kSchemaVersion) {
-    fields.fail("schema_version", "is " + std::to_string(version) + ", this engine reads version " +
+  if (status.ok() && (version < 1 || version > kSchemaVersion)) {
+    fields.fail("schema_version", "is " + std::to_string(version) + ", this engine reads versions 1 to " +
                                       std::to_string(kSchemaVersion) +
                                       "; export the bundle again or use the engine it was made for");
   }

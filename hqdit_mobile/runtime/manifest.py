@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""manifest.json as types: what it may hold stands here and nowhere else. Imports no torch.
+
+``python -m hqdit_mobile.runtime.manifest`` prints the JSON schema that these types are, which the package ships as
+manifest.schema.json. The engine reads the same members (export/sampler/src/manifest.cpp).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA_VERSION = 2
+MANIFEST = "manifest.json"
+MAX_BYTES = 2 << 20
+"""The engine's limit, too: a manifest of 10,000 classes with long names has a third of it."""
+
+Count = Annotated[int, Meta(ge=1)]
+Bytes = Annotated[int, Meta(ge=0, le=1 << 46)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Shape = tuple[Count, Count, Count]
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be used, or written; the message names the file or field and the fix."""
+
+
+class _Section(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """Members that a later version may add are left alone; a member without a default must be there."""
+
+
+class ModelFile(_Section):
+    """``path`` inside the bundle; ``sha256`` in lower-case hexadecimal digits."""
+
+    path: str
+    bytes: Annotated[int, Meta(ge=1, le=1 << 46)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Source(_Section):
+    model: str
+    licence: str
+    random_weights: bool = False
+
+
+class Model(_Section):
+    """Shapes are [channels, height, width]; labels count from 0, and ``null_label`` is the one of no class."""
+
+    latent_shape: Shape
+    image_shape: Shape
+    num_classes: Annotated[int, Meta(ge=1, le=1_000_000)]
+    null_label: Annotated[int, Meta(ge=0, le=1_000_000)]
+    vae_scaling_factor: float
+
+
+class Quantization(_Section):
+    """``config``: the fields of HQDiTConfig. ``a4_share``: multiply-adds with 4-bit activations."""
+
+    bits_per_weight: float
+    float32_bytes: Bytes
+    a4_share: Share | None = None
+    config: dict[str, Any] = {}
+
+    @property
+    def precision(self) -> str:
+        return str(self.config.get("precision", "unknown"))
+
+
+class Scheduler(_Section):
+    """The noise schedule, in the terms of diffusers' scheduler_config.json."""
+
+    num_train_timesteps: Count
+    beta_start: Share
+    beta_end: Share
+    beta_schedule: str
+    prediction_type: str
+    timestep_spacing: str
+    steps_offset: Annotated[int, Meta(ge=0)]
+    set_alpha_to_one: bool
+
+
+class Defaults(_Section):
+    """What an app draws with unless it asks for something else."""
+
+    scheduler: str
+    steps: Count
+    guidance_scale: float
+    guidance_interval: tuple[Share, Share]
+
+
+class Guidance(_Section):
+    """The first ``channels`` channels of the latents are guided."""
+
+    channels: Count
+
+
+class Preview(_Section):
+    """A preview's R, G and B in -1..1 are ``matrix`` [3, channels] times the clean latents, plus ``bias`` [3]."""
+
+    matrix: tuple[list[float], list[float], list[float]]
+    bias: tuple[float, float, float]
+
+
+class Memory(_Section):
+    """``tiled_peak_bytes``: under a limit that makes the engine decode in tiles, where it can."""
+
+    weights_bytes: Bytes
+    arena_bytes: Bytes
+    peak_bytes: Bytes
+    tiled_peak_bytes: Bytes | None = None
+
+
+class Decoder(_Section):
+    """``tiles``: the sections of a decode in tiles (docs/engine.md)."""
+
+    precision: str = "float32"
+    psnr_db: float | None = None
+    int8_psnr_db: float | None = None
+    tiles: dict[str, Any] | None = None
+
+
+class Methods(_Section):
+    guided: str
+    unguided: str
+    decode: str
+
+
+class Onnx(_Section):
+    opset: int
+    ir_version: int
+    operator_domain: str
+    operator_version: int
+    oldest_runtime: str
+    native_library: str
+    portable: bool
+
+
+class Manifest(_Section):
+    """All of manifest.json. ``files`` has at least ``transformer`` and ``vae_decoder``."""
+
+    schema_version: int
+    name: str
+    target: str
+    runtime: str
+    model: Model
+    files: dict[str, ModelFile]
+    methods: Methods
+    scheduler: Scheduler
+    defaults: Defaults
+    guidance: Guidance
+    memory: Memory
+    labels: list[str]
+    source: Source | None = None
+    quantization: Quantization | None = None
+    decoder: Decoder | None = None
+    onnx: Onnx | None = None
+    preview: Preview | None = None
+    tools: dict[str, str] = {}
+    export_seconds: float | None = None
+    export_peak_bytes: Bytes | None = None
+
+    def made_from(self, folder: Path) -> tuple[Source, Quantization]:
+        """What an export says of itself; raises BundleError if this bundle was made by other means."""
+        if self.source is None or self.quantization is None:
+            raise BundleError(f"{folder / MANIFEST} has no source or quantization: hqdit-export did not make it")
+        return self.source, self.quantization
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads and checks manifest.json and looks for the files that it names (sizes, not digests).
+
+    Raises BundleError naming the file or the field at fault.
+    """
+    path = folder / MANIFEST
+    manifest = parse_manifest(_read(path), str(path))
+    for entry in manifest.files.values():
+        file = folder / entry.path
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise BundleError(f"{path}: {entry.path} points outside the bundle")
+        if not file.is_file():
+            raise BundleError(f"{file} is missing; copy the whole bundle or export it again")
+        if (size := file.stat().st_size) != entry.bytes:
+            raise BundleError(f"{file} has {size} bytes, {MANIFEST} says {entry.bytes}: the copy is incomplete")
+    return manifest
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise BundleError(f"{path.parent} is not a bundle: it has no {MANIFEST}")
+        if path.stat().st_size > MAX_BYTES:
+            raise BundleError(f"{path} has more than {MAX_BYTES >> 20} MB, which no manifest needs")
+        return path.read_bytes()
+    except (OSError, RuntimeError) as error:  # pathlib's RuntimeError: links that go round
+        raise BundleError(f"{path} cannot be read: {error}") from error
+
+
+def parse_manifest(text: bytes, name: str = MANIFEST) -> Manifest:
+    """``name``: what errors call it. Raises BundleError naming the field at fault."""
+    try:
+        values = msgspec.json.decode(text)
+        version = values.get("schema_version") if isinstance(values, dict) else None
+        if version == 1:
+            values = _from_schema_1(values)
+        elif version != SCHEMA_VERSION:
+            raise BundleError(
+                f"{name}: schema_version is {version!r}, this version reads 1 and {SCHEMA_VERSION}; export the bundle "
+                "again or update hqdit-mobile"
+            )
+        manifest = msgspec.convert(values, Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{name} is no manifest ({error}); export the bundle again") from error
+    if missing := {"transformer", "vae_decoder"} - set(manifest.files):
+        raise BundleError(f"{name}: files has no {min(missing)}; export the bundle again")
+    if len(manifest.labels) != manifest.model.num_classes:
+        raise BundleError(f"{name}: {len(manifest.labels)} labels for {manifest.model.num_classes} classes")
+    return manifest
+
+
+def _from_schema_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 had the fields of HQDiTConfig among those that say what came of them."""
+    values = {**values, "schema_version": SCHEMA_VERSION}
+    if isinstance(about := values.get("quantization"), dict):
+        results = Quantization.__struct_fields__
+        config = {key: value for key, value in about.items() if key not in results}
+        values["quantization"] = {key: about[key] for key in results if key in about} | {"config": config}
+    return values
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+
+
+def describe_file(folder: Path, name: str) -> ModelFile:
+    """The manifest's entry for a file of the bundle."""
+    path = folder / name
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return ModelFile(path=name, bytes=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def limit_for_tiles(memory: Memory) -> int:
+    """The highest memory limit in bytes under which the engine does not decode a picture whole."""
+    return max(memory.peak_bytes, memory.arena_bytes) - 1
+
+
+def memory_text(memory: Memory) -> str:
+    text = f"{memory.peak_bytes / 1e6:.0f} MB at most while drawing"
+    if memory.tiled_peak_bytes is None:
+        return text
+    return f"{text}, {memory.tiled_peak_bytes / 1e6:.0f} MB under a limit that makes it decode in tiles"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of manifest.json, schema version 2."""
+    schema = msgspec.json.schema(Manifest)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hqdit-mobile bundle", **schema}
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2))
