@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from hqdit_mobile.cli.console import say
 from hqdit_mobile.util.progress import Stages
 
 
@@ -21,37 +22,25 @@ def run_bench_command(
     json_file: Path | None,
     plot: Path | None,
     markdown: Path | None,
-) -> int:
-    """Returns the exit code: 0, 2 when the input is at fault or a peer is missing, 130 after Ctrl-C."""
+) -> None:
     console = Console(stderr=True)
     from hqdit_mobile.bench import amx, machine
 
-    try:
-        # Before torch is imported: runtimes ask for AMX when they are loaded, and threads inherit the cores.
-        if no_amx:
-            amx.deny()
-        threads = threads or machine.available_cores()
-        pinned = machine.pin(threads)
-        from hqdit_mobile.bench import report, run
+    # Before torch is imported: runtimes ask for AMX when they are loaded, and threads inherit the cores.
+    if no_amx:
+        amx.deny()
+    threads = threads or machine.available_cores()
+    pinned = machine.pin(threads)
+    from hqdit_mobile.bench import report, run
 
-        subject = None if bundle is None else run.Subject(bundle, model, vae, steps)
-        with Stages(console) as stages:
-            record = run.run_bench(run.PLANS["full" if full else "quick"], subject, threads, pinned, stages)
-        report.print_tables(record, Console())
-        console.print(report.machine_line(record), highlight=False)
-        if json_file:
-            report.write_json(json_file, record)
-        if plot:
-            report.write_plot(plot, record)
-        if markdown:
-            report.write_text(markdown, report.markdown(record))
-    except ModuleNotFoundError as error:
-        console.print(f"[red]Error:[/] {error.name} is missing: pip install 'hqdit-mobile[onnx]'", highlight=False)
-        return 2
-    except (ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {error}", highlight=False)
-        return 2
-    except KeyboardInterrupt:
-        console.print("Stopped; nothing was written.")
-        return 130
-    return 0
+    subject = None if bundle is None else run.Subject(bundle, model, vae, steps)
+    with Stages(console) as stages:
+        record = run.run_bench(run.PLANS["full" if full else "quick"], subject, threads, pinned, stages)
+    report.print_tables(record, Console())
+    say(console, report.machine_line(record))
+    if json_file:
+        report.write_json(json_file, record)
+    if plot:
+        report.write_plot(plot, record)
+    if markdown:
+        report.write_text(markdown, report.markdown(record))

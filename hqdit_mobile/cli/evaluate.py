@@ -13,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from hqdit_mobile.cli.console import plain, say
+
 
 def run_evaluate(
     candidates: tuple[str, ...],
@@ -26,8 +28,7 @@ def run_evaluate(
     json_file: Path | None,
     npz: bool,
     fidelity: Path | None,
-) -> int:
-    """Returns the exit code: 0, 2 when the input is at fault, 130 after Ctrl-C."""
+) -> None:
     console = Console(stderr=True)
     from hqdit_mobile.evaluate.adm import write_adm
     from hqdit_mobile.evaluate.fidelity import FEWEST, Fidelity
@@ -36,58 +37,51 @@ def run_evaluate(
     from hqdit_mobile.evaluate.record import make_page, make_record
     from hqdit_mobile.evaluate.run import evaluate, load_float_model
     from hqdit_mobile.evaluate.shards import write_whole
-    from hqdit_mobile.runtime.engine import EngineError
     from hqdit_mobile.util.progress import Stages
 
-    try:
-        protocol = Protocol(samples, steps, guidance_scale, min(noise_samples, samples))
-        if fidelity and samples < FEWEST:
-            raise ValueError(f"--fidelity needs --samples {FEWEST} or more")
-        with process_group() as group, Stages(console) as stages, ExitStack() as opened:
-            stages.begin("Load the model")
-            loaded = load_float_model(model, vae)
-            compared = None
-            if fidelity and group.rank == 0:
-                compared = opened.enter_context(Fidelity(fidelity, loaded.image_size))
-            output.mkdir(parents=True, exist_ok=True)
-            measured = evaluate(list(candidates), loaded, protocol, output, group, stages)
-            if group.rank != 0:
-                return 0
-            stages.begin("Intervals by bootstrap")
-            record = make_record(measured, loaded, protocol, shlex.join(["hqdit", *sys.argv[1:]]))
-            if compared:
-                stages.begin("FID, IS, precision and recall", len(measured))
-                for part, figures in zip(measured, record["candidates"], strict=True):
-                    figures |= compared.figures(part.all_images("--fidelity"))
-                    stages.advance()
-                record["notes"].append(compared.note())
-        text = json.dumps(record, indent=2, allow_nan=False) + "\n"
-        for path in filter(None, (output / "evaluation.json", json_file)):
-            write_whole(path, text.encode())
-        for part in measured if npz else ():
-            write_adm(output, part)
-        write_whole(output / "report.html", make_page(record, measured, loaded).encode())
-    except (EngineError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {error}", highlight=False)
-        return 2
-    except KeyboardInterrupt:
-        console.print(f"Stopped; the same command goes on from what is in {output}.", highlight=False)
-        return 130
+    protocol = Protocol(samples, steps, guidance_scale, min(noise_samples, samples))
+    if fidelity and samples < FEWEST:
+        raise ValueError(f"--fidelity needs --samples {FEWEST} or more")
+    with process_group() as group, Stages(console) as stages, ExitStack() as opened:
+        stages.begin("Load the model")
+        loaded = load_float_model(model, vae)
+        compared = None
+        if fidelity and group.rank == 0:
+            compared = opened.enter_context(Fidelity(fidelity, loaded.image_size))
+        output.mkdir(parents=True, exist_ok=True)
+        measured = evaluate(list(candidates), loaded, protocol, output, group, stages)
+        if group.rank != 0:
+            return
+        stages.begin("Intervals by bootstrap")
+        record = make_record(measured, loaded, protocol, shlex.join(["hqdit", *sys.argv[1:]]))
+        if compared:
+            stages.begin("FID, IS, precision and recall", len(measured))
+            for part, figures in zip(measured, record["candidates"], strict=True):
+                figures |= compared.figures(part.all_images("--fidelity"))
+                stages.advance()
+            record["notes"].append(compared.note())
+    text = json.dumps(record, indent=2, allow_nan=False) + "\n"
+    for path in filter(None, (output / "evaluation.json", json_file)):
+        write_whole(path, text.encode())
+    for part in measured if npz else ():
+        write_adm(output, part)
+    write_whole(output / "report.html", make_page(record, measured, loaded).encode())
     Console().print(_table(record))
     for note in record["notes"]:
-        console.print(note, highlight=False)
-    console.print(f"{output / 'report.html'}", highlight=False)
-    return 0
+        say(console, note)
+    say(console, output / "report.html")
 
 
 def _table(record: dict[str, Any]) -> Table:
     from hqdit_mobile.evaluate.figures import used_columns
 
     columns = used_columns(record["candidates"])
-    table = Table(title=f"{record['model']}, {record['protocol']['samples']} images", title_justify="left", box=None)
+    table = Table(
+        title=plain(f"{record['model']}, {record['protocol']['samples']} images"), title_justify="left", box=None
+    )
     table.add_column("candidate", no_wrap=True)
     for column in columns:
         table.add_column(column.short, justify="right")
     for figures in record["candidates"]:
-        table.add_row(figures["name"], *(column.cell(figures) for column in columns))
+        table.add_row(plain(figures["name"]), *(column.cell(figures) for column in columns))
     return table

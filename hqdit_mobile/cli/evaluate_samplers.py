@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from hqdit_mobile.cli.console import plain, say
+
 
 def run_evaluate_samplers(
     bundle: Path,
@@ -21,45 +23,35 @@ def run_evaluate_samplers(
     guidance_scale: float | None,
     json_file: Path | None,
     plot: Path | None,
-) -> int:
-    """Returns the exit code: 0, 2 when the input is at fault, 130 after Ctrl-C."""
+) -> None:
     console = Console(stderr=True)
     from hqdit_mobile.evaluate.group import process_group
     from hqdit_mobile.evaluate.sampler_record import make_sampler_record, write_sampler_plot
     from hqdit_mobile.evaluate.samplers import draw_samplers, parse_sampler
     from hqdit_mobile.evaluate.shards import write_whole
     from hqdit_mobile.evaluate.summary import json_ready
-    from hqdit_mobile.runtime.engine import EngineError
     from hqdit_mobile.runtime.manifest import read_manifest
     from hqdit_mobile.util.progress import Stages
 
-    try:
-        manifest = read_manifest(bundle)
-        scale = manifest.defaults.guidance_scale if guidance_scale is None else guidance_scale
-        chosen = [parse_sampler(text, manifest.scheduler.timestep_spacing) for text in samplers]
-        output.mkdir(parents=True, exist_ok=True)
-        with process_group() as group, Stages(console) as stages:
-            drawn = draw_samplers(bundle, chosen, samples, scale, output, group, stages)
-            if group.rank != 0:
-                return 0
-            stages.begin("Intervals by bootstrap")
-            command = shlex.join(["hqdit", *sys.argv[1:]])
-            record = json_ready(make_sampler_record(drawn, manifest.name, samples, scale, command))
-        text = json.dumps(record, indent=2, allow_nan=False) + "\n"
-        for path in filter(None, (output / "samplers.json", json_file)):
-            write_whole(path, text.encode())
-        if plot:
-            write_sampler_plot(plot, record)
-    except (EngineError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {error}", highlight=False)
-        return 2
-    except KeyboardInterrupt:
-        console.print(f"Stopped; the same command goes on from what is in {output}.", highlight=False)
-        return 130
+    manifest = read_manifest(bundle)
+    scale = manifest.defaults.guidance_scale if guidance_scale is None else guidance_scale
+    chosen = [parse_sampler(text, manifest.scheduler.timestep_spacing) for text in samplers]
+    output.mkdir(parents=True, exist_ok=True)
+    with process_group() as group, Stages(console) as stages:
+        drawn = draw_samplers(bundle, chosen, samples, scale, output, group, stages)
+        if group.rank != 0:
+            return
+        stages.begin("Intervals by bootstrap")
+        command = shlex.join(["hqdit", *sys.argv[1:]])
+        record = json_ready(make_sampler_record(drawn, manifest.name, samples, scale, command))
+    text = json.dumps(record, indent=2, allow_nan=False) + "\n"
+    for path in filter(None, (output / "samplers.json", json_file)):
+        write_whole(path, text.encode())
+    if plot:
+        write_sampler_plot(plot, record)
     Console().print(_table(record))
     for note in record["notes"]:
-        console.print(note, highlight=False)
-    return 0
+        say(console, note)
 
 
 COLUMNS = (
@@ -76,13 +68,13 @@ COLUMNS = (
 
 def _table(record: dict[str, Any]) -> Table:
     title = f"{record['model']}, {record['protocol']['samples']} images; PSNR and change: to the first sampler"
-    table = Table(title=title, title_justify="left", box=None)
+    table = Table(title=plain(title), title_justify="left", box=None)
     table.add_column("sampler", no_wrap=True)
     used = [column for column in COLUMNS if any(column[0] in figures for figures in record["samplers"])]
     for _, heading, _ in used:
         table.add_column(heading, justify="right")
     for figures in record["samplers"]:
-        table.add_row(figures["name"], *(_cell(figures, key, form) for key, _, form in used))
+        table.add_row(plain(figures["name"]), *(_cell(figures, key, form) for key, _, form in used))
     return table
 
 

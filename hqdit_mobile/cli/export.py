@@ -9,6 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from hqdit_mobile.cli.console import plain
+from hqdit_mobile.cli.exits import CheckFailed
 from hqdit_mobile.runtime.manifest import Manifest
 from hqdit_mobile.util.progress import Stages
 
@@ -29,51 +31,47 @@ def run_export(
     guidance_interval: tuple[float, float],
     fast: bool,
     force: bool,
-) -> int:
-    """Returns the exit code: 0, 1 when parity fails, 2 when the input is at fault, 130 after Ctrl-C."""
+) -> None:
     console = Console(stderr=True)
     from hqdit_mobile.export.bundle.job import ExportOptions, ParityError, export_bundle
-    from hqdit_mobile.export.bundle.resume import work_path
     from hqdit_mobile.quantize.recipes import high_quality, recipe
     from hqdit_mobile.runtime.manifest import read_manifest
 
+    config = replace(recipe(recipe_name), seed=seed)
+    if quality == "high":
+        if fast:
+            raise ValueError("--fast is a first look and --quality high takes its time: choose one of them")
+        config = high_quality(config)
+    options = ExportOptions(
+        model,
+        output,
+        target,
+        vae,
+        config,
+        steps,
+        guidance_scale,
+        force,
+        runtime,
+        fast,
+        scheduler,
+        guidance_interval,
+        num_calibration_samples,
+    )
+    console.print(_plan(options))
     try:
-        config = replace(recipe(recipe_name), seed=seed)
-        if quality == "high":
-            if fast:
-                raise ValueError("--fast is a first look and --quality high takes its time: choose one of them")
-            config = high_quality(config)
-        options = ExportOptions(
-            model,
-            output,
-            target,
-            vae,
-            config,
-            steps,
-            guidance_scale,
-            force,
-            runtime,
-            fast,
-            scheduler,
-            guidance_interval,
-            num_calibration_samples,
-        )
-        console.print(_plan(options))
         with Stages(console) as stages:
             export_bundle(options, stages)
     except ParityError as error:
-        console.print(f"[red]Parity failed:[/] {error}", highlight=False)
-        return 1
-    except (ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {error}", highlight=False)
-        return 2
-    except KeyboardInterrupt:
-        kept = work_path(output)
-        after = f"{kept} has what is finished; the same command goes on" if kept.exists() else "nothing was written"
-        console.print(f"Stopped; {after}.", highlight=False)
-        return 130
+        raise CheckFailed(str(error)) from error
     console.print(_files(output, read_manifest(output)))
-    return 0
+
+
+def after_stop(output: Path) -> str:
+    """What to say when Ctrl-C ended an export."""
+    from hqdit_mobile.export.bundle.resume import work_path
+
+    kept = work_path(output)
+    return f"{kept} has what is finished; the same command goes on" if kept.exists() else "nothing was written"
 
 
 def _plan(options) -> Table:
@@ -89,18 +87,18 @@ def _plan(options) -> Table:
         ("seed", str(config.seed)),
         ("output", str(options.output)),
     ):
-        table.add_row(name, value)
+        table.add_row(name, plain(value))
     if work_path(options.output).exists():
-        table.add_row("goes on from", str(work_path(options.output)))
+        table.add_row("goes on from", plain(work_path(options.output)))
     return table
 
 
 def _files(output: Path, manifest: Manifest) -> Table:
-    table = Table(title=str(output), title_justify="left")
+    table = Table(title=plain(output), title_justify="left")
     table.add_column("file")
     table.add_column("bytes", justify="right")
     for path in sorted(path for path in output.rglob("*") if path.is_file()):
-        table.add_row(str(path.relative_to(output)), f"{path.stat().st_size:,}")
+        table.add_row(plain(path.relative_to(output)), f"{path.stat().st_size:,}")
     original, weights = manifest.made_from(output)[1].float32_bytes, manifest.memory.weights_bytes
     minutes, peak = (manifest.export_seconds or 0) / 60, (manifest.export_peak_bytes or 0) / 2**30
     table.caption = (

@@ -8,16 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from hqdit_mobile.cli.console import plain, say
 
-def run_info(bundle: Path, labels: bool) -> int:
-    from hqdit_mobile.runtime.manifest import BundleError, memory_text, read_manifest
+
+def run_info(bundle: Path, labels: bool) -> None:
+    from hqdit_mobile.runtime.manifest import memory_text, read_manifest
 
     console = Console()
-    try:
-        manifest = read_manifest(bundle)
-    except BundleError as error:
-        Console(stderr=True).print(f"[red]Error:[/] {error}", highlight=False)
-        return 2
+    manifest = read_manifest(bundle)
     defaults, source, quantization = manifest.defaults, manifest.source, manifest.quantization
     precision = quantization and f"{quantization.precision}, {quantization.bits_per_weight} bits per quantized weight"
     rows = {
@@ -34,9 +32,8 @@ def run_info(bundle: Path, labels: bool) -> int:
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():
-        table.add_row(f"[bold]{name}", value)
+        table.add_row(plain(name, "bold"), plain(value))
     console.print(table)
     if labels:
         for index, name in enumerate(manifest.labels):
-            console.print(f"{index:4} {name}", highlight=False)
-    return 0
+            say(console, f"{index:4} {name}")

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from hqdit_mobile.cli.exits import EPILOG, exits, when_stopped
+from hqdit_mobile.cli.options import SEED, FiniteRange, Interval
 
 # Those of recipes.py, which needs torch.
 RECIPE_NAMES = ["w4a8", "w4a4", "w4a4-strict", "hq-dit", "hq-dit-w4a8", "w4a8-nearest"]
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.version_option(package_name="hqdit-mobile")
 @click.option("-m", "--model", default="builtin:emoji-dit",
               help="builtin:emoji-dit, a DiTPipeline folder, a Hugging Face id, a DiT-*.pt file or, to measure, "
                    "random:DiT-XL/2-256 (also S, B, L; 512).")  # fmt: skip
@@ -27,40 +30,44 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 @click.option("--quality", type=click.Choice(["standard", "high"]), default="standard",
               help="high: learns scales and biases through the whole model; takes longer.")  # fmt: skip
 @click.option("--num-calibration-samples", type=click.IntRange(1), help="Images in the calibration runs.")
-@click.option("--seed", type=int, default=0, help="Of calibration and rotation.")
+@click.option("--seed", type=SEED, default=0, help="Of calibration and rotation.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=15, help="Default sampling steps of the bundle.")
 @click.option("--scheduler", type=click.Choice(["ddim", "dpm-solver++"]), default="dpm-solver++",
               help="Default of the bundle; 'hqdit evaluate-samplers' compares them.")  # fmt: skip
-@click.option("--guidance-scale", type=click.FloatRange(1.0), default=4.0, help="Default guidance of the bundle.")
-@click.option("--guidance-interval", type=(click.FloatRange(0, 1), click.FloatRange(0, 1)), default=(0.0, 1.0),
+@click.option("--guidance-scale", type=FiniteRange(1.0), default=4.0, help="Default guidance of the bundle.")
+@click.option("--guidance-interval", type=Interval(), default=(0.0, 1.0),
               metavar="LOW HIGH", help="Guide where timestep / 1000 lies here: the bundle's default.")  # fmt: skip
 @click.option("--fast", is_flag=True, help="A first look: a sixteenth of the calibration, one weight format.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@exits
 def export(model: str, vae: str | None, target: str, output_dir: Path | None, force: bool, **settings: Any) -> None:
     """Quantize a Diffusion Transformer to 4-bit floating point and write a bundle for a phone."""
-    from hqdit_mobile.cli.export import run_export
+    from hqdit_mobile.cli.export import after_stop, run_export
 
     if model.startswith("random:"):
         model_name = model.replace(":", "-").replace("/", "-")
     else:
         model_name = Path(model.removeprefix("builtin:").rstrip("/")).stem
     output = output_dir or Path(f"{model_name}-{target}")
-    sys.exit(run_export(model=model, vae=vae, target=target, output=output, force=force, **settings))
+    with when_stopped(lambda: after_stop(output)):
+        run_export(model=model, vae=vae, target=target, output=output, force=force, **settings)
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(context_settings=CONTEXT, epilog=EPILOG)
 @click.version_option(package_name="hqdit-mobile")
 def main() -> None:
     """Draw with exported bundles, look into them, time and judge them."""
 
 
-@main.command()
+@main.command(epilog=EPILOG)
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--label", required=True, help='Class name, such as "heart fluent-emoji", or number.')
+@click.option(
+    "--label", required=True, help='Class: its number, its name, such as "heart fluent-emoji", or a synonym in it.'
+)
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0)
 @click.option("--steps", type=click.IntRange(1, 1000), help="Default: the bundle's.")
-@click.option("--guidance-scale", type=click.FloatRange(0.0), help="Default: the bundle's.")
-@click.option("--guidance-interval", type=(click.FloatRange(0, 1), click.FloatRange(0, 1)), metavar="LOW HIGH",
+@click.option("--guidance-scale", type=FiniteRange(0.0), help="Default: the bundle's.")
+@click.option("--guidance-interval", type=Interval(), metavar="LOW HIGH",
               help="Guide where timestep / 1000 lies here. Default: the bundle's.")  # fmt: skip
 @click.option("--scheduler", type=click.Choice(["ddim", "dpm-solver++"]), help="Default: the bundle's.")
 @click.option("--preview-interval", type=click.IntRange(0), default=0, metavar="N",
@@ -69,25 +76,28 @@ def main() -> None:
 @click.option("--memory-limit", type=click.IntRange(1), metavar="MB",
               help="Decode in tiles, or refuse the bundle, if it needs more (see 'hqdit info').")  # fmt: skip
 @click.option("--portable", is_flag=True, help="An ONNX bundle on a stock ONNX Runtime, without our kernels.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default="sample.png")
-def sample(bundle: Path, label: str, seed: int, output: Path, **settings: Any) -> None:
+@click.option("-o", "--output", default="sample.png",
+              help="PNG, JPEG or WEBP by its suffix; - writes a PNG to standard output.")  # fmt: skip
+@exits
+def sample(bundle: Path, label: str, seed: int, output: str, **settings: Any) -> None:
     """Draw one image with the engine that runs on the phone, or with ONNX Runtime."""
     from hqdit_mobile.cli.sample import run_sample
 
-    sys.exit(run_sample(bundle, label, seed, output, **settings))
+    run_sample(bundle, label, seed, output, **settings)
 
 
-@main.command()
+@main.command(epilog=EPILOG)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--labels", is_flag=True, help="List the class names too.")
+@exits
 def info(bundle: Path, labels: bool) -> None:
     """Show what a bundle is and needs."""
     from hqdit_mobile.cli.info import run_info
 
-    sys.exit(run_info(bundle, labels))
+    run_info(bundle, labels)
 
 
-@main.command()
+@main.command(epilog=EPILOG)
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--quick/--full", default=True, help="A selection of shapes in minutes, or all of them.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="0: one per core.")
@@ -98,27 +108,29 @@ def info(bundle: Path, labels: bool) -> None:
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a picture (PNG) here.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write the tables here.")
+@exits
 def bench(bundle: Path | None, quick: bool, **settings: Any) -> None:
     """Time BUNDLE, and linear layers, against other runtimes on this machine. Without BUNDLE: the layers alone."""
     from hqdit_mobile.cli.bench import run_bench_command
 
-    sys.exit(run_bench_command(bundle, full=not quick, **settings))
+    run_bench_command(bundle, full=not quick, **settings)
 
 
-@main.command()
+@main.command(epilog=EPILOG)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--runtime", type=click.Choice(["executorch", "onnxruntime", "onnxruntime-portable"]),
               help="Default: the bundle's.")  # fmt: skip
 @click.option("--against", type=click.Choice(["torch", "executorch", "onnxruntime"]), default="torch")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here.")
-def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | None) -> None:
+@exits
+def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | None) -> int:
     """Compare a bundle with another runtime, stage by stage. Exits with 1 if they do not agree."""
     from hqdit_mobile.cli.parity import run_parity
 
-    sys.exit(run_parity(bundle, runtime, against, json_file))
+    return run_parity(bundle, runtime, against, json_file)
 
 
-@main.command()
+@main.command(epilog=EPILOG)
 @click.argument("candidates", nargs=-1, required=True, metavar="CANDIDATE...")
 @click.option("-m", "--model", default="builtin:emoji-dit",
               help="The float model: builtin:emoji-dit, a DiTPipeline folder, a hub id or a DiT-*.pt.")  # fmt: skip
@@ -127,7 +139,7 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
               help="Folder for images, figures and report.html; a stopped run goes on from it.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(2), default=256, help="Images of each candidate.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=20)
-@click.option("--guidance-scale", type=click.FloatRange(1.0), default=2.5)
+@click.option("--guidance-scale", type=FiniteRange(1.0), default=2.5)
 @click.option(
     "--noise-samples", type=click.IntRange(1), default=16, help="Images whose noise predictions are compared."
 )
@@ -136,6 +148,7 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
 @click.option("--fidelity", type=click.Path(path_type=Path, exists=True), metavar="REFERENCE",
               help="FID, IS, precision and recall against this folder of images or .npz (arr_0); needs torch-fidelity, "
                    "which downloads Inception weights.")  # fmt: skip
+@exits
 def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
     """Compare images of each CANDIDATE with the float model's: a bundle's folder, a recipe (such as w4a8) or float.
 
@@ -143,18 +156,20 @@ def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
     """
     from hqdit_mobile.cli.evaluate import run_evaluate
 
-    sys.exit(run_evaluate(candidates, **settings))
+    with when_stopped(lambda: f"the same command goes on from what is in {settings['output']}"):
+        run_evaluate(candidates, **settings)
 
 
-@main.command(name="evaluate-samplers")
+@main.command(name="evaluate-samplers", epilog=EPILOG)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("samplers", nargs=-1, required=True, metavar="SAMPLER...")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
               help="Folder for images and figures; a stopped run goes on from it.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(2), default=256, help="Images of each sampler.")
-@click.option("--guidance-scale", type=click.FloatRange(0.0), help="Default: the bundle's.")
+@click.option("--guidance-scale", type=FiniteRange(0.0), help="Default: the bundle's.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here too.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a picture (PNG) here.")
+@exits
 def evaluate_samplers(bundle: Path, samplers: tuple[str, ...], **settings: Any) -> None:
     """Compare what BUNDLE draws with each SAMPLER, the first one being the measure of the others.
 
@@ -163,4 +178,9 @@ def evaluate_samplers(bundle: Path, samplers: tuple[str, ...], **settings: Any) 
     """
     from hqdit_mobile.cli.evaluate_samplers import run_evaluate_samplers
 
-    sys.exit(run_evaluate_samplers(bundle, samplers, **settings))
+    with when_stopped(lambda: f"the same command goes on from what is in {settings['output']}"):
+        run_evaluate_samplers(bundle, samplers, **settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,27 +9,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from hqdit_mobile.cli.console import plain
 from hqdit_mobile.util.atomic_write import whole_file
 
 
 def run_parity(bundle: Path, runtime: str | None, against: str, json_file: Path | None) -> int:
-    """Returns the exit code: 0, 1 when a stage misses what is needed, 2 when the input is at fault."""
+    """Returns the exit code: 0, or 1 when a stage misses what is needed."""
     errors = Console(stderr=True)
     from hqdit_mobile.export.bundle.folder import write_json
-    from hqdit_mobile.runtime.engine import EngineError
     from hqdit_mobile.runtime.manifest import read_manifest
     from hqdit_mobile.util.progress import Stages
 
-    try:
-        made_for = read_manifest(bundle).runtime
-        chosen = runtime or made_for
-        if chosen == against:
-            raise ValueError(f"{chosen} would be compared with itself: choose another --runtime or --against")
-        with Stages(errors) as stages:
-            rows = _compare(bundle, made_for, chosen, against, stages)
-    except (EngineError, ValueError, OSError) as error:
-        errors.print(f"[red]Error:[/] {error}", highlight=False)
-        return 2
+    made_for = read_manifest(bundle).runtime
+    chosen = runtime or made_for
+    if chosen == against:
+        raise ValueError(f"{chosen} would be compared with itself: choose another --runtime or --against")
+    with Stages(errors) as stages:
+        rows = _compare(bundle, made_for, chosen, against, stages)
     passed = all(row.passed for row in rows)
     Console().print(_table(rows, chosen, against))
     if json_file is not None:
@@ -67,13 +63,13 @@ def _compare(bundle: Path, made_for: str, runtime: str, against: str, stages) ->
 
 def _table(rows: list, runtime: str, against: str) -> Table:
     title = f"{runtime} against {against} (steps and picture: against torch)"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=plain(title), title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "what", "dB", "needed", "max error", "mean error", "cosine"):
         table.add_column(name, justify="left" if name in ("stage", "what") else "right", no_wrap=True)
     for row in rows:
         style = None if row.passed else "red"
         errors = f"{row.max_error:.1e}", f"{row.mean_error:.1e}", f"{row.cosine:.6f}"
-        table.add_row(row.stage, row.name, _db(row.db), _db(row.needed_db), *errors, style=style)
+        table.add_row(row.stage, plain(row.name), _db(row.db), _db(row.needed_db), *errors, style=style)
     table.caption = "dB: SNR, for the image PSNR; equal: the same bits"
     return table
 

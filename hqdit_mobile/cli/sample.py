@@ -4,70 +4,60 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from hqdit_mobile.runtime.engine import EngineError
+from hqdit_mobile.cli.console import say
+from hqdit_mobile.cli.picture_output import picture_output
 from hqdit_mobile.runtime.open_bundle import open_bundle
-from hqdit_mobile.util.atomic_write import whole_file
 
 
 def run_sample(
     bundle: Path,
     label: str,
     seed: int,
-    output: Path,
+    output: str,
     threads: int,
     portable: bool = False,
     preview_interval: int = 0,
     memory_limit: int | None = None,
-    **settings,
-) -> int:
-    """Returns the exit code. ``memory_limit`` in MB. ``settings`` that are None take the bundle's defaults."""
+    **settings: Any,
+) -> None:
+    """``memory_limit`` in MB. ``settings`` that are None take the bundle's defaults."""
     console = Console(stderr=True)
-    from PIL import Image
-
+    goal = picture_output(output)
+    strip = goal.beside("-previews") if preview_interval else None
     chosen = {name: value for name, value in settings.items() if value is not None}
     previews: list[np.ndarray] = []
-    try:
-        limit = (memory_limit or 0) * 10**6
-        with open_bundle(bundle, threads=threads, portable=portable, memory_limit_bytes=limit) as pipeline:
-            started = time.perf_counter()
-            columns = (
-                TextColumn("drawing"),
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total}"),
-                TimeElapsedColumn(),
-            )
-            with Progress(*columns, console=console) as bar:
-                task = bar.add_task("")
-
-                def progress(update) -> bool:
-                    bar.update(task, completed=update.step, total=update.step_count)
-                    if update.preview is not None:
-                        previews.append(update.preview)
-                    return True
-
-                number = int(label) if label.isdigit() else label
-                chosen |= {"seed": seed, "progress": progress, "preview_interval": preview_interval}
-                image = pipeline.generate(number, **chosen)
-            elapsed = time.perf_counter() - started
-    except (EngineError, ValueError, OSError) as error:
-        console.print(f"[red]Error:[/] {error}", highlight=False)
-        return 2
-    files = {output: image} | ({preview_path(output): side_by_side(previews, image)} if previews else {})
-    for path, pixels in files.items():
-        with whole_file(path) as temporary:
-            Image.fromarray(pixels).save(temporary, "PNG")
-    console.print(f"{output}: {image.shape[1]} x {image.shape[0]}, {elapsed:.2f} s", highlight=False)
-    return 0
+    limit = (memory_limit or 0) * 10**6
+    with open_bundle(bundle, threads=threads, portable=portable, memory_limit_bytes=limit) as pipeline:
+        started = time.perf_counter()
+        columns = TextColumn("drawing"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn()
+        with Progress(*columns, console=console) as bar:
+            chosen |= {"seed": seed, "progress": _follow(bar, previews), "preview_interval": preview_interval}
+            image = pipeline.generate(label, **chosen)
+        elapsed = time.perf_counter() - started
+    goal.write(image)
+    if strip is not None and previews:
+        strip.write(side_by_side(previews, image))
+    say(console, f"{output}: {image.shape[1]} x {image.shape[0]}, {elapsed:.2f} s")
 
 
-def preview_path(output: Path) -> Path:
-    return output.with_name(f"{output.stem}-previews.png")
+def _follow(bar: Progress, previews: list[np.ndarray]) -> Callable[[Any], bool]:
+    task = bar.add_task("")
+
+    def progress(update: Any) -> bool:
+        bar.update(task, completed=update.step, total=update.step_count)
+        if update.preview is not None:
+            previews.append(update.preview)
+        return True
+
+    return progress
 
 
 def side_by_side(previews: list[np.ndarray], image: np.ndarray) -> np.ndarray:

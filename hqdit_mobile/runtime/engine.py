@@ -16,50 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from hqdit_mobile.runtime import abi as abi
+from hqdit_mobile.runtime import abi
+from hqdit_mobile.runtime.errors import BusyError as BusyError
+from hqdit_mobile.runtime.errors import CancelledError as CancelledError
+from hqdit_mobile.runtime.errors import EngineError as EngineError
+from hqdit_mobile.runtime.errors import InvalidArgumentError as InvalidArgumentError
+from hqdit_mobile.runtime.errors import InvalidBundleError as InvalidBundleError
+from hqdit_mobile.runtime.errors import MemoryLimitError as MemoryLimitError
+from hqdit_mobile.runtime.errors import NotFoundError as NotFoundError
+from hqdit_mobile.runtime.errors import check
+from hqdit_mobile.runtime.interrupts import held_interrupts
+from hqdit_mobile.runtime.labels import find_label, resolve_label
+from hqdit_mobile.runtime.open_handle import OpenHandle
 
 SCHEDULERS = ("ddim", "dpm-solver++")
 SPACINGS = ("leading", "trailing", "linspace")
 LOAD_MODES = ("mmap", "read")
 PHASES = ("step", "decode")
-
-
-class EngineError(RuntimeError):
-    """A call that the engine refused or could not finish; the text is the engine's."""
-
-
-class CancelledError(EngineError):
-    """The progress callback asked to stop."""
-
-
-class BusyError(EngineError):
-    """Another call is running on this pipeline."""
-
-
-class InvalidArgumentError(EngineError, ValueError):
-    """A value is out of range."""
-
-
-class NotFoundError(EngineError, LookupError):
-    """A file, folder or label does not exist."""
-
-
-class InvalidBundleError(EngineError):
-    """The bundle is damaged, of another schema version or at odds with itself."""
-
-
-class MemoryLimitError(EngineError):
-    """The bundle needs more memory than the limit allows."""
-
-
-_ERRORS: dict[int, type[EngineError]] = {
-    1: CancelledError,
-    2: BusyError,
-    3: InvalidArgumentError,
-    4: NotFoundError,
-    5: InvalidBundleError,
-    6: MemoryLimitError,
-}
 
 
 @dataclass(frozen=True)
@@ -107,7 +80,7 @@ ProgressCallback = Callable[[Progress], Any]
 def estimate(bundle: str | os.PathLike[str]) -> MemoryEstimate:
     """The memory that ``bundle`` needs, from its manifest alone."""
     memory = abi.Memory(struct_size=ctypes.sizeof(abi.Memory))
-    _check(abi.library().hqdit_estimate(os.fsencode(bundle), memory))
+    check(abi.library().hqdit_estimate(os.fsencode(bundle), memory))
     return MemoryEstimate(
         memory.weights_bytes, memory.arena_bytes, memory.peak_bytes, memory.file_bytes, memory.tiled_peak_bytes
     )
@@ -131,7 +104,6 @@ class Pipeline:
         verify_sha256: bool = True,
         load_mode: str = "mmap",
     ):
-        self._handle = ctypes.c_void_p()
         self._library = abi.library()
         options = abi.OpenOptions()
         self._library.hqdit_open_options_init(options, ctypes.sizeof(options))
@@ -139,9 +111,18 @@ class Pipeline:
         options.memory_limit_bytes = memory_limit_bytes
         options.verify_sha256 = verify_sha256
         options.load_mode = _index("load_mode", load_mode, LOAD_MODES)
-        _check(self._library.hqdit_open(os.fsencode(Path(bundle)), options, ctypes.byref(self._handle)))
+        handle = ctypes.c_void_p()
+        check(self._library.hqdit_open(os.fsencode(Path(bundle)), options, ctypes.byref(handle)))
+        self._open = OpenHandle(self, handle, self._library.hqdit_close)
+        try:
+            self._describe(handle)
+        except BaseException:
+            self.close()
+            raise
+
+    def _describe(self, handle: ctypes.c_void_p) -> None:
         info = abi.Info(struct_size=ctypes.sizeof(abi.Info))
-        _check(self._library.hqdit_get_info(self._handle, info))
+        check(self._library.hqdit_get_info(handle, info))
         self.name: str = info.name.decode()
         self.target: str = info.target.decode()
         self.image_shape = (info.image_height, info.image_width, 3)
@@ -157,7 +138,7 @@ class Pipeline:
             "guidance_scale": info.default_guidance_scale,
             "guidance_interval": (info.default_guidance_low, info.default_guidance_high),
         }
-        self.labels = [self._library.hqdit_label_name(self._handle, i).decode() for i in range(info.num_classes)]
+        self.labels = [self._library.hqdit_label_name(handle, i).decode() for i in range(info.num_classes)]
 
     def __enter__(self) -> Pipeline:
         return self
@@ -166,18 +147,20 @@ class Pipeline:
         self.close()
 
     def close(self) -> None:
-        """Frees the pipeline. Raises BusyError while another thread draws with it."""
-        _check(self._library.hqdit_close(self._handle))
-        self._handle = ctypes.c_void_p()
+        """Frees the pipeline, now or, at the latest, when nothing refers to it any more.
+
+        May be called more than once, and while other threads begin calls: theirs raise InvalidArgumentError. Raises
+        BusyError while a call of another thread, or the one whose progress callback this is, has not returned.
+        """
+        self._open.close()
 
     def find_label(self, name: str) -> int:
-        """The class with exactly this name; NotFoundError if there is none."""
-        label = ctypes.c_int32()
-        _check(self._library.hqdit_find_label(self._handle, name.encode(), ctypes.byref(label)))
-        return label.value
+        """The class with this name or synonym; labels.py has the rule and the errors."""
+        return find_label(self.labels, name)
 
     def generate(self, label: int | str, seed: int = 0, **settings: Any) -> np.ndarray:
-        """One picture, uint8 [H, W, 3]. ``settings`` are those of ``generate_batch``."""
+        """One picture, uint8 [H, W, 3]. ``label``: a class's number, name or synonym (labels.py). ``settings``: of
+        ``generate_batch``."""
         return self.generate_batch(label, [seed], **settings).images[0]
 
     def generate_batch(
@@ -199,13 +182,16 @@ class Pipeline:
 
         ``guidance_interval``: guide only where timestep / num_train_timesteps lies inside. ``eta``: DDIM's share of
         fresh noise. ``initial_noise``: float32 [n, C, h, w] instead of the seeds' own. ``preview_interval``: give
-        ``progress`` a preview after every n-th step. ``progress`` returns False to stop (CancelledError).
+        ``progress`` a preview after every n-th step. ``progress`` returns False to stop (CancelledError). Ctrl-C, in
+        the main thread, stops within one step (KeyboardInterrupt).
         """
         if not all(0 <= seed < 2**64 for seed in seeds):
             raise InvalidArgumentError("seeds must be in 0 .. 2^64 - 1")
         request = abi.Request()
-        _check(self._library.hqdit_request_init(self._handle, request, ctypes.sizeof(request)))
-        request.label = self.find_label(label) if isinstance(label, str) else label
+        number = resolve_label(self.labels, self.null_label, label)
+        with self._open as handle:
+            check(self._library.hqdit_request_init(handle, request, ctypes.sizeof(request)))
+        request.label = number
         request.seeds = (ctypes.c_uint64 * len(seeds))(*seeds)
         request.seed_count = len(seeds)
         request.eta = eta
@@ -223,19 +209,18 @@ class Pipeline:
         if initial_noise is not None:
             initial_noise = np.ascontiguousarray(initial_noise, dtype=np.float32)
             request.initial_noise, request.initial_noise_count = initial_noise.ctypes.data, initial_noise.size
-        raised: list[BaseException] = []
-        if progress is not None:
-            request.progress = _progress_function(progress, raised)
         images = np.empty((len(seeds), *self.image_shape), dtype=np.uint8)
         latents = np.empty((len(seeds), *self.latent_shape), dtype=np.float32)
         result = abi.Result()
         self._library.hqdit_result_init(result, ctypes.sizeof(result))
         result.rgb, result.rgb_bytes = images.ctypes.data, images.nbytes
         result.latents, result.latents_count = latents.ctypes.data, latents.size
-        status = self._library.hqdit_generate(self._handle, request, result)
+        with held_interrupts() as raised, self._open as handle:
+            request.progress = _progress_function(progress, raised)
+            status = self._library.hqdit_generate(handle, request, result)
         if raised:
             raise raised[0]
-        _check(status)
+        check(status)
         times = (result.denoise_ms, result.decode_ms, result.total_ms)
         return Pictures(images, latents, result.evaluations, *times, result.peak_memory_bytes)
 
@@ -245,7 +230,8 @@ class Pipeline:
         latents = self._latents(latents)
         out = np.empty((2 if guided else 1, *self.latent_shape), dtype=np.float32)
         call = self._library.hqdit_denoise
-        _check(call(self._handle, latents.ctypes.data, timestep, label, guided, out.ctypes.data, out.size))
+        with self._open as handle:
+            check(call(handle, latents.ctypes.data, timestep, label, guided, out.ctypes.data, out.size))
         return out
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
@@ -253,7 +239,8 @@ class Pipeline:
         latents = self._latents(latents)
         height, width, channels = self.image_shape
         out = np.empty((channels, height, width), dtype=np.float32)
-        _check(self._library.hqdit_decode(self._handle, latents.ctypes.data, out.ctypes.data, out.size))
+        with self._open as handle:
+            check(self._library.hqdit_decode(handle, latents.ctypes.data, out.ctypes.data, out.size))
         return out
 
     def _latents(self, latents: np.ndarray) -> np.ndarray:
@@ -262,35 +249,31 @@ class Pipeline:
         return np.ascontiguousarray(latents, dtype=np.float32)
 
 
-def _check(status: int) -> None:
-    if status != 0:
-        library = abi.library()
-        message = library.hqdit_last_error().decode(errors="replace")
-        name = library.hqdit_status_name(status).decode()
-        raise _ERRORS.get(status, EngineError)(f"{message} [{name}]")
-
-
 def _index(what: str, name: str, names: tuple[str, ...]) -> int:
     if name not in names:
         raise InvalidArgumentError(f"{what} must be one of {', '.join(names)}, not {name!r}")
     return names.index(name)
 
 
-def _progress_function(progress: ProgressCallback, raised: list[BaseException]) -> Any:
+def _progress_function(progress: ProgressCallback | None, raised: list[BaseException]) -> Any:
+    """``raised``: gets what the callback raises, and from held_interrupts what Ctrl-C does; not empty, it stops."""
+
     def call(pointer: Any, _: object) -> bool:
-        c = pointer.contents
-        preview = None
-        if c.preview:
-            preview = np.ctypeslib.as_array(c.preview, (c.preview_height, c.preview_width, 3)).copy()
-        update = Progress(
-            PHASES[c.phase], c.image_index, c.image_count, c.step, c.step_count, c.timestep, c.guided,
-            c.step_ms, c.elapsed_ms, c.peak_memory_bytes, preview,
-        )  # fmt: skip
         # An exception cannot pass through C: it stops the run and is raised again after it.
         try:
-            return progress(update) is not False
+            go_on = progress is None or progress(_update(pointer.contents)) is not False
         except BaseException as error:
             raised.append(error)
-            return False
+        return not raised and go_on
 
     return abi.ProgressFunction(call)
+
+
+def _update(c: abi.Progress) -> Progress:
+    preview = None
+    if c.preview:
+        preview = np.ctypeslib.as_array(c.preview, (c.preview_height, c.preview_width, 3)).copy()
+    return Progress(
+        PHASES[c.phase], c.image_index, c.image_count, c.step, c.step_count, c.timestep, c.guided,
+        c.step_ms, c.elapsed_ms, c.peak_memory_bytes, preview,
+    )  # fmt: skip

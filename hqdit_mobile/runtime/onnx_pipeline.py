@@ -16,10 +16,10 @@ from hqdit_mobile.runtime.engine import (
     EngineError,
     InvalidArgumentError,
     InvalidBundleError,
-    NotFoundError,
     Pictures,
     ProgressCallback,
 )
+from hqdit_mobile.runtime.labels import find_label, resolve_label
 from hqdit_mobile.runtime.manifest import Manifest, describe_file, read_manifest
 from hqdit_mobile.runtime.onnx_sampler import Drawing
 
@@ -84,9 +84,11 @@ class OnnxPipeline:
         manifest = read_manifest(folder)
         _check_manifest(folder, manifest, verify_sha256)
         self.manifest = manifest
-        paths = {name: folder / entry.path for name, entry in manifest.files.items()}
-        self._transformer = open_session(paths["transformer"], portable=portable, threads=threads)
-        self._decoder = open_session(paths["vae_decoder"], portable=portable, threads=threads)
+        paths = {name: folder / entry.path for name, entry in manifest["files"].items()}
+        self._sessions: tuple[Any, Any] | None = (
+            open_session(paths["transformer"], portable=portable, threads=threads),
+            open_session(paths["vae_decoder"], portable=portable, threads=threads),
+        )
         model, defaults = manifest.model, manifest.defaults
         channels, height, width = model.image_shape
         self.name: str = manifest.name
@@ -112,27 +114,33 @@ class OnnxPipeline:
         self.close()
 
     def close(self) -> None:
-        del self._transformer, self._decoder
+        """May be called more than once, and while other threads begin calls: theirs raise InvalidArgumentError. A call
+        that is running ends as if nothing had happened."""
+        self._sessions = None
+
+    def _opened(self) -> tuple[Any, Any]:
+        """The sessions of the transformer and the decoder; who holds them keeps them open."""
+        sessions = self._sessions
+        if sessions is None:
+            raise InvalidArgumentError("the pipeline is closed; open the bundle again")
+        return sessions
 
     def find_label(self, name: str) -> int:
-        """The class with exactly this name; NotFoundError if there is none."""
-        if name not in self.labels:
-            raise NotFoundError(f"there is no label {name!r}; 'hqdit info --labels' lists them")
-        return self.labels.index(name)
+        """The class with this name or synonym; labels.py has the rule and the errors."""
+        return find_label(self.labels, name)
 
     def denoise(self, latents: np.ndarray, timestep: float, label: int, *, guided: bool) -> np.ndarray:
         """One run of the transformer on latents [C, h, w]: noise float32 [2, C, h, w] for the label and the null label
         if ``guided``, else [1, C, h, w] for the label."""
-        if not (0 <= label < len(self.labels) or label == self.null_label):
-            raise InvalidArgumentError(f"label must be in 0 .. {len(self.labels) - 1}, not {label}")
+        resolve_label(self.labels, self.null_label, label)
         labels = np.array([label, self.null_label] if guided else [label], dtype=np.int64)
         inputs = {"latents": self._latents(latents), "timestep": np.array([timestep], np.float32), "labels": labels}
-        return _finite(self._transformer.run(["noise"], inputs)[0], "the transformer")
+        return _finite(self._opened()[0].run(["noise"], inputs)[0], "the transformer")
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
         """Clean latents [C, h, w], not yet divided by the scaling factor -> float32 [3, H, W] in about -1..1."""
         scaled = self._latents(latents) / np.float32(self.manifest.model.vae_scaling_factor)
-        return _finite(self._decoder.run(["image"], {"latents": scaled})[0][0], "the image decoder")
+        return _finite(self._opened()[1].run(["image"], {"latents": scaled})[0][0], "the image decoder")
 
     def generate(self, label: int | str, seed: int = 0, **settings: Any) -> np.ndarray:
         """One picture, uint8 [H, W, 3]. ``settings`` are those of ``generate_batch``."""
@@ -162,7 +170,7 @@ class OnnxPipeline:
         given |= {"guidance_interval": guidance_interval}
         given |= {"scheduler": scheduler, "spacing": spacing}
         chosen = self.defaults | {name: value for name, value in given.items() if value is not None}
-        number = self.find_label(label) if isinstance(label, str) else label
+        number = resolve_label(self.labels, self.null_label, label)
         # The engine's request holds eta in single precision.
         single = float(np.float32(eta))
         drawing = Drawing(self, chosen, single, number, len(seeds), preview_interval, progress)

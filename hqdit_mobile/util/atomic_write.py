@@ -12,9 +12,14 @@ from pathlib import Path
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Gives the path to write to; what is there becomes ``path`` at the end, or is removed after an error."""
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = part_of(path)
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """The file that ``whole_file`` writes first."""
+    return path.with_name(f".{path.name}.part")

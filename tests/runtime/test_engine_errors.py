@@ -317,7 +317,7 @@ def test_closed_pipeline(tiny_bundle):
     pipeline = Pipeline(tiny_bundle)
     pipeline.close()
     pipeline.close()
-    with pytest.raises(InvalidArgumentError, match="pipeline or request is NULL"):
+    with pytest.raises(InvalidArgumentError, match="pipeline is closed"):
         pipeline.generate(0)
 
 

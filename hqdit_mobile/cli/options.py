@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Types of options that refuse at the command line what would fail, or be ignored, an hour later."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers without NaN, which click compares with its bounds in vain, and without infinity."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        number = super().convert(value, parameter, context)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", parameter, context)
+        return number
+
+
+class Interval(click.ParamType):
+    """LOW and HIGH as a pair in 0 .. 1 that holds something."""
+
+    name = "low high"
+    is_composite = True
+    arity = 2
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> tuple[float, float]:
+        share = FiniteRange(0, 1)
+        low, high = (share.convert(bound, parameter, context) for bound in value)
+        if low > high:
+            self.fail(f"LOW is {low:g} and HIGH {high:g}: nothing lies between; swap them.", parameter, context)
+        return low, high
+
+
+# Every generator takes it, and what is added to it for a second one.
+SEED = click.IntRange(0, 2**63 - 1)

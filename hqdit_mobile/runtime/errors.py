@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exceptions of the engine and of the ONNX pipeline, one for each kind of status in hqdit.h."""
+
+from __future__ import annotations
+
+from hqdit_mobile.runtime import abi
+
+
+class EngineError(RuntimeError):
+    """A call that the engine refused or could not finish; the text is the engine's."""
+
+
+class CancelledError(EngineError):
+    """The progress callback asked to stop."""
+
+
+class BusyError(EngineError):
+    """Another call is running on this pipeline."""
+
+
+class InvalidArgumentError(EngineError, ValueError):
+    """A value is out of range."""
+
+
+class NotFoundError(EngineError, LookupError):
+    """A file, folder or label does not exist."""
+
+
+class InvalidBundleError(EngineError):
+    """The bundle is damaged, of another schema version or at odds with itself."""
+
+
+class MemoryLimitError(EngineError):
+    """The bundle needs more memory than the limit allows."""
+
+
+_OF_STATUS: dict[int, type[EngineError]] = {
+    1: CancelledError,
+    2: BusyError,
+    3: InvalidArgumentError,
+    4: NotFoundError,
+    5: InvalidBundleError,
+    6: MemoryLimitError,
+}
+
+
+def check(status: int) -> None:
+    """Raises the exception of a status of hqdit.h other than HQDIT_OK, with the engine's message."""
+    if status != 0:
+        library = abi.library()
+        message = library.hqdit_last_error().decode(errors="replace")
+        name = library.hqdit_status_name(status).decode()
+        raise _OF_STATUS.get(status, EngineError)(f"{message} [{name}]")
