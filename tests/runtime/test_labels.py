@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which class a name means. The names are ImageNet's own, two of which are "crane" and two "maillot"."""
 
+import ctypes
+
 import numpy as np
 import pytest
 import tiny_model
 
+from hqdit_mobile.runtime import abi
 from hqdit_mobile.runtime.engine import InvalidArgumentError, NotFoundError, Pipeline
 from hqdit_mobile.runtime.labels import fold, resolve_label
 
@@ -100,3 +103,14 @@ def test_pipelines_take_names_by_this_rule(tiny_files, tmp_path):
             pipeline.generate("crane")
         with pytest.raises(InvalidArgumentError, match="label must be in"):
             pipeline.generate(2**32)  # 0, were it cut to 32 bits
+
+
+def test_the_engine_itself_finds_whole_names_only(tiny_files, tmp_path):
+    manifest = tiny_model.make_manifest(tiny_files)
+    manifest["labels"] = ["tench, Tinca tinca", "crane", "crane", "Égoïste", "owl"]
+    library, handle, label = abi.library(), ctypes.c_void_p(), ctypes.c_int32(-1)
+    bundle = tiny_model.write_bundle(tmp_path, tiny_files, manifest)
+    assert library.hqdit_open(bytes(bundle), None, ctypes.byref(handle)) == 0
+    statuses = {name: library.hqdit_find_label(handle, name.encode(), label) for name in ("tench", "crane", "Égoïste")}
+    assert (statuses, label.value) == ({"tench": 4, "crane": 3, "Égoïste": 0}, 3)
+    assert library.hqdit_close(handle) == 0

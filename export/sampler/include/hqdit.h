@@ -102,7 +102,8 @@ HQDIT_API void hqdit_open_options_init(hqdit_open_options* options, size_t struc
 /// NULL. The files must not change while the pipeline is open.
 HQDIT_API hqdit_status hqdit_open(const char* bundle_dir, const hqdit_open_options* options, hqdit_pipeline** pipeline);
 
-/// Frees the pipeline; NULL is fine. HQDIT_BUSY, with nothing freed, while a call is running on it.
+/// Frees the pipeline; NULL is fine. HQDIT_BUSY, with nothing freed, while a call is running on it. No call may begin
+/// while it is being freed, nor after: who draws in one thread and closes in another needs a lock around both.
 HQDIT_API hqdit_status hqdit_close(hqdit_pipeline* pipeline);
 
 typedef enum hqdit_scheduler_kind {
@@ -137,7 +138,8 @@ HQDIT_API hqdit_status hqdit_get_info(const hqdit_pipeline* pipeline, hqdit_info
 /// The name of a class; NULL if `label` is out of range. Lives as long as the pipeline.
 HQDIT_API const char* hqdit_label_name(const hqdit_pipeline* pipeline, int32_t label);
 
-/// The class of an exact name.
+/// The class of an exact name, byte for byte; HQDIT_INVALID_ARGUMENT if two classes have it. Case, accents and synonyms
+/// need Unicode's tables, which the engine does not carry: Python's labels.py and Kotlin's ModelInfo.findLabel do that.
 HQDIT_API hqdit_status hqdit_find_label(const hqdit_pipeline* pipeline, const char* name, int32_t* label);
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
@@ -153,12 +154,13 @@ hqdit_status hqdit_find_label(const hqdit_pipeline* pipeline, const char* name, 
   return guard([&]() -> Status {
     if (pipeline == nullptr || name == nullptr || label == nullptr) return invalid_argument("an argument is NULL");
     const auto& labels = pipeline->pipeline->manifest().labels;
-    for (size_t i = 0; i < labels.size(); ++i) {
-      if (labels[i] != name) continue;
-      *label = static_cast<int32_t>(i);
-      return {};
+    const auto found = std::find(labels.begin(), labels.end(), name);
+    if (found == labels.end()) return {HQDIT_NOT_FOUND, "no label has the name \"" + std::string(name) + "\""};
+    if (std::find(found + 1, labels.end(), name) != labels.end()) {
+      return invalid_argument("several classes have the name \"" + std::string(name) + "\": use their numbers");
     }
-    return {HQDIT_NOT_FOUND, "no label has the name \"" + std::string(name) + "\""};
+    *label = static_cast<int32_t>(found - labels.begin());
+    return {};
   });
 }
 

@@ -26,6 +26,11 @@ public class ModelInfo internal constructor(
     public val defaultGuidanceInterval: ClosedFloatingPointRange<Float>,
     public val decodesTiled: Boolean
 ) {
+    private val search by lazy { LabelSearch(labels) }
+
+    /** The classes that [name] means ([LabelSearch]): one where it is clear, several or none where it is not. */
+    public fun findLabel(name: String): List<Int> = search.find(name)
+
     internal companion object {
         fun read(handle: Long): ModelInfo {
             val whole = IntArray(9)

@@ -22,10 +22,13 @@ class LabelCatalog(labels: List<String>) {
             pairs.none { it.second.isNullOrEmpty() || it.first.isBlank() } &&
                 pairs.toSet().size == pairs.size &&
                 pairs.distinctBy { it.second }.size * 2 <= pairs.size
-        val named = if (paired) pairs else labels.map { it to null }
+        // Two classes of one name (ImageNet has two cranes) are told apart by their numbers.
+        val shared = labels.groupingBy { it }.eachCount().filterValues { it > 1 }
+        val plain = labels.mapIndexed { label, name -> if (name in shared) "$name ($label)" else name }
+        val named = if (paired) pairs else plain.map { it to null }
         subjects = named.map { it.first }.distinct()
         styles = named.mapNotNull { it.second }.distinct()
-        labelOf = named.withIndex().reversed().associate { (label, name) -> name to label }
+        labelOf = named.withIndex().associate { (label, name) -> name to label }
     }
 
     /** The styles that exist for [subject]. */

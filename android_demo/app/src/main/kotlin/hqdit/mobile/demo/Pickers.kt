@@ -14,6 +14,7 @@ import android.widget.HorizontalScrollView
 import android.widget.ListView
 import android.widget.RadioButton
 import android.widget.RadioGroup
+import hqdit.mobile.LabelSearch
 
 /** A button that names the subject and opens a list of all, with a field that filters it. */
 class SubjectPicker(private val button: Button, private val onPick: (String) -> Unit) {
@@ -28,7 +29,13 @@ class SubjectPicker(private val button: Button, private val onPick: (String) -> 
         val list = view.child<ListView>(R.id.list)
         val adapter = ArrayAdapter(button.context, R.layout.subject, subjects.toMutableList())
         list.adapter = adapter
-        view.child<EditText>(R.id.filter).afterTextChanged(adapter.filter::filter)
+        val folded = subjects.map(LabelSearch::fold)
+        // Not the adapter's own filter: that one wants accents typed, and looks at the beginning of words only.
+        view.child<EditText>(R.id.filter).afterTextChanged { typed ->
+            val wanted = LabelSearch.fold(typed)
+            adapter.clear()
+            adapter.addAll(subjects.filterIndexed { index, _ -> wanted in folded[index] })
+        }
         val dialog =
             AlertDialog
                 .Builder(button.context)

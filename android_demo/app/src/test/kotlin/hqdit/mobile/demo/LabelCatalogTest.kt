@@ -35,10 +35,10 @@ class LabelCatalogTest {
     }
 
     @Test
-    fun twoLabelsOfOneNameGiveTheFirst() {
+    fun twoLabelsOfOneNameAreToldApart() {
         val catalog = LabelCatalog(listOf("crane", "crane", "maillot"))
-        assertEquals(listOf("crane", "maillot"), catalog.subjects)
-        assertEquals(0, catalog.label("crane", null))
+        assertEquals(listOf("crane (0)", "crane (1)", "maillot"), catalog.subjects)
+        assertEquals(1, catalog.label("crane (1)", null))
         assertEquals(2, catalog.label("maillot", null))
     }
 }

@@ -85,7 +85,7 @@ class MainActivityTest {
         app.tap(R.id.subject)
         val list = app.dialogList()
         assertEquals(5, list.adapter.count)
-        list.rootView.child<EditText>(R.id.filter).setText("class 4")
+        list.rootView.child<EditText>(R.id.filter).setText("CLÀSS 4")
         app.waitFor("filtering") { list.adapter.count == 1 }
         assertEquals("class 4", list.adapter.getItem(0))
     }
