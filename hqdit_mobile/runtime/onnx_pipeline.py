@@ -84,7 +84,7 @@ class OnnxPipeline:
         manifest = read_manifest(folder)
         _check_manifest(folder, manifest, verify_sha256)
         self.manifest = manifest
-        paths = {name: folder / entry.path for name, entry in manifest["files"].items()}
+        paths = {name: folder / entry.path for name, entry in manifest.files.items()}
         self._sessions: tuple[Any, Any] | None = (
             open_session(paths["transformer"], portable=portable, threads=threads),
             open_session(paths["vae_decoder"], portable=portable, threads=threads),
