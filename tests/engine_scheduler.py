@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.diffusion.process import VariancePreserving
 from hqdit_mobile.runtime.scheduler import Scheduler
 
 
@@ -15,7 +15,7 @@ class EngineScheduler(Scheduler):
     """With the usual noise schedule for what a test does not name, and steps that leave their sample alone."""
 
     def __init__(self, kind: str, spacing: str, steps: int, eta: float = 0.0, count: int = 4096, **schedule):
-        super().__init__(kind, spacing, steps, eta, asdict(SchedulerConfig()) | schedule, count)
+        super().__init__(kind, spacing, steps, eta, asdict(VariancePreserving()) | schedule, count)
 
     def step(self, index: int, noise: np.ndarray, sample: np.ndarray, random: np.ndarray | None = None) -> np.ndarray:
         out = sample.copy()

@@ -10,7 +10,7 @@ import torch
 from onnx import helper
 from torch import nn
 
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.export.lowering.onnx.function import (
     ACTIVATION_IDS,
     ATTRIBUTES,
@@ -121,7 +121,7 @@ def small_model(dit: DiT | None = None) -> LoadedModel:
     vae = VAEDecoder(blocks | sizes)
     labels = [f"class {i}" for i in range(CLASSES)]
     decoder = vae.eval().requires_grad_(False)
-    return LoadedModel("small", "a test", "none", dit or small_dit(), decoder, SchedulerConfig(), labels, 4)
+    return LoadedModel("small", "a test", "none", dit or small_dit(), decoder, Process(), labels)
 
 
 def session(model, native: bool, threads: int = 1, optimized: str = "") -> onnxruntime.InferenceSession:

@@ -107,7 +107,7 @@ def compare_bundle(probe: Probe, pipeline: Any, runtime: str) -> list[Agreement]
     for step in probe.steps:
         for guided in (True, False):
             got = pipeline.denoise(step.latents[0].numpy(), step.timestep, probe.label, guided=guided)
-            name = f"t={step.timestep} {'guided' if guided else 'unguided'}"
+            name = f"t={step.timestep:g} {'guided' if guided else 'unguided'}"
             expected = step.noise if guided else step.noise[:1]
             rows.append(agreement("step", name, expected, got, needed("step", runtime)))
     image = pipeline.generate(probe.label, seed=probe.seed, **_settings(probe))

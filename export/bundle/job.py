@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from hqdit_mobile.diffusion.trajectory import Guidance, initial_noise, sample_latents
+from hqdit_mobile.diffusion.plan import plan
+from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
 from hqdit_mobile.export.bundle.budget import calibration_for, effort_for
 from hqdit_mobile.export.bundle.card import model_card
 from hqdit_mobile.export.bundle.folder import check_output, staged_folder, write_json
@@ -58,7 +59,7 @@ class ExportOptions:
     runtime: str = "executorch"
     fast: bool = False
     """A first look: less calibration (effort.py), and fewer pictures to compare."""
-    scheduler: str = "dpm-solver++"
+    scheduler: str | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     calibration_samples: int | None = None
     """Images in place of ``config``'s, or of what effort.py makes of them for a fast export or a large model."""
@@ -75,15 +76,21 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
     if options.runtime not in RUNTIMES:
         raise ValueError(f"runtime {options.runtime!r} is not one of {', '.join(RUNTIMES)}")
     check_output(options.output, options.force)
+    low, high = options.guidance_interval
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"the guidance interval must lie in 0 .. 1, low before high, not {low:g} {high:g}")
     started = time.perf_counter()
     stages.begin("Load the model")
     model = _load(options)
+    for note in model.notes:
+        stages.note(note)
+    scheduler = options.scheduler or model.process.sampler
+    plan(model.process, options.steps, scheduler)  # before an hour of work, whether it can be drawn so
     config = calibration_for(model.dit, options.config, options.fast, options.calibration_samples)
-    options = replace(options, config=config)
+    options = replace(options, config=config, scheduler=scheduler)
     with open_work(options.output, model, config) as work:
         remove_staging(work, options.output)
-        arguments = config, model.scheduler, model.guidance_channels
-        quantized = quantize_(model.dit, *arguments, stages, work)
+        quantized = quantize_(model.dit, config, model.process, stages, work)
         with staged_folder(options.output, options.force) as folder:
             remember_staging(work, folder)
             manifest = _write_bundle(options, model, quantized, folder, stages)
@@ -115,7 +122,6 @@ def _write_bundle(
 ) -> Manifest:
     """Everything after quantization, into `folder`; returns the manifest."""
     effort = effort_for(model.dit, options.steps, options.fast)
-    guidance = Guidance(options.guidance_scale, model.guidance_channels)
     stages.begin("Draw for the preview and the decoder")
     latents = clean_latents(model, options)
     stages.begin(f"Lower to {RUNTIMES[options.runtime]}")
@@ -124,13 +130,13 @@ def _write_bundle(
     manifest = build_manifest(options, model, quantized, folder, files, latents)
     measure_memory(folder, manifest)
     stages.begin("Check parity with torch")
-    parity = check_parity(options, folder, model, guidance)
+    parity = check_parity(options, folder, model)
     write_json(folder / "parity.json", parity.to_json())
     require_parity(parity)
     stages.begin("Compare with the float model")
     # Read again rather than kept from the start: block by block it takes no memory, a copy would take gigabytes.
     float_dit, labels = _load(options).dit, preview_labels(model, effort.pictures)
-    quality = compare_with_float(folder, model, float_dit, labels, effort, guidance)
+    quality = compare_with_float(folder, model, float_dit, labels, effort, options.guidance_scale)
     Image.fromarray(quality.grid()).save(folder / "preview.png")
     write_report(folder / "report.html", manifest, quantized, parity, quality)
     (folder / "README.md").write_text(model_card(manifest, folder, parity, quality, model.model_card))
@@ -151,10 +157,10 @@ def drop_learned_sigma_(dit: DiT) -> None:
     dit.final.linear = noise.requires_grad_(False)
 
 
-def check_parity(options: ExportOptions, folder: Path, model: LoadedModel, guidance: Guidance) -> ParityReport:
+def check_parity(options: ExportOptions, folder: Path, model: LoadedModel) -> ParityReport:
     """Compares the bundle with the quantized torch model, and leaves in it what ``hqdit parity`` compares later."""
     steps = effort_for(model.dit, options.steps, options.fast).steps
-    probe = make_probe(model, preview_labels(model)[0], 0, steps, guidance)
+    probe = make_probe(model, preview_labels(model)[0], 0, steps, options.guidance_scale)
     write_probe(folder, model.dit.config, probe)
     return check_bundle(folder, model.dit, probe)
 
@@ -172,8 +178,7 @@ def clean_latents(model: LoadedModel, options: ExportOptions) -> Tensor:
     effort = effort_for(model.dit, PREVIEW_STEPS, options.fast)
     labels = preview_labels(model, effort.pictures)
     noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
-    guidance = Guidance(options.guidance_scale, model.guidance_channels)
-    return sample_latents(model.dit, model.scheduler, noise, torch.tensor(labels), effort.steps, guidance)
+    return sample_latents(model.dit, model.process, noise, torch.tensor(labels), effort.steps, options.guidance_scale)
 
 
 def require_parity(parity: ParityReport) -> None:

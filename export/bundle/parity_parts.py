@@ -46,7 +46,7 @@ class AttentionOp(nn.Module):
         return torch.ops.hqdit.attention_int8(qkv, self.heads)
 
 
-def model_parts(dit: DiT, latents: Tensor, timestep: int, label: int) -> list[Part]:
+def model_parts(dit: DiT, latents: Tensor, timestep: float, label: int) -> list[Part]:
     """Of one guided step: the first, middle and last block with their layers, and the layers outside of blocks."""
     chosen = {0, len(dit.blocks) // 2, len(dit.blocks) - 1}
     walk = enumerate(block_inputs(dit, latents, timestep, label))
@@ -57,16 +57,16 @@ def model_parts(dit: DiT, latents: Tensor, timestep: int, label: int) -> list[Pa
         for part in block_parts(f"blocks.{i}.", cast(DiTBlock, dit.blocks[i]), *inputs)
     ]
     outside = {name: layer for name, layer in quantized_layers(dit).items() if not name.startswith("blocks.")}
-    step = latents, torch.tensor([float(timestep)]), torch.tensor([label])
+    step = latents, torch.tensor([timestep]), torch.tensor([label])
     return _layer_parts("", outside, lambda: GuidedDenoiser(dit, fused=True)(*step)) + blocks
 
 
 @torch.no_grad()
-def block_inputs(dit: DiT, latents: Tensor, timestep: int, label: int) -> Iterator[tuple[Tensor, Tensor]]:
+def block_inputs(dit: DiT, latents: Tensor, timestep: float, label: int) -> Iterator[tuple[Tensor, Tensor]]:
     """(tokens [2, T, D], condition [2, D]) of each block in turn: for the label, then for the null label."""
     tokens = fused_tokens(dit, latents)
     labels = torch.tensor([label, dit.null_label])
-    tokens, condition = torch.cat([tokens, tokens]), fused_condition(dit, torch.tensor([float(timestep)]), labels)
+    tokens, condition = torch.cat([tokens, tokens]), fused_condition(dit, torch.tensor([timestep]), labels)
     for block in dit.blocks:
         yield tokens, condition
         tokens = fused_block(cast(DiTBlock, block), tokens, condition)

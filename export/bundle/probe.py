@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hqdit_mobile.diffusion.trajectory import Guidance, initial_noise, trajectory
+from hqdit_mobile.diffusion.trajectory import initial_noise, trajectory
 from hqdit_mobile.export.bundle.parity_parts import block_inputs
 from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser
 from hqdit_mobile.model.dit import DiTBlock, DiTConfig
@@ -36,7 +36,7 @@ PROBE = Path("parity") / "probe.safetensors"
 class Step:
     """noise [2, C, S, S]: for the label, then for the null label."""
 
-    timestep: int
+    timestep: float
     latents: Tensor
     noise: Tensor
 
@@ -54,22 +54,23 @@ class Probe:
     image: Tensor  # uint8 [H, W, 3]
 
 
-def make_probe(model: LoadedModel, label: int, seed: int, sampling_steps: int, guidance: Guidance) -> Probe:
+def make_probe(model: LoadedModel, label: int, seed: int, sampling_steps: int, guidance_scale: float) -> Probe:
     """Draws one picture with the quantized torch model and keeps what the stages need, at its first, middle and last
     step; the block is the middle one, at the middle step."""
     dit, labels, noise = model.dit, torch.tensor([label]), initial_noise(model.latent_shape, seed)
-    visited = list(trajectory(Denoiser(dit, fused=True), model.scheduler, noise, labels, sampling_steps, guidance))
-    *walk, (_, clean, _) = visited
-    kept = {t: latents for t, latents, _ in (walk[0], walk[len(walk) // 2], walk[-1])}
+    visited = list(trajectory(Denoiser(dit, fused=True), model.process, noise, labels, sampling_steps, guidance_scale))
+    clean = visited[-1][1]
+    walked = [(t, latents) for t, latents, _ in visited if t is not None]
+    kept = dict([walked[0], walked[len(walked) // 2], walked[-1]])
     guided = GuidedDenoiser(dit, fused=True)
     with torch.no_grad():
-        steps = [Step(t, x, guided(x, torch.tensor([float(t)]), labels)) for t, x in kept.items()]
+        steps = [Step(t, x, guided(x, torch.tensor([t]), labels)) for t, x in kept.items()]
     middle, index = steps[len(steps) // 2], len(dit.blocks) // 2
     walk = block_inputs(dit, middle.latents, middle.timestep, label)
     tokens, condition = next(itertools.islice(walk, index, None))
     image = torch.from_numpy(to_rgb(model.decode(clean)[0]))
     block = cast(DiTBlock, dit.blocks[index])
-    return Probe(block, tokens, condition, steps, label, seed, sampling_steps, guidance.scale, image)
+    return Probe(block, tokens, condition, steps, label, seed, sampling_steps, guidance_scale, image)
 
 
 def write_probe(folder: Path, config: DiTConfig, probe: Probe) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hqdit_mobile.diffusion.trajectory import IN_ENGINE, Guidance, initial_noise, trajectory
+from hqdit_mobile.diffusion.trajectory import IN_ENGINE, initial_noise, trajectory
 from hqdit_mobile.export.bundle.budget import Effort
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel
@@ -21,12 +21,12 @@ from hqdit_mobile.util.pictures import to_rgb
 
 @dataclass(frozen=True)
 class Quality:
-    """``eps_snr_db`` maps a timestep to the SNR of the noise prediction at the float model's latents (metrics.py)."""
+    """``eps_snr_db`` maps a time to the SNR of the network's prediction at the float model's latents (metrics.py)."""
 
     labels: list[str]
     float_images: list[np.ndarray]
     images: list[np.ndarray]
-    eps_snr_db: dict[int, float]
+    eps_snr_db: dict[float, float]
 
     @property
     def mean_eps_snr_db(self) -> float:
@@ -44,25 +44,25 @@ class Quality:
         return {
             "images": len(self.images),
             "psnr_to_float_db": round(self.mean_psnr_db, 2),
-            "eps_snr_db": {str(t): round(v, 2) for t, v in self.eps_snr_db.items()},
+            "eps_snr_db": {f"{t:g}": round(v, 2) for t, v in self.eps_snr_db.items()},
             "mean_eps_snr_db": round(self.mean_eps_snr_db, 2),
         }
 
 
 def compare_with_float(
-    bundle: Path, model: LoadedModel, float_dit: DiT, labels: list[int], effort: Effort, guidance: Guidance
+    bundle: Path, model: LoadedModel, float_dit: DiT, labels: list[int], effort: Effort, guidance_scale: float
 ) -> Quality:
     """Draws one image per label (seed = position) with the float torch model and with the bundle's engine."""
     noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
     classes = torch.tensor(labels)
-    walked = list(trajectory(float_dit, model.scheduler, noise, classes, effort.steps, guidance))
+    walked = list(trajectory(float_dit, model.process, noise, classes, effort.steps, guidance_scale))
     few = slice(0, effort.noise_images)
-    snr = eps_snr_db(float_dit, model.dit, [(t, x[few]) for t, x, _ in walked if t >= 0], classes[few])
+    snr = eps_snr_db(float_dit, model.dit, [(t, x[few]) for t, x, _ in walked if t is not None], classes[few])
     latents = walked[-1][1]
     float_images = list(to_rgb(model.decode(latents)))
     with open_bundle(bundle) as pipeline:
         images = [
-            pipeline.generate(label, seed=seed, steps=effort.steps, guidance_scale=guidance.scale, **IN_ENGINE)
+            pipeline.generate(label, seed=seed, steps=effort.steps, guidance_scale=guidance_scale, **IN_ENGINE)
             for seed, label in enumerate(labels)
         ]
     return Quality([model.labels[i] for i in labels], float_images, images, snr)

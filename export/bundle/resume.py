@@ -29,8 +29,7 @@ def open_work(output: Path, model: LoadedModel, config: HQDiTConfig) -> WorkFold
         f"contents of {path.name}": describe_file(path.parent, path.name).sha256 for path in model.weight_files
     }
     identity |= {f"config.{name}": value for name, value in asdict(config).items()}
-    identity |= {f"scheduler.{name}": value for name, value in asdict(model.scheduler).items()}
-    identity |= {"guidance channels": model.guidance_channels}
+    identity |= {f"process.{name}": value for name, value in model.process.to_json().items()}
     identity |= {f"version of {tool}": version(tool) for tool in TOOLS}
     return WorkFolder(work_path(output), identity)
 

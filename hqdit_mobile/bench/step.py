@@ -14,7 +14,7 @@ from torch import Tensor
 from hqdit_mobile.bench import peers_onnxruntime
 from hqdit_mobile.bench.prepare import OUR_ONNX, OUR_PTE, OURS, STEPS, TORCH, Prepared
 from hqdit_mobile.bench.timing import Effort, Runner, measure, medians
-from hqdit_mobile.diffusion.trajectory import IN_ENGINE, Guidance, initial_noise, sample_latents
+from hqdit_mobile.diffusion.trajectory import IN_ENGINE, initial_noise, sample_latents
 from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser
 from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.runtime.engine import Pipeline
@@ -101,12 +101,12 @@ def _feeds(latents: np.ndarray, step: str, null_label: int) -> dict[str, np.ndar
 def bench_image(prepared: Prepared, threads: int, steps: int, effort: Effort) -> dict[str, Any]:
     """A guided image: by the engine with our and with XNNPACK's transformers, and by torch."""
     defaults, model = prepared.manifest.defaults, prepared.model
-    guidance = Guidance(defaults.guidance_scale, model.guidance_channels)
+    scale = defaults.guidance_scale
     noise = initial_noise(model.latent_shape, SEED)
-    settings: dict[str, Any] = IN_ENGINE | {"steps": steps, "guidance_scale": guidance.scale}
+    settings: dict[str, Any] = IN_ENGINE | {"steps": steps, "guidance_scale": scale}
     with ExitStack() as stack:
         pipelines = _open(prepared, threads, stack)
-        runners: dict[str, Runner] = {TORCH: lambda: _torch_image(model, noise, steps, guidance)}
+        runners: dict[str, Runner] = {TORCH: lambda: _torch_image(model, noise, steps, scale)}
         for name, pipeline in pipelines.items():
             runners[name] = _engine_image(pipeline, settings)
         seconds = medians(measure(runners, effort))
@@ -116,9 +116,9 @@ def bench_image(prepared: Prepared, threads: int, steps: int, effort: Effort) ->
     return {**settings, **compared(seconds), "milliseconds_of_ours": parts}
 
 
-def _torch_image(model: LoadedModel, noise: Tensor, steps: int, guidance: Guidance) -> np.ndarray:
+def _torch_image(model: LoadedModel, noise: Tensor, steps: int, guidance_scale: float) -> np.ndarray:
     label = torch.tensor([LABEL])
-    latents = sample_latents(Denoiser(model.dit, fused=True), model.scheduler, noise, label, steps, guidance)
+    latents = sample_latents(Denoiser(model.dit, fused=True), model.process, noise, label, steps, guidance_scale)
     return to_rgb(model.decode(latents)[0])
 
 

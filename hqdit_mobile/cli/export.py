@@ -26,7 +26,7 @@ def run_export(
     num_calibration_samples: int | None,
     seed: int,
     steps: int,
-    scheduler: str,
+    scheduler: str | None,
     guidance_scale: float,
     guidance_interval: tuple[float, float],
     fast: bool,

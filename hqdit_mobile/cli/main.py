@@ -10,6 +10,7 @@ import click
 
 from hqdit_mobile.cli.exits import EPILOG, exits, when_stopped
 from hqdit_mobile.cli.options import SEED, FiniteRange, Interval
+from hqdit_mobile.diffusion.process import SAMPLERS
 
 # Those of recipes.py, which needs torch.
 RECIPE_NAMES = ["w4a8", "w4a4", "w4a4-strict", "hq-dit", "hq-dit-w4a8", "w4a8-nearest"]
@@ -32,11 +33,11 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 @click.option("--num-calibration-samples", type=click.IntRange(1), help="Images in the calibration runs.")
 @click.option("--seed", type=SEED, default=0, help="Of calibration and rotation.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=15, help="Default sampling steps of the bundle.")
-@click.option("--scheduler", type=click.Choice(["ddim", "dpm-solver++"]), default="dpm-solver++",
-              help="Default of the bundle; 'hqdit evaluate-samplers' compares them.")  # fmt: skip
+@click.option("--scheduler", type=click.Choice(SAMPLERS),
+              help="Default of the bundle; 'hqdit evaluate-samplers' compares. Default: the model's.")  # fmt: skip
 @click.option("--guidance-scale", type=FiniteRange(1.0), default=4.0, help="Default guidance of the bundle.")
 @click.option("--guidance-interval", type=Interval(), default=(0.0, 1.0),
-              metavar="LOW HIGH", help="Guide where timestep / 1000 lies here: the bundle's default.")  # fmt: skip
+              metavar="LOW HIGH", help="Guide at these noise levels (timestep / 1000): the default.")  # fmt: skip
 @click.option("--fast", is_flag=True, help="A first look: a sixteenth of the calibration, one weight format.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @exits
@@ -68,8 +69,8 @@ def main() -> None:
 @click.option("--steps", type=click.IntRange(1, 1000), help="Default: the bundle's.")
 @click.option("--guidance-scale", type=FiniteRange(0.0), help="Default: the bundle's.")
 @click.option("--guidance-interval", type=Interval(), metavar="LOW HIGH",
-              help="Guide where timestep / 1000 lies here. Default: the bundle's.")  # fmt: skip
-@click.option("--scheduler", type=click.Choice(["ddim", "dpm-solver++"]), help="Default: the bundle's.")
+              help="Guide where the noise level, timestep / 1000, lies here. Default: the bundle's.")  # fmt: skip
+@click.option("--scheduler", type=click.Choice(SAMPLERS), help="Default: the bundle's.")
 @click.option("--preview-interval", type=click.IntRange(0), default=0, metavar="N",
               help="Also write OUTPUT-previews.png: the preview after every N-th step and the image.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(0), default=0, help="0: one per core.")

@@ -163,7 +163,7 @@ class Process:
     guided_channels: int = 4
     clip_sample_range: float | None = None
     spacing: str = "leading"
-    sampler: str = "ddim"
+    sampler: str = "dpm-solver++"
     multistep: MultistepOptions = field(default_factory=MultistepOptions)
 
     def __post_init__(self) -> None:

@@ -8,58 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from hqdit_mobile.diffusion.plan import SolverStep, plan
+from hqdit_mobile.diffusion.process import Flow, Process
 from hqdit_mobile.diffusion.rng import normal
-
-
-@dataclass(frozen=True)
-class SchedulerConfig:
-    """The noise schedule of a model, in the terms of diffusers' scheduler_config.json."""
-
-    num_train_timesteps: int = 1000
-    beta_start: float = 1e-4
-    beta_end: float = 0.02
-    beta_schedule: str = "linear"
-    prediction_type: str = "epsilon"
-    timestep_spacing: str = "leading"
-    steps_offset: int = 0
-    set_alpha_to_one: bool = True
-
-    def __post_init__(self) -> None:
-        if self.beta_schedule not in ("linear", "scaled_linear"):
-            raise ValueError(f"beta_schedule {self.beta_schedule!r} is not supported: use linear or scaled_linear")
-        if self.prediction_type != "epsilon":
-            raise ValueError(f"prediction_type {self.prediction_type!r} is not supported: it must be epsilon")
-        if self.timestep_spacing not in ("leading", "trailing", "linspace"):
-            raise ValueError(f"timestep_spacing {self.timestep_spacing!r} is not one of leading, trailing, linspace")
-
-    def alphas_cumprod(self) -> Tensor:
-        """[num_train_timesteps] float64: rounded to float32 on the way as diffusers', bit for bit the engine's."""
-        n, scaled = self.num_train_timesteps, self.beta_schedule == "scaled_linear"
-        ends = torch.tensor([self.beta_start, self.beta_end], dtype=torch.float64)
-        start, end = (ends.sqrt() if scaled else ends).float()
-        step = (end - start) / max(n - 1, 1)
-        i = torch.arange(n, dtype=torch.float32)
-        betas = torch.where(i < n // 2, start + step * i, end - step * (n - 1 - i))
-        alphas = 1 - (betas * betas if scaled else betas)
-        return torch.cumprod(alphas.double(), dim=0).float().double()
-
-    def timesteps(self, steps: int) -> list[int]:
-        """The timesteps of a run, noisiest first (diffusers' DDIMScheduler.set_timesteps)."""
-        total = self.num_train_timesteps
-        if not 1 <= steps <= total:
-            raise ValueError(f"steps must be 1..{total}, not {steps}")
-        if self.timestep_spacing == "leading":
-            return [i * (total // steps) + self.steps_offset for i in reversed(range(steps))]
-        if self.timestep_spacing == "trailing":
-            return [round(total - i * total / steps) - 1 for i in range(steps)]
-        grid = torch.linspace(0, total - 1, steps, dtype=torch.float64).round().long()
-        return grid.flip(0).tolist()
 
 
 class NoiseModel(Protocol):
@@ -71,17 +27,14 @@ class NoiseModel(Protocol):
     def __call__(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor: ...
 
 
-def guided_noise(
-    model: NoiseModel, latents: Tensor, timestep: int, label: Tensor, scale: float, channels: int
+def guided_prediction(
+    model: NoiseModel, latents: Tensor, time: float, label: Tensor, scale: float, channels: int
 ) -> Tensor:
-    """Noise prediction [B, C, S, S] with classifier-free guidance on the first ``channels`` channels.
-
-    diffusers guides all latent channels, the original DiT code the first three.
-    """
-    t = torch.full((2 * len(latents),), float(timestep), device=latents.device)
+    """Prediction [B, C, S, S] with classifier-free guidance on the first ``channels`` channels."""
+    t = torch.full((2 * len(latents),), float(time), device=latents.device)
     labels = torch.cat([label, torch.full_like(label, model.null_label)])
-    noise = model(torch.cat([latents, latents]), t, labels)[:, : latents.shape[1]]
-    conditional, unconditional = noise.chunk(2)
+    prediction = model(torch.cat([latents, latents]), t, labels)[:, : latents.shape[1]]
+    conditional, unconditional = prediction.chunk(2)
     return guide(conditional, unconditional, scale, channels)
 
 
@@ -91,29 +44,33 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float, channels: in
     return torch.cat([guided[:, :channels], conditional[:, channels:]], dim=1)
 
 
-def ddim_step(config: SchedulerConfig, alphas: Tensor, latents: Tensor, noise: Tensor, t: int, steps: int) -> Tensor:
-    """One deterministic DDIM step (Song et al., arXiv 2010.02502, equation 12 with eta = 0).
+def clean_sample(step: SolverStep, latents: Tensor, prediction: Tensor) -> Tensor:
+    """The x0 that a prediction implies, float64 and not clipped."""
+    return (step.from_sample * latents.double() - step.from_prediction * prediction.double()) / step.divisor
 
-    In float64 and in the engine's order: a last bit that differs would grow in the next step's quantized layers.
+
+def solver_step(
+    step: SolverStep, latents: Tensor, prediction: Tensor, before: Tensor | None = None, random: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(next latents, x0 of this step in float64), in the engine's order of operations.
+
+    before: x0 of the step before, read where step.previous is not 0. random: standard normal numbers, read where
+    step.random is not 0.
     """
-    previous = t - config.num_train_timesteps // steps
-    final = 1.0 if config.set_alpha_to_one else alphas[0].item()
-    alpha, sigma = _level(alphas[t].item())
-    alpha_previous, sigma_previous = _level(alphas[previous].item() if previous >= 0 else final)
-    x = latents.double()
-    clean = (x - sigma * noise.double()) / alpha
-    kept = sigma_previous / sigma  # the noise is (x - alpha clean) / sigma
-    return (kept * x + (alpha_previous - kept * alpha) * clean).to(latents.dtype)
-
-
-def _level(alpha_cumprod: float) -> tuple[float, float]:
-    return math.sqrt(alpha_cumprod), math.sqrt(1 - alpha_cumprod)
-
-
-@dataclass(frozen=True)
-class Guidance:
-    scale: float = 4.0
-    channels: int = 4
+    clean = clean_sample(step, latents, prediction)
+    following = step.sample * latents.double() + step.clean * clean
+    if step.clip_range:
+        clipped = clean.clamp(-step.clip_range, step.clip_range)
+        following = following + step.clip_gain * (clipped - clean)
+        clean = clipped
+    if step.previous:
+        assert before is not None
+        # The engine keeps x0 in single precision.
+        following = following + step.previous * before.float().double()
+    if step.random:
+        assert random is not None
+        following = following + step.random * random.double()
+    return following.to(latents.dtype), clean
 
 
 # The settings of an engine that walks the same trajectory, whatever its bundle's defaults are.
@@ -123,25 +80,24 @@ IN_ENGINE = {"scheduler": "ddim", "guidance_interval": (0.0, 1.0)}
 @torch.no_grad()
 def trajectory(
     model: NoiseModel,
-    config: SchedulerConfig,
+    process: Process,
     latents: Tensor,
     label: Tensor,
     steps: int,
-    guidance: Guidance,
+    scale: float,
     on_step: Callable[[int, int], None] | None = None,
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Walks DDIM from noise ``latents`` [B, C, S, S] with ``label`` [B].
+) -> Iterator[tuple[float | None, Tensor, Tensor]]:
+    """Walks DDIM with classifier-free guidance from noise ``latents`` [B, C, S, S] with ``label`` [B].
 
-    Yields ``(timestep, latents, guided noise)`` before each step and finally ``(-1, clean latents, zeros)``.
+    Yields ``(time, latents, guided prediction)`` before each step and finally ``(None, clean latents, zeros)``.
     """
-    alphas = config.alphas_cumprod()
-    for index, t in enumerate(config.timesteps(steps)):
-        noise = guided_noise(model, latents, t, label, guidance.scale, guidance.channels)
-        yield t, latents, noise
-        latents = ddim_step(config, alphas, latents, noise, t, steps)
+    for index, step in enumerate(plan(process, steps)):
+        prediction = guided_prediction(model, latents, step.time, label, scale, process.guided_channels)
+        yield step.time, latents, prediction
+        latents, _ = solver_step(step, latents, prediction)
         if on_step:
             on_step(index + 1, steps)
-    yield -1, latents, torch.zeros_like(latents)
+    yield None, latents, torch.zeros_like(latents)
 
 
 def initial_noise(latent_shape: Sequence[int], seed: int) -> Tensor:
@@ -150,8 +106,17 @@ def initial_noise(latent_shape: Sequence[int], seed: int) -> Tensor:
 
 
 def sample_latents(
-    model: NoiseModel, config: SchedulerConfig, latents: Tensor, label: Tensor, steps: int, guidance: Guidance
+    model: NoiseModel, process: Process, latents: Tensor, label: Tensor, steps: int, scale: float
 ) -> Tensor:
     """Clean latents [B, C, S, S] at the end of a DDIM trajectory."""
-    *_, (_, clean, _) = trajectory(model, config, latents, label, steps, guidance)
+    *_, (_, clean, _) = trajectory(model, process, latents, label, steps, scale)
     return clean
+
+
+def random_times(process: Process, count: int, generator: torch.Generator) -> Tensor:
+    """[count] times at which the network may be asked, float32, as training draws them."""
+    path = process.path
+    if isinstance(path, Flow):
+        level = path.end + (path.start - path.end) * torch.rand(count, generator=generator)
+        return path.time_at_data + level * (path.time_at_noise - path.time_at_data)
+    return torch.randint(0, path.num_train_timesteps, (count,), generator=generator).float()

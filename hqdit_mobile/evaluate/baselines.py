@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.ops import formats
 from hqdit_mobile.quantize.calibration import CalibrationSet, draw_calibration_set, linear_at, pick_tokens
@@ -137,9 +137,7 @@ def gptq_blocks(weight: Tensor, hessian: Tensor, format: BlockFormat) -> Tensor:
 
 
 @torch.no_grad()
-def quantize_baseline_(
-    model: DiT, name: str, config: HQDiTConfig, scheduler: SchedulerConfig, guidance_channels: int
-) -> None:
+def quantize_baseline_(model: DiT, name: str, config: HQDiTConfig, process: Process) -> None:
     """Puts the baseline in place of the four token layers of every block of `model`, calibrated as `config` says.
 
     Raises ValueError for a name that is not in BASELINES.
@@ -148,7 +146,7 @@ def quantize_baseline_(
         raise ValueError(f"there is no baseline {name!r}; known: {', '.join(BASELINES)}")
     format, use_gptq = BASELINES[name]
     layers = {layer: linear_at(model, layer) for i in range(len(model.blocks)) for layer in token_layers(i)}
-    data = draw_calibration_set(model, config, scheduler, guidance_channels)
+    data = draw_calibration_set(model, config, process)
     seen = _tokens(model, layers, data, config.seed)
     for layer, linear in layers.items():
         if use_gptq:

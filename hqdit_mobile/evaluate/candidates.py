@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 import hqdit_mobile
-from hqdit_mobile.diffusion.trajectory import Guidance
 from hqdit_mobile.evaluate.baselines import BASELINES, quantize_baseline_
 from hqdit_mobile.evaluate.subjects import BundleSubject, Subject, TorchSubject
 from hqdit_mobile.model.loading import LoadedModel
@@ -42,15 +41,14 @@ class Candidate:
 
 def find_candidates(specs: Sequence[str], model: LoadedModel, steps: int, guidance_scale: float) -> list[Candidate]:
     """The float model first, asked for or not: the others are compared with it. Raises ValueError for what is none."""
-    guidance = Guidance(guidance_scale, model.guidance_channels)
-    candidates = [_float(model, steps, guidance)]
+    candidates = [_float(model, steps, guidance_scale)]
     for spec in specs:
         if spec == FLOAT:
             continue
         if spec in RECIPES:
-            candidates.append(_recipe(spec, model, steps, guidance))
+            candidates.append(_recipe(spec, model, steps, guidance_scale))
         elif spec in BASELINES:
-            candidates.append(_baseline(spec, model, steps, guidance))
+            candidates.append(_baseline(spec, model, steps, guidance_scale))
         elif (Path(spec) / MANIFEST).is_file():
             candidates.append(_bundle(Path(spec), model, steps, guidance_scale))
         else:
@@ -63,31 +61,31 @@ def find_candidates(specs: Sequence[str], model: LoadedModel, steps: int, guidan
     return candidates
 
 
-def _float(model: LoadedModel, steps: int, guidance: Guidance) -> Candidate:
+def _float(model: LoadedModel, steps: int, guidance_scale: float) -> Candidate:
     origin = {"kind": FLOAT, **_drawing(model)}
-    return Candidate(FLOAT, FLOAT, origin, lambda _: TorchSubject(model, model.dit, steps, guidance))
+    return Candidate(FLOAT, FLOAT, origin, lambda _: TorchSubject(model, model.dit, steps, guidance_scale))
 
 
-def _recipe(name: str, model: LoadedModel, steps: int, guidance: Guidance) -> Candidate:
+def _recipe(name: str, model: LoadedModel, steps: int, guidance_scale: float) -> Candidate:
     config = recipe(name)
 
     def quantized(stages: Stages) -> Subject:
         dit = copy.deepcopy(model.dit).cpu()
-        quantize_(dit, config, model.scheduler, model.guidance_channels, stages)
-        return TorchSubject(model, dit, steps, guidance)
+        quantize_(dit, config, model.process, stages)
+        return TorchSubject(model, dit, steps, guidance_scale)
 
     # A version does not change while somebody works on the quantizer; its sources do.
     origin = {"kind": "recipe", "config": asdict(config), "sources": _sources_digest("quantize.job"), **_drawing(model)}
     return Candidate(name, "recipe", origin, quantized)
 
 
-def _baseline(name: str, model: LoadedModel, steps: int, guidance: Guidance) -> Candidate:
+def _baseline(name: str, model: LoadedModel, steps: int, guidance_scale: float) -> Candidate:
     config = HQDiTConfig()
 
     def quantized(_stages: Stages) -> Subject:
         dit = copy.deepcopy(model.dit).cpu()
-        quantize_baseline_(dit, name, config, model.scheduler, model.guidance_channels)
-        return TorchSubject(model, dit, steps, guidance)
+        quantize_baseline_(dit, name, config, model.process)
+        return TorchSubject(model, dit, steps, guidance_scale)
 
     origin = {"kind": "baseline", "config": asdict(config), "sources": _sources_digest("evaluate.baselines")}
     origin |= _drawing(model)
@@ -129,8 +127,7 @@ def protocol_origin(model: LoadedModel, steps: int, guidance_scale: float) -> di
         "steps": steps,
         "guidance_scale": guidance_scale,
         "class_weights": model.class_weights,
-        "guidance_channels": model.guidance_channels,
-        "scheduler": asdict(model.scheduler),
+        "process": model.process.to_json(),
     }
 
 

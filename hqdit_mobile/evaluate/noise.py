@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.diffusion.plan import plan
 from hqdit_mobile.diffusion.trajectory import initial_noise, trajectory
 from hqdit_mobile.evaluate.protocol import noise_timesteps
 from hqdit_mobile.evaluate.subjects import Subject, TorchSubject
@@ -20,11 +21,11 @@ from hqdit_mobile.quantize.job import token_layers
 def reference_noise(subject: TorchSubject, seed: int, label: int) -> dict[str, np.ndarray]:
     """Of one float run: latents [T, C, S, S] and noise [T, 2, C, S, S] (label, then null label) at T timesteps."""
     model = subject.model
-    kept = set(noise_timesteps(model.scheduler.timesteps(subject.steps)))
+    kept = set(noise_timesteps([step.time for step in plan(model.process, subject.steps)]))
     start = initial_noise(model.latent_shape, seed).to(subject.device)
     labels = torch.tensor([label], device=subject.device)
-    run = trajectory(subject.network, model.scheduler, start, labels, subject.steps, subject.guidance)
-    visited = [(t, latents[0].cpu()) for t, latents, _ in run if t in kept]
+    run = trajectory(subject.network, model.process, start, labels, subject.steps, subject.guidance_scale)
+    visited = [(t, latents[0].cpu()) for t, latents, _ in run if t is not None and t in kept]
     noise = torch.stack([subject.noise(latents, t, label) for t, latents in visited])
     latents = torch.stack([latents for _, latents in visited])
     return {"timesteps": np.array([t for t, _ in visited]), "latents": latents.numpy(), "noise": noise.numpy()}
@@ -37,11 +38,11 @@ def noise_energies(
     and, where the candidate is a torch module, layer_signal and layer_error [layers, T] of layers() in order."""
     signal, error, layer_energies = [], [], []
     for t, latents, noise in zip(*(expected[key] for key in ("timesteps", "latents", "noise")), strict=True):
-        got = subject.noise(torch.from_numpy(latents), int(t), label).double().numpy()
+        got = subject.noise(torch.from_numpy(latents), float(t), label).double().numpy()
         signal.append(np.square(noise.astype(np.float64)).sum())
         error.append(np.square(noise - got).sum())
         if subject.dit is not None:
-            layer_energies.append(_layer_energies(reference, subject.dit, torch.from_numpy(latents), int(t), label))
+            layer_energies.append(_layer_energies(reference, subject.dit, torch.from_numpy(latents), float(t), label))
     result = {"signal": np.array(signal), "error": np.array(error)}
     if layer_energies:
         result["layer_signal"], result["layer_error"] = np.array(layer_energies).transpose(1, 2, 0)
@@ -53,19 +54,19 @@ def layers(depth: int) -> list[str]:
     return [name for index in range(depth) for name in token_layers(index)]
 
 
-def _layer_energies(reference: DiT, dit: DiT, latents: Tensor, timestep: int, label: int) -> list[list[float]]:
+def _layer_energies(reference: DiT, dit: DiT, latents: Tensor, timestep: float, label: int) -> list[list[float]]:
     expected, got = (_layer_outputs(model, latents, timestep, label) for model in (reference, dit))
     signal = [float(output.square().sum()) for output in expected.values()]
     return [signal, [float((got[name] - output).square().sum()) for name, output in expected.items()]]
 
 
 @torch.no_grad()
-def _layer_outputs(dit: DiT, latents: Tensor, timestep: int, label: int) -> dict[str, Tensor]:
+def _layer_outputs(dit: DiT, latents: Tensor, timestep: float, label: int) -> dict[str, Tensor]:
     device = next(dit.final.parameters()).device
     both = torch.stack([latents, latents]).to(device)
     labels = torch.tensor([label, dit.null_label], device=device)
     with _recorded(dit, layers(len(dit.blocks))) as outputs:
-        dit(both, torch.full((2,), float(timestep), device=device), labels)
+        dit(both, torch.full((2,), timestep, device=device), labels)
     return outputs
 
 

@@ -60,7 +60,7 @@ def classes_of(seeds: range, weights: Sequence[int]) -> list[int]:
     return np.searchsorted(ends, words * ends[-1] >> np.uint64(32), side="right").tolist()
 
 
-def noise_timesteps(timesteps: list[int]) -> list[int]:
+def noise_timesteps(timesteps: list[float]) -> list[float]:
     """Up to NOISE_TIMESTEPS of a run's timesteps, evenly spread, with the first and the last."""
     picked = np.linspace(0, len(timesteps) - 1, min(NOISE_TIMESTEPS, len(timesteps))).round().astype(int)
     return [timesteps[i] for i in picked]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from hqdit_mobile.diffusion.plan import plan
 from hqdit_mobile.evaluate.protocol import LABEL_KEY, Protocol, classes_of, noise_timesteps
 from hqdit_mobile.evaluate.report import report_page
 from hqdit_mobile.evaluate.run import Measured
@@ -32,7 +33,7 @@ def make_page(record: dict[str, Any], measured: list[Measured], model: LoadedMod
 
 def make_record(measured: list[Measured], model: LoadedModel, protocol: Protocol, command: str) -> dict[str, Any]:
     """What --json writes."""
-    timesteps = noise_timesteps(model.scheduler.timesteps(protocol.steps))
+    timesteps = noise_timesteps([step.time for step in plan(model.process, protocol.steps)])
     reference, depth = measured[0], len(model.dit.blocks)
     figures = [summarize(part, reference, timesteps, depth) for part in measured]
     notes = []

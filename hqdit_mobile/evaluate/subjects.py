@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqdit_mobile.diffusion.trajectory import IN_ENGINE, Guidance, initial_noise, sample_latents
+from hqdit_mobile.diffusion.trajectory import IN_ENGINE, initial_noise, sample_latents
 from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel
@@ -47,7 +47,7 @@ class Subject(Protocol):
     def draw(self, seeds: Sequence[int], labels: Sequence[int], on_images: Callable[[int], None]) -> np.ndarray:
         """uint8 [n, H, W, 3]."""
 
-    def noise(self, latents: Tensor, timestep: int, label: int) -> Tensor:
+    def noise(self, latents: Tensor, timestep: float, label: int) -> Tensor:
         """Latents [C, S, S] -> noise [2, C, S, S]: for the label, then for the null label."""
 
     def close(self) -> None: ...
@@ -56,8 +56,8 @@ class Subject(Protocol):
 class TorchSubject:
     """The float model, or a quantized one, in torch: on a CPU by our kernels, with the bits of a phone."""
 
-    def __init__(self, model: LoadedModel, dit: DiT, steps: int, guidance: Guidance):
-        self.model, self.steps, self.guidance = model, steps, guidance
+    def __init__(self, model: LoadedModel, dit: DiT, steps: int, guidance_scale: float):
+        self.model, self.steps, self.guidance_scale = model, steps, guidance_scale
         self.device = next(model.vae.parameters()).device
         self.dit: DiT = dit.to(self.device)
         self.network = Denoiser(self.dit, fused=self.device.type == "cpu")
@@ -78,15 +78,15 @@ class TorchSubject:
             rows = slice(start, start + self.batch)
             noise = torch.cat([initial_noise(self.model.latent_shape, seed) for seed in seeds[rows]]).to(self.device)
             label = torch.tensor(labels[rows], device=self.device)
-            latents = sample_latents(self.network, self.model.scheduler, noise, label, self.steps, self.guidance)
+            latents = sample_latents(self.network, self.model.process, noise, label, self.steps, self.guidance_scale)
             images.append(to_rgb(self.model.decode(latents).cpu()))
             on_images(len(noise))
         return np.concatenate(images)
 
     @torch.no_grad()
-    def noise(self, latents: Tensor, timestep: int, label: int) -> Tensor:
+    def noise(self, latents: Tensor, timestep: float, label: int) -> Tensor:
         both = torch.stack([latents, latents]).to(self.device)
-        t = torch.full((2,), float(timestep), device=self.device)
+        t = torch.full((2,), timestep, device=self.device)
         return self.network(both, t, torch.tensor([label, self.dit.null_label], device=self.device)).cpu()
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class BundleSubject:
             on_images(1)
         return np.stack(images)
 
-    def noise(self, latents: Tensor, timestep: int, label: int) -> Tensor:
+    def noise(self, latents: Tensor, timestep: float, label: int) -> Tensor:
         return torch.from_numpy(self.pipeline.denoise(latents.numpy(), timestep, label, guided=True))
 
     def close(self) -> None:

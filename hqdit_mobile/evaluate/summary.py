@@ -25,7 +25,7 @@ Figures = dict[str, Any]
 MOST_DB = 100.0  # of one image: equal images have no PSNR, and a mean needs one
 
 
-def summarize(measured: Measured, reference: Measured, timesteps: list[int], depth: int) -> Figures:
+def summarize(measured: Measured, reference: Measured, timesteps: list[float], depth: int) -> Figures:
     """Figures of one candidate; those that it cannot have are absent. Each ``NAME_interval`` has 95 % of NAME's
     bootstrap."""
     facts = measured.facts
@@ -40,7 +40,7 @@ def summarize(measured: Measured, reference: Measured, timesteps: list[int], dep
     return figures
 
 
-def _noise_figures(measured: Measured, timesteps: list[int], depth: int) -> Figures:
+def _noise_figures(measured: Measured, timesteps: list[float], depth: int) -> Figures:
     signal, error = (np.array([sample[key] for sample in measured.noise]) for key in ("signal", "error"))  # (n, T)
 
     def mean_snr(rows: np.ndarray) -> float:
@@ -51,7 +51,7 @@ def _noise_figures(measured: Measured, timesteps: list[int], depth: int) -> Figu
     figures: Figures = {
         "eps_snr_db": mean_snr(everything),
         "eps_snr_db_interval": interval(resampled(mean_snr, len(signal), RESAMPLES)),
-        "eps_snr_db_by_timestep": dict(zip(map(str, timesteps), per_timestep, strict=True)),
+        "eps_snr_db_by_timestep": {f"{t:g}": value for t, value in zip(timesteps, per_timestep, strict=True)},
     }
     if "layer_signal" in measured.noise[0]:
         signals, errors = (

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.diffusion.process import Process
+from hqdit_mobile.diffusion.scheduler_config import process_from_scheduler
 from hqdit_mobile.model.checkpoints import (
     CheckpointError,
     FloatState,
@@ -40,16 +41,16 @@ class LoadedModel:
     licence: str
     dit: DiT
     vae: VAEDecoder
-    scheduler: SchedulerConfig
+    process: Process
     labels: list[str]
-    guidance_channels: int
-    """diffusers guides every latent channel, the original DiT code the first three."""
     defaults: dict[str, Any] = field(default_factory=dict)
     train_counts: list[int] | None = None
     """Training images of each class, where the model says."""
     model_card: str = ""
     weight_files: list[Path] = field(default_factory=list)
     """What tells one checkpoint of this source from another."""
+    notes: list[str] = field(default_factory=list)
+    """What the export is to say of how the model was read."""
 
     @property
     def has_random_weights(self) -> bool:
@@ -132,9 +133,8 @@ def _load_builtin(name: str, streamed: bool) -> LoadedModel:
         licence=config["licence"],
         dit=dit_from_state(DiTConfig(**config["dit"]), FloatState(load_file(weights)), streamed),
         vae=vae_decoder(config["vae"], load_file(folder / "vae_decoder.safetensors")),
-        scheduler=SchedulerConfig(**config["scheduler"]),
+        process=Process.from_json(config["process"]),
         labels=config["labels"],
-        guidance_channels=config["guidance_channels"],
         defaults=config["defaults"],
         train_counts=config["train_counts"],
         model_card=(folder / "README.md").read_text(),
@@ -150,9 +150,8 @@ def _load_random(spec: str, streamed: bool) -> LoadedModel:
         licence="none: random weights",
         dit=dit_from_state(config, RandomState(config), streamed),
         vae=random_vae_decoder(VAE_CONFIG),
-        scheduler=SchedulerConfig(),
+        process=Process(guided_channels=3),
         labels=[f"class {i}" for i in range(config.num_classes)],
-        guidance_channels=3,
         model_card="Random weights in the architecture of that name, to measure time, memory and size. It draws noise.",
     )
 
@@ -163,16 +162,17 @@ def _load_folder(folder: Path, source: str, licence: str, streamed: bool) -> Loa
     config = config_from_diffusers(_read_json(folder / "transformer" / "config.json"))
     weights = _weight_file(folder / "transformer")
     dit = dit_from_diffusers(config, _read_weights(weights), used_labels=len(names) or None, streamed=streamed)
+    process, notes = _process(folder, index, config.in_channels)
     return LoadedModel(
         name=Path(source).name,
         source=source,
         licence=licence,
         dit=dit,
         vae=_load_vae(folder / "vae"),
-        scheduler=_scheduler(_read_json(folder / "scheduler" / "scheduler_config.json")),
+        process=process,
         labels=[names.get(i, f"class {i}") for i in range(dit.config.num_classes)],
-        guidance_channels=config.in_channels,
         weight_files=[weights, folder / "transformer" / "config.json"],
+        notes=notes,
     )
 
 
@@ -205,9 +205,8 @@ def _load_facebook(path: Path, vae: str | None, streamed: bool) -> LoadedModel:
         licence="CC-BY-NC-4.0 (facebookresearch/DiT)",
         dit=dit,
         vae=_load_vae(Path(vae)),
-        scheduler=SchedulerConfig(),
+        process=Process(guided_channels=min(3, dit.config.in_channels)),
         labels=[f"class {i}" for i in range(dit.config.num_classes)],
-        guidance_channels=min(3, dit.config.in_channels),
         weight_files=[path],
     )
 
@@ -216,9 +215,11 @@ def _load_vae(folder: Path) -> VAEDecoder:
     return vae_decoder(_read_json(folder / "config.json"), _read_weights(_weight_file(folder)))
 
 
-def _scheduler(config: Mapping[str, Any]) -> SchedulerConfig:
-    known = SchedulerConfig.__dataclass_fields__
-    return SchedulerConfig(**{k: v for k, v in config.items() if k in known})
+def _process(folder: Path, index: Mapping[str, Any], channels: int) -> tuple[Process, list[str]]:
+    """That of a DiTPipeline folder, which guides every channel, and notes on it."""
+    entry = index.get("scheduler")
+    named = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+    return process_from_scheduler(_read_json(folder / "scheduler" / "scheduler_config.json"), channels, named)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hqdit_mobile.diffusion.trajectory import Guidance, SchedulerConfig, trajectory
+from hqdit_mobile.diffusion.process import Process
+from hqdit_mobile.diffusion.trajectory import random_times, trajectory
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.streaming import float_block
 from hqdit_mobile.ops.fp4_linear import FP4Linear
@@ -88,8 +89,7 @@ class CalibrationSet:
 def draw_calibration_set(
     model: DiT,
     config: HQDiTConfig,
-    scheduler: SchedulerConfig,
-    guidance_channels: int,
+    process: Process,
     on_step: Callable[[int, int], None] | None = None,
 ) -> CalibrationSet:
     """Runs DDIM with guidance from seeded noise for seeded classes and keeps what the model saw at every step.
@@ -100,11 +100,11 @@ def draw_calibration_set(
     size, samples = model.config.sample_size, config.calibration_samples
     noise = torch.randn(samples, model.config.in_channels, size, size, generator=generator)
     label = torch.randint(0, model.config.num_classes, (samples,), generator=generator)
-    guidance = Guidance(config.guidance_scale, guidance_channels)
     latents, timesteps = [], []
     measured = _MeasuredModel(model)
-    for t, visited, _ in trajectory(measured, scheduler, noise, label, config.calibration_steps, guidance, on_step):
-        if t >= 0:
+    run = trajectory(measured, process, noise, label, config.calibration_steps, config.guidance_scale, on_step)
+    for t, visited, _ in run:
+        if t is not None:
             latents += [visited, visited]
             timesteps += [t] * (2 * samples)
     labels = torch.cat([label, torch.full_like(label, model.null_label)]).repeat(config.calibration_steps)
@@ -154,10 +154,10 @@ class _MeasuredModel:
         return measure
 
 
-def draw_conditions(model: DiT, train_timesteps: int, seed: int) -> tuple[Tensor, Tensor]:
+def draw_conditions(model: DiT, process: Process, seed: int) -> tuple[Tensor, Tensor]:
     """(timestep [CONDITIONS], label [CONDITIONS]): half of them the null label, as under guidance."""
     generator = torch.Generator().manual_seed(seed)
-    timestep = torch.randint(0, train_timesteps, (CONDITIONS,), generator=generator).float()
+    timestep = random_times(process, CONDITIONS, generator)
     label = torch.randint(0, model.config.num_classes, (CONDITIONS,), generator=generator)
     label[::2] = model.null_label
     return timestep, label

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.streaming import StreamedBlock, float_block, parameter_count
 from hqdit_mobile.ops.fp4_linear import FP4Linear
@@ -163,9 +163,9 @@ class _Quantizer:
         self.report.layers += [LayerReport(**report) for report in about["reports"]]
         return True
 
-    def draw_conditions(self, train_timesteps: int) -> None:
+    def draw_conditions(self, process: Process) -> None:
         """For the layers that see the condition alone: one row per image, so INT8 activations cost nothing."""
-        timestep, label = draw_conditions(self.model, train_timesteps, self.config.seed)
+        timestep, label = draw_conditions(self.model, process, self.config.seed)
         # The adaLN layers are given the float condition; nothing in front of them is worth waiting for.
         self.conditions = timestep, self.model.condition(timestep, label)
         check_finite("adaLN", self.conditions[1], timestep)
@@ -190,15 +190,14 @@ def token_layers(index: int) -> list[str]:
 def quantize_(
     model: DiT,
     config: HQDiTConfig,
-    scheduler: SchedulerConfig,
-    guidance_channels: int,
+    process: Process,
     progress: Stages | None = None,
     work: WorkFolder | None = None,
 ) -> QuantizationReport:
     """Quantizes `model` in place: every linear layer but t_embedder.fc1 and final.linear becomes an FP4Linear.
 
     Runs the float model on guided DDIM trajectories, then goes through the blocks once, with their tokens on the disk;
-    of a streamed model no more than one block is in memory. The same model, config and scheduler give the same bits,
+    of a streamed model no more than one block is in memory. The same model, config and process give the same bits,
     also when the work is taken up from the `work` of a run that was killed. Raises CalibrationError naming layer and
     timestep when an activation is NaN or infinite, ValueError when a weight is, TypeError when the model is quantized
     already.
@@ -206,7 +205,7 @@ def quantize_(
     _check_weights(model)
     stages = progress or Stages(Console(quiet=True))
     with torch.no_grad(), nullcontext(work) if work else WorkFolder() as work:
-        runs = model, config, scheduler, guidance_channels
+        runs = model, config, process
         stages.begin(f"Calibration runs of {config.calibration_samples} images", config.calibration_steps)
         data = _drawn(
             work, "calibration", CalibrationSet, lambda: draw_calibration_set(*runs, lambda *_: stages.advance())
@@ -222,13 +221,13 @@ def quantize_(
             stages.begin("Measure sensitivity")
             quantizer.spend_int8()
         stages.begin("Quantize", len(model.blocks) + 1)
-        quantizer.draw_conditions(scheduler.num_train_timesteps)
+        quantizer.draw_conditions(process)
         quantizer.blocks(stages.advance)
         quantizer.layers_outside_blocks()
         stages.advance()
         if tuning is not None:
             stages.begin("Tune scales and biases", config.tuning_steps)
-            tune_(model, tuning, config, guidance_channels, work, stages.advance)
+            tune_(model, tuning, config, process.guided_channels, work, stages.advance)
         return quantizer.report
 
 

@@ -17,7 +17,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from hqdit_mobile.diffusion.trajectory import Guidance, SchedulerConfig, guide, trajectory
+from hqdit_mobile.diffusion.process import Process
+from hqdit_mobile.diffusion.trajectory import guide, trajectory
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.quantize.calibration import InputStatistics
@@ -77,20 +78,17 @@ def run_lengths(config: HQDiTConfig) -> list[int]:
 
 
 @torch.no_grad()
-def draw_tuning_set(
-    model: DiT, config: HQDiTConfig, scheduler: SchedulerConfig, guidance_channels: int, on_step: Callable[[], None]
-) -> TuningSet:
+def draw_tuning_set(model: DiT, config: HQDiTConfig, process: Process, on_step: Callable[[], None]) -> TuningSet:
     """Runs the float model; on_step: after each of sum(run_lengths(config)) steps."""
     generator = torch.Generator().manual_seed(config.seed + OWN_SEED)
     size, count = model.config.sample_size, config.tuning_samples
     noise = torch.randn(count, model.config.in_channels, size, size, generator=generator)
     label = torch.randint(0, model.config.num_classes, (count,), generator=generator)
     recorder, labels = _Recorder(model), []
-    guidance = Guidance(config.guidance_scale, guidance_channels)
     starts = noise.split(RUNS_AT_ONCE), label.split(RUNS_AT_ONCE)
     for start, classes, steps in zip(*starts, run_lengths(config), strict=True):
-        for t, *_ in trajectory(recorder, scheduler, start, classes, steps, guidance, lambda *_: on_step()):
-            labels += [classes] if t >= 0 else []
+        for t, *_ in trajectory(recorder, process, start, classes, steps, config.guidance_scale, lambda *_: on_step()):
+            labels += [classes] if t is not None else []
     return TuningSet(
         torch.cat(recorder.latents), torch.cat(recorder.timestep), torch.cat(labels), torch.cat(recorder.noise)
     )
@@ -153,8 +151,9 @@ def _tuned_layers(model: DiT) -> Iterator[list[_TunedLinear]]:
 
 
 class _Tuner:
-    def __init__(self, model: DiT, layers: list[_TunedLinear], data: TuningSet, guidance: Guidance):
-        self.model, self.layers, self.data, self.guidance = model, layers, data, guidance
+    def __init__(self, model: DiT, layers: list[_TunedLinear], data: TuningSet, scale: float, channels: int):
+        self.model, self.layers, self.data = model, layers, data
+        self.scale, self.channels = scale, channels
         self.timesteps = data.timestep.unique()
         outside = (model.x_embedder, model.final.linear)
         self.floats = [parameter for module in outside for parameter in module.parameters()]
@@ -173,7 +172,7 @@ class _Tuner:
             torch.cat([label, torch.full_like(label, self.model.null_label)]),
         )[:, : data.latents.shape[1]]
         error = predicted.unflatten(0, (2, count)) - data.noise[rows].transpose(0, 1)
-        guided = guide(error[0], error[1], self.guidance.scale, self.guidance.channels)
+        guided = guide(error[0], error[1], self.scale, self.channels)
         return error.square().mean(dim=(0, 2, 3, 4)), guided.square().mean(dim=(1, 2, 3))
 
     @torch.no_grad()
@@ -265,7 +264,7 @@ def tune_(
     on_step: after each of them. Goes on from `work`, where it was killed.
     """
     with _tuned_layers(model) as layers:
-        tuner = _Tuner(model, layers, data, Guidance(config.guidance_scale, guidance_channels))
+        tuner = _Tuner(model, layers, data, config.guidance_scale, guidance_channels)
         try:
             tuner.measure()
             with torch.enable_grad():

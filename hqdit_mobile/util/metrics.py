@@ -35,7 +35,7 @@ def psnr_db(expected: Tensor | np.ndarray, got: Tensor | np.ndarray, peak: float
     return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
 
 
-def eps_snr_db(reference: DiT, model: DiT, inputs: Sequence[tuple[int, Tensor]], label: Tensor) -> dict[int, float]:
+def eps_snr_db(reference: DiT, model: DiT, inputs: Sequence[tuple[float, Tensor]], label: Tensor) -> dict[float, float]:
     """SNR in dB of a model's noise prediction by timestep, at the same latents for both models.
 
     inputs: (timestep, latents [B, C, S, S]) pairs of float trajectories; label [B]. Both guidance halves count alike,
@@ -46,7 +46,7 @@ def eps_snr_db(reference: DiT, model: DiT, inputs: Sequence[tuple[int, Tensor]],
     result = {}
     labels = torch.cat([label, torch.full_like(label, reference.null_label)])
     for timestep, latents in inputs:
-        arguments = torch.cat([latents, latents]), torch.full((len(labels),), float(timestep)), labels
+        arguments = torch.cat([latents, latents]), torch.full((len(labels),), timestep), labels
         with torch.no_grad():
             expected, got = (m(*arguments)[:, : latents.shape[1]] for m in (reference, model))
         result[timestep] = snr_db(expected, got)

@@ -58,6 +58,10 @@ class Stages:
         self._progress.start()
         return self
 
+    def note(self, text: str) -> None:
+        """Says something besides the stages."""
+        self._console.print(f"Note: {text}", highlight=False)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.evaluate.baselines import (
     BASELINES,
     INT4_ROW,
@@ -81,7 +81,7 @@ def test_a_model_in_a_baseline_format(name):
     )
     original = copy.deepcopy(model)
     config = HQDiTConfig(calibration_samples=2, calibration_steps=3)
-    quantize_baseline_(model, name, config, SchedulerConfig(), 4)
+    quantize_baseline_(model, name, config, Process())
     assert sum(isinstance(layer, BlockQuantizedLinear) for layer in model.modules()) == 8
     # int4-rtn has a float16 scale a row: of 64 inputs in qkv, proj and fc1 (two thirds of the weights), 256 in fc2.
     bits = {"int4-rtn": 4 + 16 * (2 / 3 / 64 + 1 / 3 / 256), "mxfp4-rtn": 4.25, "nvfp4-gptq": 4.5}
@@ -92,7 +92,7 @@ def test_a_model_in_a_baseline_format(name):
 
 def test_unknown_baseline():
     with pytest.raises(ValueError, match="no baseline 'fp3'"):
-        quantize_baseline_(None, "fp3", HQDiTConfig(), SchedulerConfig(), 4)
+        quantize_baseline_(None, "fp3", HQDiTConfig(), Process())
 
 
 @pytest.mark.parametrize(("layer", "in_int8"), [(BlockQuantizedLinear, False), (FP4Linear, True), (nn.Linear, False)])

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from hqdit_mobile.cli import main as cli
 from hqdit_mobile.diffusion.rng import normal
-from hqdit_mobile.diffusion.trajectory import IN_ENGINE, Guidance, sample_latents
+from hqdit_mobile.diffusion.trajectory import IN_ENGINE, sample_latents
 from hqdit_mobile.export.bundle import job as export_model
 from hqdit_mobile.export.bundle.folder import write_json
 from hqdit_mobile.export.bundle.job import ExportOptions, clean_latents
@@ -53,7 +53,7 @@ def bundles(model, tmp_path_factory):
         manifest = build_manifest(options, model, quantized, folder, files, latents)
         manifest.memory.peak_bytes = 1 << 20
         write_manifest(folder, manifest)
-        write_probe(folder, model.dit.config, make_probe(model, 2, 0, STEPS, Guidance(4.0, 4)))
+        write_probe(folder, model.dit.config, make_probe(model, 2, 0, STEPS, 4.0))
         made[runtime] = folder
     return made
 
@@ -150,7 +150,7 @@ def test_bundle_without_a_preview(copy):
 def test_torch_draws_the_same(bundles, model):
     start = torch.from_numpy(normal(11, 0, 256)).view(1, 4, 8, 8)
     denoiser = Denoiser(model.dit, fused=True)
-    latents = sample_latents(denoiser, model.scheduler, start, torch.tensor([4]), STEPS, Guidance(4.0, 4))
+    latents = sample_latents(denoiser, model.process, start, torch.tensor([4]), STEPS, 4.0)
     expected = to_rgb(model.decode(latents)[0])
     with OnnxPipeline(bundles["onnxruntime"]) as native:
         assert psnr_db(expected, native.generate(4, seed=11, **IN_ENGINE)) > 50

@@ -38,7 +38,7 @@ def odd_model(tmp_path_factory) -> Path:
                         up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4)  # fmt: skip
     vae.save_pretrained(folder / "vae")
     (folder / "scheduler").mkdir()
-    (folder / "scheduler/scheduler_config.json").write_text("{}")
+    (folder / "scheduler/scheduler_config.json").write_text('{"_class_name": "PNDMScheduler"}')
     (folder / "model_index.json").write_text("{}")
     return folder
 

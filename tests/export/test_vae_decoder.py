@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from hqdit_mobile.diffusion.trajectory import Guidance, initial_noise, sample_latents
+from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
 from hqdit_mobile.export.lowering import vae_decoder as image_decoder
 from hqdit_mobile.export.lowering.executorch import lower
 from hqdit_mobile.export.lowering.vae_decoder import (
@@ -92,7 +92,7 @@ def test_emoji_decoder_is_int8():
     model = load_model("builtin:emoji-dit")
     label = torch.tensor([model.labels.index("heart fluent-emoji")])
     noise = initial_noise(model.latent_shape, 7)
-    latents = sample_latents(model.dit, model.scheduler, noise, label, 6, Guidance(4.0, 4)) / model.vae.scaling_factor
+    latents = sample_latents(model.dit, model.process, noise, label, 6, 4.0) / model.vae.scaling_factor
     chosen = choose_decoder(model.vae, latents)
     assert chosen.about.precision == "int8"
     with torch.no_grad():

@@ -10,7 +10,7 @@ from test_loading import tiny_folder
 from torch import nn
 
 from hqdit_mobile.bench.round_to_nearest import round_model_
-from hqdit_mobile.diffusion.trajectory import Guidance, trajectory
+from hqdit_mobile.diffusion.trajectory import trajectory
 from hqdit_mobile.export.bundle.budget import calibration_for
 from hqdit_mobile.export.bundle.job import check_heads, drop_learned_sigma_
 from hqdit_mobile.export.lowering.denoiser import GuidedDenoiser, example_inputs
@@ -35,7 +35,7 @@ def test_a_streamed_model_gets_the_same_bits(tmp_path, precision):
         model = load_model(str(tmp_path), streamed=streamed)
         assert isinstance(model.dit.blocks[0], StreamedBlock) == streamed
         config = HQDiTConfig(precision=precision, calibration_samples=2, calibration_steps=2)
-        report = quantize_(model.dit, config, model.scheduler, model.guidance_channels)
+        report = quantize_(model.dit, config, model.process)
         states.append((model.dit.state_dict(), report))
     (whole, first), (streamed, second) = states
     assert whole.keys() == streamed.keys() and all(torch.equal(whole[key], streamed[key]) for key in whole)
@@ -53,7 +53,7 @@ def test_streamed_blocks_run_the_checkpoint_and_do_not_change_it(tmp_path):
     assert not list(model.dit.blocks.parameters())
     again = load_model(str(tmp_path), streamed=True).dit
     state = model.dit.blocks[0].state
-    quantize_(model.dit, CONFIG, model.scheduler, model.guidance_channels)
+    quantize_(model.dit, CONFIG, model.process)
     assert torch.equal(again(*arguments), expected)
     assert torch.equal(state["adaLN.bias"], whole.blocks[0].adaLN.bias)
 
@@ -124,7 +124,7 @@ def test_random_weights_are_seeded_and_every_block_matters():
 def test_random_models_sample_without_overflow():
     model = load_model("random:DiT-S/8-256", streamed=True)
     noise = torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
-    run = trajectory(model.dit, model.scheduler, noise, torch.tensor([3, 4]), 4, Guidance(4.0, 3))
+    run = trajectory(model.dit, model.process, noise, torch.tensor([3, 4]), 4, 4.0)
     *_, (_, clean, _) = run
     assert torch.isfinite(clean).all() and clean.std() < 100
 

@@ -62,7 +62,7 @@ def tiny_folder(path, state_extra=None, config_extra=None):
     model.save_pretrained(path / "transformer")
     vae.save_pretrained(path / "vae")
     (path / "scheduler").mkdir()
-    (path / "scheduler/scheduler_config.json").write_text(json.dumps({"beta_end": 0.02}))
+    (path / "scheduler/scheduler_config.json").write_text(json.dumps({"_class_name": "PNDMScheduler"}))
     (path / "model_index.json").write_text(json.dumps({"id2label": {str(i): f"thing {i}" for i in range(10)}}))
     return model, vae
 
@@ -70,7 +70,7 @@ def tiny_folder(path, state_extra=None, config_extra=None):
 def test_diffusers_folder(tmp_path):
     reference, vae = tiny_folder(tmp_path)
     loaded = load_model(str(tmp_path))
-    assert loaded.labels[3] == "thing 3" and loaded.guidance_channels == 4
+    assert loaded.labels[3] == "thing 3" and loaded.process.guided_channels == 4
     latents, timestep, label = torch.randn(2, 4, 8, 8), torch.tensor([3.0, 800.0]), torch.tensor([1, 10])
     expected = run_diffusers(reference, latents, timestep, label)
     torch.testing.assert_close(loaded.dit(latents, timestep, label), expected, atol=1e-4, rtol=0)
@@ -99,7 +99,7 @@ def test_facebook_checkpoint_equals_diffusers_with_its_constants(tmp_path):
     latents, timestep, label = torch.randn(2, 4, 8, 8), torch.tensor([3.0, 800.0]), torch.tensor([1, 10])
     expected = run_diffusers(reference, latents, timestep, label)
     torch.testing.assert_close(loaded.dit(latents, timestep, label), expected, atol=1e-4, rtol=0)
-    assert loaded.guidance_channels == 3
+    assert loaded.process.guided_channels == 3
 
 
 def test_unused_label_rows_are_dropped(tmp_path):

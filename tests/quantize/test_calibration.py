@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig, ddim_step, guided_noise
+from hqdit_mobile.diffusion.plan import plan
+from hqdit_mobile.diffusion.process import Process
+from hqdit_mobile.diffusion.trajectory import guided_prediction, solver_step
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.ops.fp4_linear import FP4Linear, quantize_activation
 from hqdit_mobile.ops.rotation import hadamard, random_signs
@@ -42,20 +44,19 @@ def layer_with(k: int, rotation: int, activation: str) -> FP4Linear:
 
 def test_the_set_holds_what_a_guided_run_shows_the_model(model):
     steps = []
-    data = draw_calibration_set(model, CONFIG, SchedulerConfig(), 4, lambda done, total: steps.append((done, total)))
+    data = draw_calibration_set(model, CONFIG, Process(), lambda done, total: steps.append((done, total)))
     assert len(data) == 3 * 4 * 2 and data.latents.shape == (24, 4, 8, 8)
     assert data.timestep.view(4, 6)[:, 0].tolist() == [750, 500, 250, 0]
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     latents, labels = data.latents.view(4, 2, 3, 4, 8, 8), data.label.view(4, 2, 3)
     assert torch.equal(latents[:, 0], latents[:, 1]) and (labels[:, 1] == 7).all() and (labels[:, 0] < 7).all()
-    scheduler = SchedulerConfig()
-    noise = guided_noise(model, latents[0, 0], 750, labels[0, 0], 3.0, 4)
-    expected = ddim_step(scheduler, scheduler.alphas_cumprod(), latents[0, 0], noise, 750, 4)
+    noise = guided_prediction(model, latents[0, 0], 750, labels[0, 0], 3.0, 4)
+    expected, _ = solver_step(plan(Process(), 4)[0], latents[0, 0], noise)
     torch.testing.assert_close(latents[1, 0], expected)
 
 
 def test_input_statistics_cover_every_token_and_step(model):
-    data = draw_calibration_set(model, CONFIG, SchedulerConfig(), 4)
+    data = draw_calibration_set(model, CONFIG, Process())
     seen = []
     handle = model.blocks[1].mlp.fc2.register_forward_pre_hook(lambda _, a: seen.append(a[0].double()))
     model(data.latents, data.timestep, data.label)
@@ -70,7 +71,7 @@ def test_input_statistics_cover_every_token_and_step(model):
 
 def test_the_set_depends_on_the_seed_alone(model):
     first, again, other = (
-        draw_calibration_set(model, config, SchedulerConfig(), 4)
+        draw_calibration_set(model, config, Process())
         for config in (CONFIG, CONFIG, HQDiTConfig(calibration_samples=3, calibration_steps=4, seed=6))
     )
     assert torch.equal(first.latents, again.latents) and torch.equal(first.label, again.label)
@@ -78,7 +79,7 @@ def test_the_set_depends_on_the_seed_alone(model):
 
 
 def test_conditions_are_half_unconditional(model):
-    timestep, label = draw_conditions(model, 1000, 0)
+    timestep, label = draw_conditions(model, Process(), 0)
     assert (label == 7).float().mean() == pytest.approx(0.5)
     assert set(label.tolist()) == set(range(8)) and timestep.min() >= 0 and timestep.max() < 1000
 

@@ -5,7 +5,7 @@ import copy
 
 import torch
 
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.quantize.calibration import draw_calibration_set
 from hqdit_mobile.quantize.config import HQDiTConfig
@@ -21,7 +21,7 @@ def test_the_model_stays_the_same_and_its_inputs_lose_their_mean():
         block.attn.qkv.bias.normal_(1.0)
         block.adaLN.bias.normal_(1.0)
     config = HQDiTConfig(calibration_samples=2, calibration_steps=3)
-    data = draw_calibration_set(model, config, SchedulerConfig(), 4)
+    data = draw_calibration_set(model, config, Process())
     names = centered_layers(2)
     assert len(names) == 6 and all(data.inputs[name].mean.abs().max() > 0.3 for name in names)
     original = copy.deepcopy(model)

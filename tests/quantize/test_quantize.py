@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.quantize.calibration import CalibrationError, draw_calibration_set
@@ -38,7 +38,7 @@ def tiny_inputs(model: DiT) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_every_linear_but_the_first_and_the_last_is_replaced(precision, least_snr):
     model = tiny_model()
     original = copy.deepcopy(model)
-    report = quantize_(model, tiny_config(precision=precision), SchedulerConfig(), 4)
+    report = quantize_(model, tiny_config(precision=precision), Process())
     linears = {name for name, module in original.named_modules() if isinstance(module, nn.Linear)}
     replaced = {name for name, module in model.named_modules() if isinstance(module, FP4Linear)}
     assert replaced == linears - {"t_embedder.fc1", "final.linear"} == {layer.name for layer in report.layers}
@@ -62,7 +62,7 @@ def test_every_linear_but_the_first_and_the_last_is_replaced(precision, least_sn
 
 def test_strict_w4a4_has_no_exception():
     model = tiny_model()
-    report = quantize_(model, tiny_config(precision="w4a4", int8_share=0.0), SchedulerConfig(), 4)
+    report = quantize_(model, tiny_config(precision="w4a4", int8_share=0.0), Process())
     layers = {layer.name: layer.activation for layer in report.layers}
     assert {layers[name] for i in range(2) for name in token_layers(i)} == {"fp4"}
 
@@ -72,8 +72,8 @@ def test_reported_snr_is_that_of_the_layer_on_its_inputs(name):
     """Against the outputs themselves, on all tokens (8 x 8 latents have 16)."""
     model, folded = tiny_model(), tiny_model()
     config = tiny_config(precision="w4a4", int8_share=0.0)
-    report = quantize_(model, config, SchedulerConfig(), 4)
-    data = draw_calibration_set(folded, config, SchedulerConfig(), 4)
+    report = quantize_(model, config, Process())
+    data = draw_calibration_set(folded, config, Process())
     fold_means_(folded, {layer: data.inputs[layer].mean for layer in centered_layers(2)})
     seen = []
     folded.get_submodule(name).register_forward_pre_hook(lambda _, a: seen.append(a[0]))
@@ -90,7 +90,7 @@ def test_same_seed_same_bits_other_seed_other_bits():
     states = []
     for seed in (3, 3, 4):
         model = tiny_model()
-        quantize_(model, tiny_config(seed=seed), SchedulerConfig(), 4)
+        quantize_(model, tiny_config(seed=seed), Process())
         states.append(model.state_dict())
     first, again, other = states
     assert first.keys() == again.keys() and all(torch.equal(first[key], again[key]) for key in first)
@@ -110,14 +110,14 @@ def test_models_that_cannot_be_calibrated_are_refused(name, value, error, messag
     model = tiny_model()
     model.get_parameter(name).fill_(value)
     with pytest.raises(error, match=message):
-        quantize_(model, tiny_config(), SchedulerConfig(), 4)
+        quantize_(model, tiny_config(), Process())
 
 
 def test_a_quantized_model_is_not_quantized_again():
     model = tiny_model()
-    quantize_(model, tiny_config(), SchedulerConfig(), 4)
+    quantize_(model, tiny_config(), Process())
     with pytest.raises(TypeError, match=r"blocks\.0\.attn\.qkv is a FP4Linear"):
-        quantize_(model, tiny_config(), SchedulerConfig(), 4)
+        quantize_(model, tiny_config(), Process())
 
 
 def test_an_input_channel_that_is_always_zero_is_harmless():
@@ -129,7 +129,7 @@ def test_an_input_channel_that_is_always_zero_is_harmless():
     original = copy.deepcopy(model)
     for rotation in (1, 32):
         quantized = copy.deepcopy(model)
-        quantize_(quantized, tiny_config(rotation=rotation), SchedulerConfig(), 4)
+        quantize_(quantized, tiny_config(rotation=rotation), Process())
         inputs = tiny_inputs(model)
         assert snr_db(original(*inputs), quantized(*inputs)) > 20
         weight = quantized.blocks[0].attn.qkv.dequantized_weight()
@@ -140,7 +140,7 @@ def test_an_input_channel_that_is_always_zero_is_harmless():
 def test_odd_widths(hidden):
     model = tiny_model(DiTConfig(hidden_size=hidden, depth=1, num_heads=2, sample_size=8, num_classes=3, patch_size=4))
     original = copy.deepcopy(model)
-    quantize_(model, tiny_config(precision="w4a4"), SchedulerConfig(), 3)
+    quantize_(model, tiny_config(precision="w4a4"), Process(guided_channels=3))
     latents, timestep, label = tiny_inputs(model)
     assert snr_db(original(latents, timestep, label % 4), model(latents, timestep, label % 4)) > 12
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hqdit_mobile.cli.main import RECIPE_NAMES
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.ops.formats import E1M2, E2M1, E3M0, FORMATS
 from hqdit_mobile.ops.fp4_linear import FP4Linear
@@ -79,7 +79,7 @@ def test_every_recipe_quantizes(name):
     model = tiny()
     original = copy.deepcopy(model)
     config = replace(recipe(name), calibration_samples=2, calibration_steps=3)
-    quantize_(model, config, SchedulerConfig(), 4)
+    quantize_(model, config, Process())
     inputs = (
         torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1)),
         torch.tensor([900.0, 400, 5]),
@@ -92,7 +92,7 @@ def test_hq_dit_is_as_published():
     from dataclasses import replace
 
     model = tiny()
-    quantize_(model, replace(recipe("hq-dit"), calibration_samples=2, calibration_steps=3), SchedulerConfig(), 4)
+    quantize_(model, replace(recipe("hq-dit"), calibration_samples=2, calibration_steps=3), Process())
     for index in range(2):
         for name in token_layers(index):
             layer = model.get_submodule(name)
@@ -110,7 +110,7 @@ def test_gptq_beats_nearest():
     for name in ("w4a8", "w4a8-nearest"):
         model = tiny()
         config = replace(recipe(name), calibration_samples=4, calibration_steps=4, shrinkage=0.0)
-        found[name] = quantize_(model, config, SchedulerConfig(), 4)
+        found[name] = quantize_(model, config, Process())
     gains = [a.snr_db - b.snr_db for a, b in zip(found["w4a8"].layers, found["w4a8-nearest"].layers, strict=True)]
     assert sum(gains) / len(gains) > 1
 

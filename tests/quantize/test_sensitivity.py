@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from hqdit_mobile.diffusion.trajectory import SchedulerConfig
+from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.quantize.calibration import draw_calibration_set, input_quantizer
 from hqdit_mobile.quantize.config import HQDiTConfig
@@ -37,7 +37,7 @@ def case():
     )
     model.blocks[0].mlp.fc1.weight *= 3.0  # so that layers differ by more than the probes' own noise
     model.blocks[1].attn.proj.weight *= 0.1
-    data = draw_calibration_set(model, CONFIG, SchedulerConfig(), 4)
+    data = draw_calibration_set(model, CONFIG, Process())
     names = token_layers(0) + token_layers(1)
     targets = {n: new_layer(model.get_submodule(n), CONFIG, "fp4", data.inputs[n].mean_square) for n in names}
     weights = {n: transformed_weight(model.get_submodule(n), targets[n]) for n in names}

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from test_quantize import tiny_config, tiny_model
 
 from hqdit_mobile.cli.main import export
-from hqdit_mobile.diffusion.trajectory import Guidance, SchedulerConfig, guided_noise, trajectory
+from hqdit_mobile.diffusion.process import Process
+from hqdit_mobile.diffusion.trajectory import guided_prediction, trajectory
 from hqdit_mobile.ops.fp4_linear import FP4Linear, fp4_linear_reference
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.job import quantize_
@@ -52,7 +53,7 @@ def test_gradients_are_those_of_the_definition(activation):
 
 def test_the_set_is_what_the_float_model_said():
     model, config = tiny_model(), tiny_config(tuning_samples=10)
-    data = draw_tuning_set(model, config, SchedulerConfig(), 4, lambda: None)
+    data = draw_tuning_set(model, config, Process(), lambda: None)
     assert len(data.latents) == 10 * 3 and data.noise.shape == (30, 2, 4, 8, 8)
     for row in (0, 13, 29):
         labels = torch.stack([data.label[row], torch.tensor(model.null_label)])
@@ -65,9 +66,9 @@ def guided_error(model, original) -> float:
     start = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(123))
     label, total = torch.arange(6), 0.0
     with torch.no_grad():
-        for t, latents, noise in trajectory(original, SchedulerConfig(), start, label, 3, Guidance(2.5, 4)):
+        for t, latents, noise in trajectory(original, Process(), start, label, 3, 2.5):
             if t >= 0:
-                total += (guided_noise(model, latents, t, label, 2.5, 4) - noise).square().mean().item()
+                total += (guided_prediction(model, latents, t, label, 2.5, 4) - noise).square().mean().item()
     return total
 
 
@@ -77,8 +78,8 @@ def test_new_pictures_come_nearer_and_the_codes_stay(precision, at_most):
     original = tiny_model()
     plain, tuned = copy.deepcopy(original), copy.deepcopy(original)
     config = tiny_config(precision=precision)
-    quantize_(plain, config, SchedulerConfig(), 4)
-    quantize_(tuned, replace(config, **TUNED), SchedulerConfig(), 4)
+    quantize_(plain, config, Process())
+    quantize_(tuned, replace(config, **TUNED), Process())
     assert guided_error(tuned, original) < at_most * guided_error(plain, original)
     for name, layer in plain.named_modules():
         other = tuned.get_submodule(name)
@@ -97,7 +98,7 @@ def test_goes_on_where_it_was_killed(tmp_path, monkeypatch):
     monkeypatch.setattr("hqdit_mobile.quantize.tuning.SAVE_EVERY", 4)
     config = tiny_config(tuning_steps=10, tuning_samples=2)
     whole, killed, resumed = tiny_model(), tiny_model(), tiny_model()
-    quantize_(whole, config, SchedulerConfig(), 4)
+    quantize_(whole, config, Process())
 
     class Stages:
         left = 7
@@ -111,10 +112,10 @@ def test_goes_on_where_it_was_killed(tmp_path, monkeypatch):
                 raise Killed
 
     with pytest.raises(Killed), WorkFolder(tmp_path / "work") as work:
-        quantize_(killed, config, SchedulerConfig(), 4, Stages(), work)
+        quantize_(killed, config, Process(), Stages(), work)
     with WorkFolder(tmp_path / "work") as work:
         assert work.get("tuning")[1] == 4
-        quantize_(resumed, config, SchedulerConfig(), 4, work=work)
+        quantize_(resumed, config, Process(), work=work)
     expected, got = whole.state_dict(), resumed.state_dict()
     assert all(torch.equal(got[name], value) for name, value in expected.items())
 

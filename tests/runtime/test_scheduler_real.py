@@ -7,7 +7,7 @@ import torch
 from engine_scheduler import EngineScheduler, diffusers_scheduler, reference_step
 
 from hqdit_mobile.diffusion import rng
-from hqdit_mobile.diffusion.trajectory import guided_noise
+from hqdit_mobile.diffusion.trajectory import guided_prediction
 from hqdit_mobile.model.loading import load_model
 
 
@@ -37,7 +37,7 @@ def test_steps_equal_diffusers_on_the_reference_model(emoji, kind, spacing, step
     for index, timestep in enumerate(engine.timesteps):
         with torch.no_grad():
             latents = torch.from_numpy(sample).reshape(1, *shape)
-            noise = guided_noise(emoji.dit, latents, timestep, label, scale, shape[0]).numpy().reshape(-1)
+            noise = guided_prediction(emoji.dit, latents, timestep, label, scale, shape[0]).numpy().reshape(-1)
         random = rng.normal(7, index + 1, sample.size) if eta else None
         got = engine.step(index, noise, sample, random)
         sample = reference_step(diffusers, noise, timestep, sample, eta, random)
