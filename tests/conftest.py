@@ -1,21 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
+"""What all tests share: how many run at once, markers by what a test needs, and files that are made once.
+
+Several processes run the whole suite (parallel.py); what takes long to make is made by the first that asks for it.
+"""
+
 import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["parallel"]
+
 # The environment's own cmake and ninja before the system's, which may be too old; pytest runs without activating it.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
+# What a test needs that asks for a fixture: CONTRIBUTING.md says what the markers are for.
+MARKERS = {
+    "emoji_bundle": ("export", "slow"),
+    "arm_drivers": ("native", "arm", "slow"),
+    "sanitized_drivers": ("native", "slow"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
+            for name in MARKERS[fixture]:
+                item.add_marker(name)
+
 
 @pytest.fixture(scope="session")
-def tiny_files() -> dict[str, bytes]:
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """made_once(name, make) -> the folder that make(folder) has filled, once for all processes of this run."""
+    from parallel import folder_made_once
+
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent  # each process has a folder of its own below the run's
+    return lambda name, make: folder_made_once(common / name, make)
+
+
+@pytest.fixture(scope="session")
+def tiny_files(made_once) -> dict[str, bytes]:
     """The model files of tests/tiny_model.py: exporting them takes seconds, so once."""
     from tiny_model import make_files
 
-    return make_files()
+    def make(folder: Path) -> None:
+        for name, data in make_files().items():
+            (folder / name).write_bytes(data)
+
+    return {path.name: path.read_bytes() for path in sorted(made_once("tiny-files", make).iterdir())}
 
 
 @pytest.fixture(scope="session")
@@ -27,26 +63,28 @@ def tiny_bundle(tiny_files, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def emoji_bundle(tmp_path_factory) -> Path:
-    """The reference model exported by the command, with a small calibration set; to be left unchanged."""
-    bundle = tmp_path_factory.mktemp("emoji") / "emoji-android"
-    command = [Path(sys.executable).parent / "hqdit-export", "--num-calibration-samples", "4", "-o", bundle]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return bundle
+def emoji_bundle(request) -> Path:
+    """The reference model exported by the command, with a small calibration set; to be left unchanged. It is kept in
+    pytest's cache until a source that it is made of changes. HQDIT_TEST_BUNDLE names a bundle to use in its place."""
+    from exported_bundle import exported_emoji_bundle
+
+    given = os.environ.get("HQDIT_TEST_BUNDLE")
+    return Path(given).resolve() if given else exported_emoji_bundle(request.config.cache.mkdir("emoji-bundle"))
 
 
 @pytest.fixture(scope="session")
-def arm_drivers(tmp_path_factory) -> Path:
+def arm_drivers(made_once) -> Path:
     """The folder with the programs of tests/native for ARM: building them takes half a minute, so once."""
-    from native_build import build_for_arm
+    from native_build import build_for_arm, need_arm
 
-    return build_for_arm(tmp_path_factory.mktemp("arm"))
+    need_arm()
+    return made_once("arm-drivers", build_for_arm)
 
 
 @pytest.fixture(scope="session")
-def sanitized_drivers(tmp_path_factory) -> Path:
+def sanitized_drivers(made_once) -> Path:
     """The same for this processor, under AddressSanitizer and UndefinedBehaviorSanitizer."""
-    from native_build import build_with_sanitizers
+    from native_build import build_with_sanitizers, need_compiler
 
-    return build_with_sanitizers(tmp_path_factory.mktemp("sanitized"))
+    need_compiler()
+    return made_once("sanitized-drivers", build_with_sanitizers)

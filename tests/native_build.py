@@ -17,24 +17,28 @@ def need(*programs: str) -> None:
         pytest.skip(f"{' and '.join(missing)} not installed")
 
 
-def build(folder: Path, *options: str) -> Path:
-    """The folder with the programs."""
-    need("cmake", "ninja")
+def need_arm() -> None:
+    need("cmake", "ninja", *ARM)
+
+
+def need_compiler() -> None:
+    need("cmake", "ninja", "c++")
+
+
+def build(folder: Path, *options: str) -> None:
+    """Leaves the programs in the folder."""
     configure = ["cmake", "-S", ROOT / "tests/native", "-B", folder, "-G", "Ninja", *options]
     for command in (configure, ["cmake", "--build", folder, "--parallel", "2"]):
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
-    return folder
 
 
-def build_for_arm(folder: Path) -> Path:
-    need(*ARM)
+def build_for_arm(folder: Path) -> None:
     toolchain = ROOT / "export/cmake/aarch64-linux-gnu.cmake"
     options = [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", "-DCMAKE_BUILD_TYPE=Release"]
-    return build(folder, *options, "-DCMAKE_EXE_LINKER_FLAGS=-static")
+    build(folder, *options, "-DCMAKE_EXE_LINKER_FLAGS=-static")
 
 
-def build_with_sanitizers(folder: Path) -> Path:
-    need("c++")
+def build_with_sanitizers(folder: Path) -> None:
     # With -O1, since the checks around every vector load make higher levels slow to compile.
-    return build(folder, "-DHQDIT_SANITIZE=address,undefined", "-DCMAKE_CXX_FLAGS=-O1")
+    build(folder, "-DHQDIT_SANITIZE=address,undefined", "-DCMAKE_CXX_FLAGS=-O1")

@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import torch
 from onnx import helper
+from tiny_dit import tiny_dit
 from torch import nn
 
 from hqdit_mobile.diffusion.process import Process
@@ -93,8 +94,7 @@ def rounded(linear: nn.Linear, activation: str) -> FP4Linear:
 @torch.no_grad()
 def float_dit() -> DiT:
     """A DiT of two blocks with weights of a trained one's size."""
-    torch.manual_seed(0)
-    dit = DiT(DiTConfig(64, 2, 4, sample_size=8, out_channels=4, num_classes=CLASSES)).eval().requires_grad_(False)
+    dit = tiny_dit(DiTConfig(64, 2, 4, sample_size=8, out_channels=4, num_classes=CLASSES))
     for parameter in dit.parameters():
         nn.init.normal_(parameter, std=0.05)
     return dit

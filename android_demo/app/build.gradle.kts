@@ -3,6 +3,8 @@ plugins {
     alias(libs.plugins.android.application)
 }
 
+val pyproject = file("../../pyproject.toml").readLines()
+
 android {
     namespace = "hqdit.mobile.demo"
     compileSdk = libs.versions.compileSdk.get().toInt()
@@ -12,7 +14,7 @@ android {
         minSdk = libs.versions.minSdk.get().toInt()
         targetSdk = libs.versions.targetSdk.get().toInt()
         versionCode = 1
-        versionName = "0.1.0"
+        versionName = pyproject.first { it.startsWith("version = ") }.substringAfter('"').substringBefore('"')
     }
 
     buildTypes {

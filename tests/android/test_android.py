@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Android library and the demo app on a desktop JVM: docs/android.md says what that covers and what it does not.
-
-Set HQDIT_TEST_BUNDLE to a bundle to save the time of exporting the reference model.
-"""
+"""The Android library and the demo app on a desktop JVM: docs/android.md says what that covers and what it does not."""
 
 import os
 import re
@@ -36,18 +33,12 @@ def c_enum(name: str) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def bundle(request) -> Path:
-    given = os.environ.get("HQDIT_TEST_BUNDLE")
-    return Path(given) if given else request.getfixturevalue("emoji_bundle")
-
-
-@pytest.fixture(scope="module")
 def checked(tmp_path_factory, tiny_bundle, request) -> Path:
     """The output folder of the Maven checks."""
     need_tools()
     output = tmp_path_factory.mktemp("android")
     jni = build_jni(output / "jni")
-    run_maven(output, jni, tiny_bundle, request.getfixturevalue("bundle"))
+    run_maven(output, jni, tiny_bundle, request.getfixturevalue("emoji_bundle"))
     return output
 
 
@@ -67,8 +58,8 @@ def test_kotlin_draws_the_bytes_that_python_draws(checked, tiny_bundle, name):
     np.testing.assert_array_equal(actual.reshape(expected.shape), expected)
 
 
-def test_the_real_model_draws_the_bytes_that_python_draws(checked, bundle):
-    with Pipeline(bundle) as pipeline:
+def test_the_real_model_draws_the_bytes_that_python_draws(checked, emoji_bundle):
+    with Pipeline(emoji_bundle) as pipeline:
         expected = pipeline.generate(3, seed=11, steps=4)
     actual = np.frombuffer((checked / "real.rgb").read_bytes(), np.uint8)
     np.testing.assert_array_equal(actual.reshape(expected.shape), expected)

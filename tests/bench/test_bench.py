@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import onnx
 import pytest
 import torch
-from test_loading import tiny_folder
+from checkpoint_folders import tiny_folder
 from torch import nn
 
 from hqdit_mobile.bench import amx, machine, peers_executorch, peers_onnxruntime, prepare, report, timing

@@ -5,6 +5,7 @@ import copy
 
 import pytest
 import torch
+from tiny_dit import tiny_config, tiny_dit
 from torch import nn
 
 from hqdit_mobile.diffusion.process import Process
@@ -75,13 +76,9 @@ def test_gptq_lowers_the_error_of_the_output(name):
 
 @pytest.mark.parametrize("name", ["int4-rtn", "mxfp4-rtn", "nvfp4-gptq"])
 def test_a_model_in_a_baseline_format(name):
-    torch.manual_seed(0)
-    model = (
-        DiT(DiTConfig(hidden_size=64, depth=2, num_heads=2, sample_size=8, num_classes=7)).eval().requires_grad_(False)
-    )
+    model = tiny_dit()
     original = copy.deepcopy(model)
-    config = HQDiTConfig(calibration_samples=2, calibration_steps=3)
-    quantize_baseline_(model, name, config, Process())
+    quantize_baseline_(model, name, tiny_config(), Process())
     assert sum(isinstance(layer, BlockQuantizedLinear) for layer in model.modules()) == 8
     # int4-rtn has a float16 scale a row: of 64 inputs in qkv, proj and fc1 (two thirds of the weights), 256 in fc2.
     bits = {"int4-rtn": 4 + 16 * (2 / 3 / 64 + 1 / 3 / 256), "mxfp4-rtn": 4.25, "nvfp4-gptq": 4.5}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_loading import tiny_folder
+from checkpoint_folders import tiny_folder
 
 from hqdit_mobile.cli.evaluate import run_evaluate
 from hqdit_mobile.evaluate.candidates import find_candidates

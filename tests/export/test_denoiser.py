@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+from tiny_dit import tiny_dit
 from torch import nn
 
 from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser, example_inputs
@@ -18,8 +19,7 @@ LINEARS = 4 * CONFIG.depth + CONFIG.depth + 2 + 2  # of the blocks, their adaLN,
 
 @pytest.fixture(scope="module")
 def dit() -> DiT:
-    torch.manual_seed(0)
-    return DiT(CONFIG).eval().requires_grad_(False)
+    return tiny_dit(CONFIG)
 
 
 def quantized(layer: nn.Linear, rng: np.random.Generator) -> FP4Linear:

@@ -4,6 +4,8 @@
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from float_cases import normal
+from vae_cases import SMALL, random_autoencoder
 
 from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
 from hqdit_mobile.export.lowering import vae_decoder as image_decoder
@@ -16,32 +18,10 @@ from hqdit_mobile.export.lowering.vae_decoder import (
 )
 from hqdit_mobile.model.checkpoints import CheckpointError
 from hqdit_mobile.model.loading import load_model
-from hqdit_mobile.model.random_model import VAE_CONFIG
 from hqdit_mobile.model.vae import VAEDecoder, random_vae_decoder, vae_decoder
 from hqdit_mobile.ops.native import library_path
 from hqdit_mobile.util.metrics import psnr_db
 from hqdit_mobile.util.pictures import to_rgb
-
-SMALL = VAE_CONFIG | {
-    "block_out_channels": [16, 32, 32],
-    "down_block_types": ["DownEncoderBlock2D"] * 3,
-    "up_block_types": ["UpDecoderBlock2D"] * 3,
-    "layers_per_block": 1,
-    "norm_num_groups": 8,
-}
-
-
-def normal(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def random_autoencoder(config: dict) -> AutoencoderKL:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        made = AutoencoderKL.from_config(config).eval()
-        for parameter in made.parameters():  # norms too, whose initial weights are all ones
-            parameter.data += 0.1 * torch.randn(parameter.shape)
-    return made
 
 
 @pytest.fixture(scope="module")

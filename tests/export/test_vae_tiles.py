@@ -4,22 +4,19 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import tiny_model
 import torch
-from diffusers import AutoencoderKL
-from test_vae_decoder import SMALL, normal, random_autoencoder
+from float_cases import normal
 from torch import Tensor
+from vae_cases import SMALL, fused, random_autoencoder, small_sizes, tiled_bundle
 
 from hqdit_mobile.export.lowering import vae_tiles as decoder_tiles
-from hqdit_mobile.export.lowering.executorch import lower
-from hqdit_mobile.export.lowering.vae_decoder import ImageDecoder, with_int8_convolutions
+from hqdit_mobile.export.lowering.vae_decoder import with_int8_convolutions
 from hqdit_mobile.export.lowering.vae_tiles import Section, TiledDecoder, tile_side, tiled_decoder
-from hqdit_mobile.model.vae import vae_decoder
 from hqdit_mobile.runtime.engine import InvalidBundleError, MemoryLimitError, Pipeline, estimate
 from hqdit_mobile.util.metrics import psnr_db, snr_db
 from hqdit_mobile.util.pictures import to_rgb
@@ -76,23 +73,10 @@ def _statistics(x: Tensor, groups: int) -> Tensor:
 TWO_LAYERS = SMALL | {"layers_per_block": 2}
 
 
-@contextmanager
-def small_sizes() -> Iterator[None]:
-    """Tiles of 8 pixels, and maps that are large above 16 KB: every block but the first of these decoders has one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder_tiles, "TILE", 8)
-        patch.setattr(decoder_tiles, "LARGE_BYTES", 16 << 10)
-        yield
-
-
 @pytest.fixture(autouse=True)
 def small_tiles() -> Iterator[None]:
     with small_sizes():
         yield
-
-
-def fused(made: AutoencoderKL, config: dict) -> ImageDecoder:
-    return ImageDecoder(vae_decoder(config, made.state_dict()), fused=True)
 
 
 @pytest.mark.parametrize("config", [SMALL, TWO_LAYERS])
@@ -120,23 +104,6 @@ def test_the_head_keeps_the_blocks_whose_maps_are_small(monkeypatch):
 @pytest.mark.parametrize(("side", "tile"), [(8, 8), (5, 5), (24, 8), (20, 4), (34, 2), (9, 3)])
 def test_tiles_divide_their_map(side, tile):
     assert tile_side(side) == tile
-
-
-def tiled_bundle(folder, tiny_files, prepare):
-    """The tiny model with SMALL's decoder, whole and in tiles, for which a limit of 999,999 bytes asks."""
-    latents = torch.zeros(1, *tiny_model.LATENT)
-    decoder = fused(random_autoencoder(SMALL), SMALL)
-    with small_sizes():
-        tiled = tiled_decoder(decoder, latents)
-        assert tiled is not None
-        methods = {"decode": (prepare(decoder, (latents,)), (latents,))} | tiled.methods(latents, prepare)
-        tiles = tiled.to_json()
-    files = tiny_files | {"vae_decoder.pte": lower(methods, one_by_one=True).data}
-    manifest = tiny_model.make_manifest(files)
-    manifest["model"]["image_shape"] = [3, 32, 32]
-    manifest["decoder"] = {"tiles": tiles}
-    manifest["memory"]["tiled_peak_bytes"] = 500_000
-    return tiny_model.write_bundle(folder, files, manifest)
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import copy
 
 import pytest
 import torch
+from checkpoint_folders import tiny_folder
 from executorch.runtime import Runtime
-from test_loading import tiny_folder
 from torch import nn
 
 from hqdit_mobile.bench.round_to_nearest import round_model_

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_float_ops import ROUNDING, assert_within, isa, normal  # noqa: F401  (isa is a fixture)
+from float_cases import ROUNDING, assert_within, normal
 
 from hqdit_mobile.ops import float_ops
 from hqdit_mobile.ops import native_float_ops as native_step

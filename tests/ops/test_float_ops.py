@@ -6,31 +6,17 @@ import math
 import numpy as np
 import pytest
 import torch
+from float_cases import ROUNDING, assert_within, normal
 
-from hqdit_mobile.ops import float_ops, native
+from hqdit_mobile.ops import float_ops
 from hqdit_mobile.ops import native_float_ops as native_step
 
 ops = torch.ops.hqdit
-ROUNDING = 2.0**-24
 # batch, tokens, heads, head_dim: DiT's own, and sizes that leave a rest in every loop.
 SHAPES = [
     (2, 256, 6, 64), (1, 256, 2, 72), (1, 1, 1, 8), (2, 3, 2, 9), (1, 17, 1, 31), (2, 33, 2, 127), (1, 77, 3, 72),
     (1, 100, 1, 128), (3, 47, 1, 16), (1, 300, 1, 10),
 ]  # fmt: skip
-
-
-@pytest.fixture(params=native.available_isas())
-def isa(request):
-    """Each instruction set of this processor in turn."""
-    library = native.library()
-    before = library.hqdit_isa()
-    assert library.hqdit_use_isa(request.param.encode())
-    yield request.param
-    library.hqdit_use_isa(before)
-
-
-def normal(seed: int, *shape: int, scale: float = 1.0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * scale
 
 
 def split_heads(qkv: torch.Tensor, heads: int) -> torch.Tensor:
@@ -48,11 +34,6 @@ def exact_attention(qkv: torch.Tensor, heads: int) -> tuple[torch.Tensor, torch.
     logit_error = ROUNDING * (d + 3) * (q.abs() @ k.abs().mT / math.sqrt(d)).amax(dim=-1, keepdim=True)
     bound = (2 * logit_error + ROUNDING * (2 * t + 8)) * (weights @ v.abs())
     return tuple((x).transpose(1, 2).flatten(2) for x in (weights @ v, bound))  # type: ignore[return-value]
-
-
-def assert_within(actual: torch.Tensor, expected: torch.Tensor, bound: torch.Tensor) -> None:
-    excess = (actual.double() - expected).abs() / bound.clamp(min=1e-37)
-    assert excess.max() <= 1, f"error is {excess.max():.2f} times its bound at {excess.argmax()}"
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

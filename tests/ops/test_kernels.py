@@ -11,20 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_cases import INPUTS, ISAS, ROTATIONS, Case, assert_same_bits, make_case, random_case, token
+from kernel_cases import INPUTS, ROTATIONS, Case, assert_same_bits, make_case, random_case, token
 
 from hqdit_mobile.ops import native
-
-
-@pytest.fixture(params=ISAS)
-def isa(request):
-    """Each instruction set in turn; the best one again afterwards."""
-    available = native.available_isas()
-    if request.param not in available:
-        pytest.skip(f"this processor has no {request.param}, only {', '.join(available)}")
-    assert native.library().hqdit_use_isa(request.param.encode())
-    yield request.param
-    assert native.library().hqdit_use_isa(available[0].encode())
 
 
 def test_the_best_is_in_use():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_gptq import correlated_hessian, random_weight, values
+from gptq_cases import correlated_hessian, random_weight, values
 
 from hqdit_mobile.ops.formats import E1M2, E2M1, E3M0
 from hqdit_mobile.quantize.config import HQDiTConfig

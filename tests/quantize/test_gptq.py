@@ -5,31 +5,15 @@ import itertools
 
 import pytest
 import torch
+from gptq_cases import correlated_hessian, random_weight, values
 
 from hqdit_mobile.ops.formats import E1M2, E2M1, E3M0, lookup_tables
 from hqdit_mobile.quantize.gptq import codes_of, damped, gptq, inverse_factor, nearest, refit_scale, search_scale
 
 
-def correlated_hessian(k: int, seed: int, tokens: int = 4096) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(tokens, k, generator=generator, dtype=torch.float64)
-    x = x @ torch.randn(k, k, generator=generator, dtype=torch.float64) / k**0.5
-    return damped(x.t() @ x / tokens, 0.01)
-
-
-def values(quantized, group: int, k: int) -> torch.Tensor:
-    """float64 [N, K] decoded by the look-up tables alone."""
-    ids = quantized.tables.long().repeat_interleave(group, dim=1)[:, :k]
-    return lookup_tables().double()[ids, quantized.codes.long()] * quantized.scale.double()[:, None]
-
-
 def loss(weight: torch.Tensor, approximation: torch.Tensor, hessian: torch.Tensor) -> torch.Tensor:
     difference = weight.double() - approximation
     return ((difference @ hessian) * difference).sum()
-
-
-def random_weight(n: int, k: int, seed: int) -> torch.Tensor:
-    return torch.randn(n, k, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 0.02
 
 
 def test_inverse_factor_is_the_cholesky_factor_of_the_inverse():

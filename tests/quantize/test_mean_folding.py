@@ -4,24 +4,19 @@
 import copy
 
 import torch
+from tiny_dit import tiny_config, tiny_dit
 
 from hqdit_mobile.diffusion.process import Process
-from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.quantize.calibration import draw_calibration_set
-from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.mean_folding import centered_layers, fold_means_
 
 
 def test_the_model_stays_the_same_and_its_inputs_lose_their_mean():
-    torch.manual_seed(0)
-    model = (
-        DiT(DiTConfig(hidden_size=64, depth=2, num_heads=4, sample_size=8, num_classes=5)).eval().requires_grad_(False)
-    )
+    model = tiny_dit()
     for block in model.blocks:  # values and shifts far from zero, so that there is something to move
         block.attn.qkv.bias.normal_(1.0)
         block.adaLN.bias.normal_(1.0)
-    config = HQDiTConfig(calibration_samples=2, calibration_steps=3)
-    data = draw_calibration_set(model, config, Process())
+    data = draw_calibration_set(model, tiny_config(), Process())
     names = centered_layers(2)
     assert len(names) == 6 and all(data.inputs[name].mean.abs().max() > 0.3 for name in names)
     original = copy.deepcopy(model)

@@ -5,6 +5,7 @@ import copy
 
 import pytest
 import torch
+from tiny_dit import tiny_config, tiny_dit
 from torch import nn
 
 from hqdit_mobile.diffusion.process import Process
@@ -16,17 +17,6 @@ from hqdit_mobile.quantize.job import quantize_, token_layers
 from hqdit_mobile.quantize.mean_folding import centered_layers, fold_means_
 from hqdit_mobile.util.metrics import eps_snr_db, psnr_db, snr_db
 
-TINY = DiTConfig(hidden_size=64, depth=2, num_heads=2, sample_size=8, num_classes=7)
-
-
-def tiny_model(config: DiTConfig = TINY) -> DiT:
-    torch.manual_seed(0)
-    return DiT(config).eval().requires_grad_(False)
-
-
-def tiny_config(**changes) -> HQDiTConfig:
-    return HQDiTConfig(**({"calibration_samples": 2, "calibration_steps": 3} | changes))
-
 
 def tiny_inputs(model: DiT) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     size = model.config.sample_size
@@ -36,7 +26,7 @@ def tiny_inputs(model: DiT) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize(("precision", "least_snr"), [("w4a8", 22), ("w4a4", 16)])
 def test_every_linear_but_the_first_and_the_last_is_replaced(precision, least_snr):
-    model = tiny_model()
+    model = tiny_dit()
     original = copy.deepcopy(model)
     report = quantize_(model, tiny_config(precision=precision), Process())
     linears = {name for name, module in original.named_modules() if isinstance(module, nn.Linear)}
@@ -61,7 +51,7 @@ def test_every_linear_but_the_first_and_the_last_is_replaced(precision, least_sn
 
 
 def test_strict_w4a4_has_no_exception():
-    model = tiny_model()
+    model = tiny_dit()
     report = quantize_(model, tiny_config(precision="w4a4", int8_share=0.0), Process())
     layers = {layer.name: layer.activation for layer in report.layers}
     assert {layers[name] for i in range(2) for name in token_layers(i)} == {"fp4"}
@@ -70,7 +60,7 @@ def test_strict_w4a4_has_no_exception():
 @pytest.mark.parametrize("name", ["blocks.0.attn.qkv", "blocks.1.mlp.fc2"])
 def test_reported_snr_is_that_of_the_layer_on_its_inputs(name):
     """Against the outputs themselves, on all tokens (8 x 8 latents have 16)."""
-    model, folded = tiny_model(), tiny_model()
+    model, folded = tiny_dit(), tiny_dit()
     config = tiny_config(precision="w4a4", int8_share=0.0)
     report = quantize_(model, config, Process())
     data = draw_calibration_set(folded, config, Process())
@@ -89,7 +79,7 @@ def test_reported_snr_is_that_of_the_layer_on_its_inputs(name):
 def test_same_seed_same_bits_other_seed_other_bits():
     states = []
     for seed in (3, 3, 4):
-        model = tiny_model()
+        model = tiny_dit()
         quantize_(model, tiny_config(seed=seed), Process())
         states.append(model.state_dict())
     first, again, other = states
@@ -107,21 +97,21 @@ def test_same_seed_same_bits_other_seed_other_bits():
     ],
 )
 def test_models_that_cannot_be_calibrated_are_refused(name, value, error, message):
-    model = tiny_model()
+    model = tiny_dit()
     model.get_parameter(name).fill_(value)
     with pytest.raises(error, match=message):
         quantize_(model, tiny_config(), Process())
 
 
 def test_a_quantized_model_is_not_quantized_again():
-    model = tiny_model()
+    model = tiny_dit()
     quantize_(model, tiny_config(), Process())
     with pytest.raises(TypeError, match=r"blocks\.0\.attn\.qkv is a FP4Linear"):
         quantize_(model, tiny_config(), Process())
 
 
 def test_an_input_channel_that_is_always_zero_is_harmless():
-    model = tiny_model()
+    model = tiny_dit()
     adaln = model.blocks[0].adaLN
     # Channel 3 of the modulated input of qkv: scale -1, shift 0 for every condition.
     for row, bias in ((3, 0.0), (64 + 3, -1.0)):
@@ -138,7 +128,7 @@ def test_an_input_channel_that_is_always_zero_is_harmless():
 
 @pytest.mark.parametrize("hidden", [16, 40, 48])
 def test_odd_widths(hidden):
-    model = tiny_model(DiTConfig(hidden_size=hidden, depth=1, num_heads=2, sample_size=8, num_classes=3, patch_size=4))
+    model = tiny_dit(DiTConfig(hidden_size=hidden, depth=1, num_heads=2, sample_size=8, num_classes=3, patch_size=4))
     original = copy.deepcopy(model)
     quantize_(model, tiny_config(precision="w4a4"), Process(guided_channels=3))
     latents, timestep, label = tiny_inputs(model)
@@ -178,7 +168,7 @@ def test_metrics_against_their_formulas():
 
 
 def test_eps_snr_compares_the_noise_channels_at_the_same_latents():
-    reference, model = tiny_model(), tiny_model()
+    reference, model = tiny_dit(), tiny_dit()
     latents = torch.randn(2, 4, 8, 8)
     assert eps_snr_db(reference, model, [(500, latents)], torch.tensor([1, 2])) == {500: float("inf")}
     # Only the rows of the learned variance change: the noise does not.

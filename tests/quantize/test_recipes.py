@@ -2,13 +2,13 @@
 """HQ-DiT's format per channel, and the recipes by name."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
+from tiny_dit import tiny_dit
 
-from hqdit_mobile.cli.main import RECIPE_NAMES
 from hqdit_mobile.diffusion.process import Process
-from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.ops.formats import E1M2, E2M1, E3M0, FORMATS
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.quantize.channel_formats import by_channel, ratio_choice
@@ -65,18 +65,9 @@ def test_by_ratio_each_channel_has_the_format_of_the_rule():
     assert ((ids >= first) & (ids < first + count)).all()
 
 
-def tiny() -> DiT:
-    torch.manual_seed(0)
-    return (
-        DiT(DiTConfig(hidden_size=64, depth=2, num_heads=2, sample_size=8, num_classes=7)).eval().requires_grad_(False)
-    )
-
-
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_quantizes(name):
-    from dataclasses import replace
-
-    model = tiny()
+    model = tiny_dit()
     original = copy.deepcopy(model)
     config = replace(recipe(name), calibration_samples=2, calibration_steps=3)
     quantize_(model, config, Process())
@@ -89,9 +80,7 @@ def test_every_recipe_quantizes(name):
 
 
 def test_hq_dit_is_as_published():
-    from dataclasses import replace
-
-    model = tiny()
+    model = tiny_dit()
     quantize_(model, replace(recipe("hq-dit"), calibration_samples=2, calibration_steps=3), Process())
     for index in range(2):
         for name in token_layers(index):
@@ -104,11 +93,9 @@ def test_hq_dit_is_as_published():
 
 
 def test_gptq_beats_nearest():
-    from dataclasses import replace
-
     found = {}
     for name in ("w4a8", "w4a8-nearest"):
-        model = tiny()
+        model = tiny_dit()
         config = replace(recipe(name), calibration_samples=4, calibration_steps=4, shrinkage=0.0)
         found[name] = quantize_(model, config, Process())
     gains = [a.snr_db - b.snr_db for a, b in zip(found["w4a8"].layers, found["w4a8-nearest"].layers, strict=True)]
@@ -118,7 +105,3 @@ def test_gptq_beats_nearest():
 def test_unknown_recipe():
     with pytest.raises(ValueError, match="no recipe 'int3'; known: w4a8"):
         recipe("int3")
-
-
-def test_the_command_line_knows_every_recipe():
-    assert [name for name in RECIPES if not name.endswith("-high")] == RECIPE_NAMES  # those are --quality high

@@ -5,10 +5,10 @@ import copy
 
 import pytest
 import torch
+from tiny_dit import tiny_dit
 from torch import nn
 
 from hqdit_mobile.diffusion.process import Process
-from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.quantize.calibration import draw_calibration_set, input_quantizer
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.job import token_layers
@@ -31,10 +31,7 @@ class QuantizedInputs(nn.Module):
 
 @pytest.fixture(scope="module")
 def case():
-    torch.manual_seed(0)
-    model = (
-        DiT(DiTConfig(hidden_size=64, depth=2, num_heads=2, sample_size=8, num_classes=7)).eval().requires_grad_(False)
-    )
+    model = tiny_dit()
     model.blocks[0].mlp.fc1.weight *= 3.0  # so that layers differ by more than the probes' own noise
     model.blocks[1].attn.proj.weight *= 0.1
     data = draw_calibration_set(model, CONFIG, Process())

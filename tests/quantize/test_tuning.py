@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from click.testing import CliRunner
-from test_quantize import tiny_config, tiny_model
+from tiny_dit import tiny_config, tiny_dit
 
 from hqdit_mobile.cli.main import export
 from hqdit_mobile.diffusion.process import Process
@@ -52,7 +52,7 @@ def test_gradients_are_those_of_the_definition(activation):
 
 
 def test_the_set_is_what_the_float_model_said():
-    model, config = tiny_model(), tiny_config(tuning_samples=10)
+    model, config = tiny_dit(), tiny_config(tuning_samples=10)
     data = draw_tuning_set(model, config, Process(), lambda: None)
     assert len(data.latents) == 10 * 3 and data.noise.shape == (30, 2, 4, 8, 8)
     for row in (0, 13, 29):
@@ -75,7 +75,7 @@ def guided_error(model, original) -> float:
 # Of random weights; in w4a4 most of the error comes from the inputs, which nothing here can change.
 @pytest.mark.parametrize(("precision", "at_most"), [("w4a8", 0.9), ("w4a4", 0.97)])
 def test_new_pictures_come_nearer_and_the_codes_stay(precision, at_most):
-    original = tiny_model()
+    original = tiny_dit()
     plain, tuned = copy.deepcopy(original), copy.deepcopy(original)
     config = tiny_config(precision=precision)
     quantize_(plain, config, Process())
@@ -97,7 +97,7 @@ class Killed(Exception):
 def test_goes_on_where_it_was_killed(tmp_path, monkeypatch):
     monkeypatch.setattr("hqdit_mobile.quantize.tuning.SAVE_EVERY", 4)
     config = tiny_config(tuning_steps=10, tuning_samples=2)
-    whole, killed, resumed = tiny_model(), tiny_model(), tiny_model()
+    whole, killed, resumed = tiny_dit(), tiny_dit(), tiny_dit()
     quantize_(whole, config, Process())
 
     class Stages:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from android_checks import DEMO, java_home
-from test_vae_tiles import tiled_bundle
+from vae_cases import tiled_bundle
 
 from hqdit_mobile.export.lowering.vae_decoder import with_int8_convolutions
 from hqdit_mobile.runtime.engine import Pipeline
@@ -125,6 +125,5 @@ def test_tiles_decode_to_the_same_picture(draw, tmp_path, tiny_files):
     compare(draw, tiled_bundle(tmp_path, tiny_files, with_int8_convolutions), 1, 2, limit=999_999)
 
 
-def test_the_reference_model_draws_the_same_picture(draw, request):
-    given = os.environ.get("HQDIT_TEST_BUNDLE")
-    compare(draw, Path(given) if given else request.getfixturevalue("emoji_bundle"), 3, 2)
+def test_the_reference_model_draws_the_same_picture(draw, emoji_bundle):
+    compare(draw, emoji_bundle, 3, 2)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the whole suite in as many processes as the machine has cores and memory for, and shares files between them.
+
+`pytest` and `pytest -m MARKER` are the whole suite; `pytest tests/ops` or any other path runs in this process, as does
+`pytest -n 0`. Each process computes with its share of the cores: OMP_NUM_THREADS, which torch reads when it starts.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+PROCESS_BYTES = 4 << 30  # an export and the engine that draws from it, and a compiler beside them
+
+
+def processes() -> int:
+    """How many tests run at once: one a core, as far as the memory goes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(cores, memory // PROCESS_BYTES))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Before pytest-xdist reads its options."""
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+    chosen = config.getoption("numprocesses", default=0) is not None  # also where pytest-xdist is missing
+    if whole and not chosen and not config.option.usepdb and processes() > 1:
+        config.option.numprocesses = processes()
+        config.option.dist = "worksteal"
+    if config.getoption("numprocesses", default=0):
+        share = max(1, (os.cpu_count() or 1) // config.option.numprocesses)
+        os.environ.setdefault("OMP_NUM_THREADS", str(share))
+
+
+def folder_made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """The folder that make(folder) fills; whoever comes second waits until it is whole."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            part = folder.with_name(f"{folder.name}.part")
+            shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+            part.mkdir(parents=True)
+            make(part)
+            part.rename(folder)
+    return folder

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One version, that of pyproject.toml: what is built reads it, and what cannot read it is compared."""
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from hqdit_mobile.runtime import abi
+
+ROOT = Path(__file__).parent.parent
+(VERSION,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+
+
+def test_package_and_engine_have_the_version_of_the_sources():
+    assert version("hqdit-mobile") == VERSION
+    assert abi.library().hqdit_version().decode() == VERSION
+
+
+@pytest.mark.parametrize(
+    ("pattern", "form"),
+    [
+        ("CITATION.cff", r"^version: (\S+)$"),
+        ("CHANGELOG.md", r"\A.*?^## (\d\S+)$"),  # the latest release
+        ("android_demo/checks/**/pom.xml", r"<artifactId>checks</artifactId>\s*<version>(.+?)<"),
+        ("android_demo/checks/**/pom.xml", r"--version-name ([\d.]+)"),
+        ("android_demo/checks/**/pom.xml", r"android:versionName=&quot;([\d.]+)&quot;"),
+    ],
+)
+def test_files_that_repeat_the_version(pattern, form):
+    found = [text for path in ROOT.glob(pattern) for text in re.findall(form, path.read_text(), re.M | re.S)]
+    assert found and set(found) == {VERSION}
+
+
+def test_nothing_else_repeats_the_version():
+    """In build files: a second copy would stay behind at the next release."""
+    builds = [*(ROOT / "export").rglob("CMakeLists.txt"), *(ROOT / "android_demo").rglob("*.gradle.kts")]
+    assert len(builds) > 5
+    assert not [path for path in builds if VERSION in path.read_text()]
