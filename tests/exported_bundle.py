@@ -11,6 +11,7 @@ from pathlib import Path
 from parallel import folder_made_once
 
 import hqdit_mobile
+import hqdit_mobile.export
 
 # What an export does not run, and what compiling leaves behind.
 APART = ("evaluate", "bench", "__pycache__")
@@ -19,12 +20,13 @@ VERSIONS = ("torch", "executorch", "torchao", "numpy", "diffusers")
 
 def sources_digest() -> str:
     """Of the installed package, native libraries and reference model included, and of what it is lowered by."""
-    root = Path(hqdit_mobile.__file__).parent
     digest = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in VERSIONS).encode())
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root)
-        if path.is_file() and not set(APART) & set(name.parts):
-            digest.update(f"{name.as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    # An editable install has the sources and what CMake built in two folders, and those of the export in a third.
+    for root in map(Path, [*hqdit_mobile.__path__, *hqdit_mobile.export.__path__]):
+        for path in sorted(root.rglob("*")):
+            name = path.relative_to(root)
+            if path.is_file() and not set(APART) & set(name.parts):
+                digest.update(f"{name.as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 

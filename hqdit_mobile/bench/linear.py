@@ -54,28 +54,27 @@ def bench_linear(
     chosen: Sequence[Shape], threads: int, effort: Effort, advance: Callable[[], None] = lambda: None
 ) -> list[dict[str, Any]]:
     """One entry for each shape and number of tokens; ``advance`` is called after each. Weights are random."""
-    return [
-        _entry(shape, tokens, runners, threads, effort, advance)
-        for shape in chosen
-        for tokens, runners in _runners(shape, threads).items()
-    ]
+    entries = []
+    for shape in chosen:
+        for tokens, runners in _runners(shape, threads).items():
+            # Around the measurement, because clocks move.
+            peaks = [library().hqdit_int8_peak_gops(threads)]
+            turns = measure(runners, effort)
+            peaks.append(library().hqdit_int8_peak_gops(threads))
+            entries.append(compared(shape, tokens, turns, sum(peaks) / len(peaks)))
+            advance()
+    return entries
 
 
-def _entry(
-    shape: Shape, tokens: int, runners: dict[str, Runner], threads: int, effort: Effort, advance: Callable[[], None]
-) -> dict[str, Any]:
-    # Around the measurement, because clocks move.
-    peaks = [library().hqdit_int8_peak_gops(threads)]
-    turns = measure(runners, effort)
-    peaks.append(library().hqdit_int8_peak_gops(threads))
-    advance()
+def compared(shape: Shape, tokens: int, turns: dict[str, list[float]], peak: float) -> dict[str, Any]:
+    """What follows from the seconds of every runner's turns and from the processor's `peak` in GOPS; a multiply-add
+    counts as two operations, a "speedup" is a peer's time over ours."""
     operations = 2 * tokens * shape.in_features * shape.out_features
     seconds = medians(turns)
     gops = {name: 1e-9 * operations / value for name, value in seconds.items()}
     peers = [name for name in gops if name not in OUR_ACTIVATIONS]
     fastest = max(peers, key=lambda name: gops[name])
     four_bit = max(FOUR_BIT_PEERS, key=lambda name: gops[name])
-    peak = sum(peaks) / len(peaks)
     return {
         "model": shape.model,
         "layer": shape.layer,

@@ -11,9 +11,10 @@ import click
 from hqdit_mobile.cli.exits import EPILOG, exits, when_stopped
 from hqdit_mobile.cli.options import SEED, FiniteRange, Interval
 from hqdit_mobile.diffusion.process import SAMPLERS
+from hqdit_mobile.quantize.recipes import RECIPES
 
-# Those of recipes.py, which needs torch.
-RECIPE_NAMES = ["w4a8", "w4a4", "w4a4-strict", "hq-dit", "hq-dit-w4a8", "w4a8-nearest"]
+# Those that end in -high are --quality high.
+RECIPE_NAMES = [name for name in RECIPES if not name.endswith("-high")]
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
 
 

@@ -47,12 +47,13 @@ def normal(seed: int, stream: int, count: int) -> np.ndarray:
     counter = np.stack([block & _MASK, block >> np.uint64(32), zero + np.uint64(stream), zero], axis=1)
     words = philox4x32(counter, (seed & 0xFFFFFFFF, seed >> 32)).reshape(-1, 2)
     u = (words[:, 0].astype(np.float64) + 0.5) * (1.0 / 4294967296.0)
-    r = np.sqrt(-2.0 * _log(u))
-    sin, cos = _sincos(words[:, 1])
+    r = np.sqrt(-2.0 * natural_log(u))
+    sin, cos = sincos_of_turns(words[:, 1])
     return np.stack([r * cos, r * sin], axis=1).astype(np.float32).reshape(-1)[:count]
 
 
-def _log(x: np.ndarray) -> np.ndarray:
+def natural_log(x: np.ndarray) -> np.ndarray:
+    """Of positive, normal float64 numbers, with the same bits on every platform; relative error below 3e-16."""
     bits = x.view(np.uint64)
     exponent = (bits >> np.uint64(52)).astype(np.float64) - 1023.0
     m = ((bits & np.uint64(0x000FFFFFFFFFFFFF)) | np.uint64(0x3FF0000000000000)).view(np.float64)
@@ -67,7 +68,8 @@ def _log(x: np.ndarray) -> np.ndarray:
     return exponent * 0.693147180559945309417232121458 + (2.0 * s) * series
 
 
-def _sincos(turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def sincos_of_turns(turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sine and cosine of the angles 2 pi turn / 2^32 (turn: uint32), with the same bits on every platform."""
     quadrant = (turn + np.uint32(0x20000000)) >> np.uint32(30)
     offset = (turn - (quadrant << np.uint32(30))).view(np.int32)
     x = offset.astype(np.float64) * (6.28318530717958647692528676656 / 4294967296.0)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from hqdit_mobile.ops import float_ops, native
 from hqdit_mobile.ops.formats import E1M2, E2M1, Format, lookup_tables
+from hqdit_mobile.ops.hadamard_orders import split_order
 from hqdit_mobile.ops.packing import groups_per_row, pack_codes, pack_tables, unpack_codes, unpack_tables
-from hqdit_mobile.ops.rotation import rotate, split_order
+from hqdit_mobile.ops.rotation import rotate
 
 ACTIVATIONS = ("int8", "fp4", "e2m1")
 SMALLEST_AMAX = 2.0**-100  # below it a token counts as zero: 1920 / amax must stay finite

@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from hqdit_mobile.ops.hadamard_orders import split_order
+
 PRECISIONS = ("w4a8", "w4a4")
 WEIGHT_FORMATS = ("e2m1", "e1m2", "e3m0")
 CHANNEL = "channel"
@@ -65,8 +67,6 @@ class HQDiTConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        from hqdit_mobile.ops.rotation import split_order
-
         def require(good: bool, field: str, rule: str) -> None:
             if not good:
                 raise ValueError(f"HQDiTConfig.{field} must be {rule}, not {getattr(self, field)!r}")

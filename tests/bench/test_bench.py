@@ -17,8 +17,10 @@ from torch import nn
 
 from hqdit_mobile.bench import amx, machine, peers_executorch, peers_onnxruntime, prepare, report, timing
 from hqdit_mobile.bench.linear import LAYERS, OUR_ACTIVATIONS, Shape, bench_linear
+from hqdit_mobile.bench.linear import compared as linear_figures
 from hqdit_mobile.bench.round_to_nearest import round_layer, round_model_
 from hqdit_mobile.bench.run import PLANS, Plan, Subject, run_bench
+from hqdit_mobile.bench.step import compared as step_figures
 from hqdit_mobile.bench.timing import Effort, measure, medians
 from hqdit_mobile.export.bundle.job import ExportOptions, clean_latents, drop_learned_sigma_
 from hqdit_mobile.export.bundle.manifest import build_manifest
@@ -115,19 +117,27 @@ def check_linear(entries):
     assert [entry["tokens"] for entry in entries] == list(SHAPE.tokens)
     for entry in entries:
         assert set(entry["microseconds"]) == LINEAR_PEERS | set(OUR_ACTIVATIONS)
-        for name, gops in entry["gops"].items():
-            assert gops * entry["microseconds"][name] * 1e3 == pytest.approx(2 * entry["tokens"] * 128 * 256)
-        ours = entry["gops"]["hqdit w4a8"]
-        best = max(entry["gops"][name] for name in LINEAR_PEERS)
-        assert entry["fraction_of_peak"] == pytest.approx(ours / entry["peak_gops"])
+        assert all(seconds > 0 for seconds in entry["microseconds"].values())
         assert 0 < entry["fraction_of_peak"] <= entry["fraction_of_peak_in_best_turn"] < 1
-        assert entry["speedup_vs_fastest_peer"] == pytest.approx(ours / best)
-        assert entry["gops"][entry["fastest_peer"]] == best
-        assert entry["speedup_vs_fastest_4bit_peer"] >= entry["speedup_vs_fastest_peer"]
 
 
 def test_linear_entries():
     check_linear(bench_linear([SHAPE], 1, ONCE))
+
+
+def test_figures_of_a_layer():
+    """1,000 tokens x 500 x 1,000 are 10^9 operations; by hand."""
+    shape = Shape("DiT-hand", "fc1", 500, 1000, (1000,))
+    turns = {"hqdit w4a8": [0.002, 0.001, 0.004], "hqdit w4a4": [0.0005], "XNNPACK 8da4w g128": [0.008]}
+    turns |= {"XNNPACK 8da4w per channel": [0.01], "ONNX Runtime MatMulNBits": [0.02], "XNNPACK float32": [0.004]}
+    entry = linear_figures(shape, 1000, turns, peak=2000.0)
+    assert entry["microseconds"]["hqdit w4a8"] == pytest.approx(2000) and entry["tokens"] == 1000
+    assert entry["gops"]["hqdit w4a8"] == pytest.approx(500) and entry["gops"]["XNNPACK float32"] == pytest.approx(250)
+    assert entry["fraction_of_peak"] == pytest.approx(0.25)
+    assert entry["fraction_of_peak_in_best_turn"] == pytest.approx(0.5)
+    assert entry["fastest_peer"] == "XNNPACK float32" and entry["speedup_vs_fastest_peer"] == pytest.approx(2)
+    assert entry["fastest_4bit_peer"] == "XNNPACK 8da4w g128"
+    assert entry["speedup_vs_fastest_4bit_peer"] == pytest.approx(4)
 
 
 def test_full_plan_has_every_shape_of_the_dits():
@@ -164,11 +174,19 @@ def record(subject):
 
 def check_times(part, names):
     assert set(part["milliseconds"]) == names
-    ours = part["milliseconds"]["hqdit .pte"]
-    peers = {name: value for name, value in part["milliseconds"].items() if not name.startswith("hqdit")}
-    assert part["milliseconds"][part["fastest_peer"]] == min(peers.values())
-    assert part["speedup_vs_fastest_peer"] == pytest.approx(min(peers.values()) / ours)
-    assert part["speedup_vs_torch_float32"] == pytest.approx(peers["torch float32"] / ours)
+    assert all(value > 0 for value in part["milliseconds"].values())
+    assert part["fastest_peer"] in names and not part["fastest_peer"].startswith("hqdit")
+
+
+def test_figures_of_a_step():
+    """By hand. Our own .onnx is not a peer, however fast."""
+    seconds = {"torch float32": 0.08, "hqdit .pte": 0.02, "hqdit .onnx": 0.01, "XNNPACK float32": 0.05}
+    figures = step_figures(seconds)
+    assert figures["milliseconds"] == pytest.approx({name: 1000 * value for name, value in seconds.items()})
+    assert figures["fastest_peer"] == "XNNPACK float32"
+    assert figures["speedup_vs_fastest_peer"] == pytest.approx(2.5)
+    assert figures["speedup_vs_torch_float32"] == pytest.approx(4)
+    assert figures["speedup"]["hqdit .onnx"] == pytest.approx(0.5)
 
 
 def test_record_of_a_model(record):

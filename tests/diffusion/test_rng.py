@@ -77,12 +77,12 @@ def test_transform_is_box_muller():
 
 def test_polynomials_at_the_ends_of_their_ranges():
     turns = np.array([0, 1, 2**29 - 1, 2**29, 2**29 + 1, 2**30, 2**31, 3 * 2**30, 2**32 - 1], dtype=np.uint32)
-    sin, cos = rng._sincos(turns)
+    sin, cos = rng.sincos_of_turns(turns)
     angles = turns.astype(np.float64) * (2 * math.pi / 2**32)
     np.testing.assert_allclose(sin, np.sin(angles), atol=1e-15)
     np.testing.assert_allclose(cos, np.cos(angles), atol=1e-15)
     x = np.array([0.5 / 2**32, 1 - 0.5 / 2**32, 0.5, 2**-0.5, np.nextafter(2**-0.5, 1), 1.0, 2.0])
-    np.testing.assert_allclose(rng._log(x), np.log(x), rtol=3e-16)
+    np.testing.assert_allclose(rng.natural_log(x), np.log(x), rtol=3e-16)
 
 
 def test_numbers_are_standard_normal():

@@ -4,7 +4,8 @@
 import pytest
 import torch
 
-from hqdit_mobile.ops.rotation import hadamard, random_signs, rotate, split_order, usable_rotation
+from hqdit_mobile.ops.hadamard_orders import split_order
+from hqdit_mobile.ops.rotation import hadamard, random_signs, rotate, usable_rotation
 
 ORDERS = [1, 2, 4, 16, 32, 128, 12, 24, 28, 36, 56, 72, 384, 1152]
 
