@@ -101,8 +101,12 @@ void take_units(const ParallelFor& parallel, int64_t slots, int64_t units, const
 }
 
 /// Calls first(unit, slot) for `firsts` units and, when all of them are done, second(unit, slot) for `seconds`, in one
-/// call of the pool. Who finds no first unit left waits for those in work, which others are at, and never for a thread
-/// that may not come.
+/// call of the pool.
+///
+/// No deadlock, even if the pool runs some slots only after others have returned: a slot waits only when no first unit
+/// is left to take. Each of them is then done or held by a slot that is running, since a slot that has not started
+/// takes none, and the others take those of its run. `first` waits for nothing, so every running slot reaches the end
+/// of its loop and subtracts its units, and `missing` becomes 0. Nobody waits for a slot that has not started.
 template <typename First, typename Second>
 void take_units_in_order(const ParallelFor& parallel, int64_t slots, int64_t firsts, const First& first,
                          int64_t seconds, const Second& second) {
