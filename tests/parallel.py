@@ -12,6 +12,13 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
+
+# Examples of a test that Hypothesis feeds: the same ones in every run, so that a failure is somebody's change. A kernel
+# takes milliseconds for one. `--hypothesis-profile search` looks for what nobody has met yet.
+settings.register_profile("every run", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("search", max_examples=5000, deadline=None)
+settings.load_profile("every run")
 
 PROCESS_BYTES = 4 << 30  # an export and the engine that draws from it, and a compiler beside them
 

@@ -32,7 +32,7 @@ def layers(draw):
     return draw(st.integers(1, 70)), k, group, rotation, activation, draw(st.sampled_from([16, 48, 1 << 20]))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)  # each builds a session
 @given(layers(), st.integers(1, 40), st.integers(0, 2**30), st.booleans())
 def test_bits_of_the_definition(sizes, rows, seed, gelu):
     n, k, group, rotation, activation, activation_group = sizes
