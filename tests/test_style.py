@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CPP = [p for folder in ("export", "android_demo", "tests") for p in (ROOT / folder).rglob("*.[ch]*")]
-CPP = [p for p in CPP if p.suffix in (".cpp", ".h") and "build" not in p.parts]
+CPP = [p for folder in ("export", "android_demo", "examples", "tests") for p in (ROOT / folder).rglob("*.[ch]*")]
+CPP = [p for p in CPP if p.suffix in (".c", ".cpp", ".h") and "build" not in p.parts]
 
 
 def tool(name: str, *arguments: str) -> None:
