@@ -23,10 +23,12 @@ from matplotlib import pyplot
 from PIL import Image
 
 from hqdit_mobile import LoadedModel, load_model, quantize_
-from hqdit_mobile.diffusion.trajectory import Guidance, initial_noise, sample_latents
+from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
 from hqdit_mobile.quantize.recipes import RECIPES, recipe
 from hqdit_mobile.util.metrics import psnr_db
 from hqdit_mobile.util.pictures import to_rgb
+
+GUIDANCE_SCALE = 4.0
 
 
 def draw(model: LoadedModel, labels: list[int], steps: int) -> np.ndarray:
@@ -34,8 +36,7 @@ def draw(model: LoadedModel, labels: list[int], steps: int) -> np.ndarray:
     pictures = []
     for seed, label in enumerate(labels):
         noise = initial_noise(model.latent_shape, seed)
-        guidance = Guidance(4.0, model.guidance_channels)
-        latents = sample_latents(model.dit, model.scheduler, noise, torch.tensor([label]), steps, guidance)
+        latents = sample_latents(model.dit, model.process, noise, torch.tensor([label]), steps, GUIDANCE_SCALE)
         pictures.append(np.asarray(to_rgb(model.decode(latents)[0])))
     return np.stack(pictures)
 
@@ -58,7 +59,7 @@ def main() -> None:
     for name in arguments.recipes:
         quantized = replace(model, dit=copy.deepcopy(model.dit))
         config = replace(recipe(name), calibration_samples=arguments.calibration_samples)
-        report = quantize_(quantized.dit, config, model.scheduler, model.guidance_channels)
+        report = quantize_(quantized.dit, config, model.process)
         rows.append(draw(quantized, labels, arguments.steps))
         psnr = float(np.mean([psnr_db(a, b) for a, b in zip(rows[0], rows[-1], strict=True)]))
         figures[name] = (report.bits_per_weight, psnr)
