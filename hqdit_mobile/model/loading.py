@@ -87,8 +87,18 @@ def load_model(spec: str, vae: str | None = None, streamed: bool = False) -> Loa
     - a Hugging Face id such as ``facebook/DiT-XL-2-256`` (needs the network, or the files in its cache);
     - ``random:DiT-XL/2-256`` and its like: a published architecture with random weights (random_model.py).
 
-    streamed: the blocks of the DiT are read when they run and keep no weights (streaming.py).
-    Raises FileNotFoundError, CheckpointError or ValueError with the file or field at fault.
+    Args:
+        spec: see above.
+        vae: a folder with an AutoencoderKL in diffusers' layout, for a ``.pt`` checkpoint.
+        streamed: the blocks of the DiT are read when they run and keep no weights (streaming.py).
+
+    Returns:
+        The float32 networks in evaluation mode, without gradients, and what is known of their training and classes.
+
+    Raises:
+        FileNotFoundError: a file is missing; the message names it.
+        CheckpointError: a file cannot be read or is of a model that is not supported; the message names the field.
+        ValueError: ``spec`` or ``vae`` makes no sense.
     """
     if spec.startswith(BUILTIN):
         return _load_builtin(spec.removeprefix(BUILTIN), streamed)

@@ -198,9 +198,22 @@ def quantize_(
 
     Runs the float model on guided DDIM trajectories, then goes through the blocks once, with their tokens on the disk;
     of a streamed model no more than one block is in memory. The same model, config and process give the same bits,
-    also when the work is taken up from the `work` of a run that was killed. Raises CalibrationError naming layer and
-    timestep when an activation is NaN or infinite, ValueError when a weight is, TypeError when the model is quantized
-    already.
+    also when the work is taken up from the `work` of a run that was killed.
+
+    Args:
+        model: float32, on the CPU or another device; `load_model(...).dit`.
+        config: what decides the bits.
+        process: what the model was trained to undo; `load_model(...).process`.
+        progress: shows the stages; None shows nothing.
+        work: a folder that keeps what is finished; None for a temporary one.
+
+    Returns:
+        For each quantized layer its formats, bits per weight and error on the calibration inputs.
+
+    Raises:
+        CalibrationError: an activation is NaN or infinite; the message names layer and timestep.
+        ValueError: a weight is NaN or infinite.
+        TypeError: the model is quantized already.
     """
     _check_weights(model)
     stages = progress or Stages(Console(quiet=True))

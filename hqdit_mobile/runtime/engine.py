@@ -67,10 +67,12 @@ class Pictures:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    weights_bytes: int
-    arena_bytes: int
-    peak_bytes: int
-    file_bytes: int
+    """What drawing one picture needs, in bytes."""
+
+    weights_bytes: int  # constant data of all model files
+    arena_bytes: int  # activations: planned buffers and scratch
+    peak_bytes: int  # the most that the process holds, measured at export
+    file_bytes: int  # the model files on the disk
     tiled_peak_bytes: int  # with the picture decoded in tiles; 0 for a bundle without
 
 
@@ -78,7 +80,15 @@ ProgressCallback = Callable[[Progress], Any]
 
 
 def estimate(bundle: str | os.PathLike[str]) -> MemoryEstimate:
-    """The memory that ``bundle`` needs, from its manifest alone."""
+    """The memory that a bundle needs, from its manifest alone.
+
+    Args:
+        bundle: the folder.
+
+    Raises:
+        NotFoundError: there is no such folder, or no manifest in it.
+        InvalidBundleError: the manifest is damaged; the message names the field.
+    """
     memory = abi.Memory(struct_size=ctypes.sizeof(abi.Memory))
     check(abi.library().hqdit_estimate(os.fsencode(bundle), memory))
     return MemoryEstimate(
@@ -89,10 +99,19 @@ def estimate(bundle: str | os.PathLike[str]) -> MemoryEstimate:
 class Pipeline:
     """An open bundle. One call at a time; several pipelines may run in several threads.
 
-    ``threads``: 0 for the runtime's pool, 1 for the calling thread alone, more to resize the process's pool.
-    ``memory_limit_bytes``: decode in tiles if the bundle's estimate is higher, refuse it if that needs more too; 0 for
-    no limit. ``decodes_tiled`` says which.
-    ``verify_sha256``: compare the model files with the manifest before they are parsed.
+    Args:
+        bundle: the folder that ``hqdit-export`` wrote. Its files must not change while it is open.
+        threads: 0 for the runtime's pool, 1 for the calling thread alone, more to resize the process's pool.
+        memory_limit_bytes: decode in tiles if the bundle's estimate is higher, refuse it if that needs more too; 0 for
+            no limit. ``decodes_tiled`` says which.
+        verify_sha256: compare the model files with the manifest before they are parsed.
+        load_mode: "mmap" maps the files, "read" reads them into memory.
+
+    Raises:
+        NotFoundError: the folder or a file of it does not exist.
+        InvalidBundleError: a file is damaged, of a newer schema, or for another runtime.
+        MemoryLimitError: the bundle needs more than ``memory_limit_bytes``.
+        InvalidArgumentError: a value is out of range.
     """
 
     def __init__(
@@ -155,12 +174,28 @@ class Pipeline:
         self._open.close()
 
     def find_label(self, name: str) -> int:
-        """The class with this name or synonym; labels.py has the rule and the errors."""
+        """The number of the class with this name or synonym.
+
+        Raises:
+            NotFoundError: no class has it; the message lists the nearest names.
+            InvalidArgumentError: more than one class has it.
+        """
         return find_label(self.labels, name)
 
     def generate(self, label: int | str, seed: int = 0, **settings: Any) -> np.ndarray:
-        """One picture, uint8 [H, W, 3]. ``label``: a class's number, name or synonym (labels.py). ``settings``: of
-        ``generate_batch``."""
+        """Draws one picture.
+
+        Args:
+            label: a class's number, name or synonym (labels.py).
+            seed: 0 to 2^64 - 1. The same seed gives the same latents on every machine.
+            settings: of ``generate_batch``.
+
+        Returns:
+            uint8 [H, W, 3].
+
+        Raises:
+            EngineError: as ``generate_batch``.
+        """
         return self.generate_batch(label, [seed], **settings).images[0]
 
     def generate_batch(
@@ -178,12 +213,31 @@ class Pipeline:
         preview_interval: int = 0,
         progress: ProgressCallback | None = None,
     ) -> Pictures:
-        """One picture per seed. What is None takes the bundle's default.
+        """Draws one picture for each of n seeds. What is None takes the bundle's default.
 
-        ``guidance_interval``: guide only where timestep / num_train_timesteps lies inside. ``eta``: DDIM's share of
-        fresh noise. ``initial_noise``: float32 [n, C, h, w] instead of the seeds' own. ``preview_interval``: give
-        ``progress`` a preview after every n-th step. ``progress`` returns False to stop (CancelledError). Ctrl-C, in
-        the main thread, stops within one step (KeyboardInterrupt).
+        Args:
+            label: a class's number, name or synonym (labels.py); ``null_label`` for a picture of no class.
+            seeds: each 0 to 2^64 - 1.
+            steps: denoising steps, 1 to ``num_train_timesteps``.
+            guidance_scale: weight of the class; 1 is the plain model and takes half the time.
+            guidance_interval: guide only where timestep / num_train_timesteps lies inside, within 0 to 1.
+            scheduler: one of ``SCHEDULERS``.
+            spacing: of the timesteps, one of ``SPACINGS``.
+            eta: DDIM's share of fresh noise, 0 to 1.
+            initial_noise: float32 [n, C, h, w], standard normal, in place of the seeds' own.
+            preview_interval: give ``progress`` a preview after every n-th step; 0 for none.
+            progress: called after every step; returns False to stop.
+
+        Returns:
+            The pictures, their latents, and the times in milliseconds.
+
+        Raises:
+            CancelledError: ``progress`` returned False.
+            KeyboardInterrupt: Ctrl-C in the main thread; the drawing stops within one step.
+            InvalidArgumentError: a setting is out of range, or the bundle cannot do it; the message names it.
+            NotFoundError: no class has this name.
+            BusyError: another call is running on this pipeline.
+            EngineError: the runtime failed.
         """
         if not all(0 <= seed < 2**64 for seed in seeds):
             raise InvalidArgumentError("seeds must be in 0 .. 2^64 - 1")
@@ -225,8 +279,20 @@ class Pipeline:
         return Pictures(images, latents, result.evaluations, *times, result.peak_memory_bytes)
 
     def denoise(self, latents: np.ndarray, timestep: float, label: int, *, guided: bool) -> np.ndarray:
-        """One run of the transformer on latents [C, h, w]: noise float32 [2, C, h, w] for the label and the null label
-        if ``guided``, else [1, C, h, w] for the label."""
+        """Runs the transformer once.
+
+        Args:
+            latents: float32 [C, h, w].
+            timestep: of the model's training, for example 999 for noise alone.
+            label: the number of a class.
+            guided: also for the null label.
+
+        Returns:
+            The prediction, float32 [2, C, h, w] for the label and the null label if ``guided``, else [1, C, h, w].
+
+        Raises:
+            InvalidArgumentError: a shape or value does not fit; ``EngineError`` if the runtime failed.
+        """
         latents = self._latents(latents)
         out = np.empty((2 if guided else 1, *self.latent_shape), dtype=np.float32)
         call = self._library.hqdit_denoise
@@ -235,7 +301,17 @@ class Pipeline:
         return out
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
-        """Clean latents [C, h, w], not yet divided by the scaling factor -> float32 [3, H, W] in about -1..1."""
+        """Runs the image decoder once.
+
+        Args:
+            latents: clean, float32 [C, h, w], not yet divided by the VAE's scaling factor.
+
+        Returns:
+            float32 [3, H, W] in about -1..1.
+
+        Raises:
+            InvalidArgumentError: the shape does not fit; ``EngineError`` if the runtime failed.
+        """
         latents = self._latents(latents)
         height, width, channels = self.image_shape
         out = np.empty((channels, height, width), dtype=np.float32)
