@@ -20,10 +20,12 @@ from hqdit_mobile.runtime import abi
 from hqdit_mobile.runtime.errors import BusyError as BusyError
 from hqdit_mobile.runtime.errors import CancelledError as CancelledError
 from hqdit_mobile.runtime.errors import EngineError as EngineError
+from hqdit_mobile.runtime.errors import FileAccessError as FileAccessError
 from hqdit_mobile.runtime.errors import InvalidArgumentError as InvalidArgumentError
 from hqdit_mobile.runtime.errors import InvalidBundleError as InvalidBundleError
 from hqdit_mobile.runtime.errors import MemoryLimitError as MemoryLimitError
 from hqdit_mobile.runtime.errors import NotFoundError as NotFoundError
+from hqdit_mobile.runtime.errors import OutOfMemoryError as OutOfMemoryError
 from hqdit_mobile.runtime.errors import check
 from hqdit_mobile.runtime.interrupts import held_interrupts
 from hqdit_mobile.runtime.labels import find_label, resolve_label

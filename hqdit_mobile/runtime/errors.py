@@ -34,6 +34,14 @@ class MemoryLimitError(EngineError):
     """The bundle needs more memory than the limit allows."""
 
 
+class OutOfMemoryError(EngineError, MemoryError):
+    """The system refused memory."""
+
+
+class FileAccessError(EngineError):
+    """The system refused a file that is there, for the reason in the text; the bundle may be whole."""
+
+
 _OF_STATUS: dict[int, type[EngineError]] = {
     1: CancelledError,
     2: BusyError,
@@ -41,6 +49,8 @@ _OF_STATUS: dict[int, type[EngineError]] = {
     4: NotFoundError,
     5: InvalidBundleError,
     6: MemoryLimitError,
+    7: OutOfMemoryError,
+    10: FileAccessError,
 }
 
 

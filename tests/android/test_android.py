@@ -167,7 +167,7 @@ def test_enums_cross_jni_in_the_order_of_c(c_name, file, kotlin_name, prefix):
 
 def test_each_status_has_its_exception():
     """Three of them need a fault of the system: no test of the library brings those about."""
-    kinds = re.findall(r"(\d) -> (\w+)\(message\)", (KOTLIN / "HqDitException.kt").read_text())
+    kinds = re.findall(r"(\d+) -> (\w+)\(message\)", (KOTLIN / "HqDitException.kt").read_text())
     statuses = {name.replace("_", "").lower(): number for name, number in c_enum("hqdit_status").items()}
     statuses["runtimefailure"] = statuses.pop("runtimeerror")
     expected = {name: number for name, number in statuses.items() if name not in ("ok", "internal")}

@@ -23,6 +23,7 @@ PORTABLE = [
     "decoder_tiles",
     "json",
     "json_fields",
+    "json_text",
     "manifest",
     "map_store",
     "noise_schedule",
@@ -197,6 +198,6 @@ def test_cancelled_batch_keeps_its_finished_pictures(opened):
 
 def test_status_names():
     library = abi.library()
-    names = [library.hqdit_status_name(code) for code in range(10)]
-    assert names[0] == b"HQDIT_OK" and names[9] == b"HQDIT_INTERNAL" and len(set(names)) == 10
-    assert library.hqdit_status_name(10) == library.hqdit_status_name(-1) == b"unknown status"
+    names = [library.hqdit_status_name(code) for code in range(11)]
+    assert names[0] == b"HQDIT_OK" and names[10] == b"HQDIT_IO_ERROR" and len(set(names)) == 11
+    assert library.hqdit_status_name(11) == library.hqdit_status_name(-1) == b"unknown status"

@@ -43,7 +43,8 @@ typedef enum hqdit_status {
   HQDIT_MEMORY_LIMIT = 6,      ///< the bundle needs more than options.memory_limit_bytes
   HQDIT_OUT_OF_MEMORY = 7,     ///< the system refused memory
   HQDIT_RUNTIME_ERROR = 8,     ///< the model runtime failed, or the model returned a value that is not finite
-  HQDIT_INTERNAL = 9           ///< a fault of this library
+  HQDIT_INTERNAL = 9,          ///< a fault of this library
+  HQDIT_IO_ERROR = 10          ///< the system refused a file that is there; the message has its reason, try again
 } hqdit_status;
 
 /// "HQDIT_OK" and so on.
@@ -84,11 +85,12 @@ typedef enum hqdit_load_mode {
 typedef struct hqdit_open_options {
   size_t struct_size;
   /// With a bundle whose memory estimate (the larger of hqdit_memory's peak_bytes and arena_bytes) is higher, decode in
-  /// tiles, which takes longer; refuse it, before loading it, if that too (tiled_peak_bytes) needs more. 0 = no limit.
+  /// tiles, which takes longer; refuse it, before loading it, if that too (tiled_peak_bytes) needs more. Refuse it as
+  /// well if its shapes and its programs ask for more than it says, before that memory is taken. 0 = no limit.
   uint64_t memory_limit_bytes;
   /// Compare every model file with the SHA-256 in the manifest before it is parsed; default true. The sizes are always
-  /// compared. Reads each file once (a few ms per MB). Turn it off only for files that the app has verified itself: the
-  /// runtime checks much of a program, but one that was damaged just so can still crash it.
+  /// compared. What was verified is what runs, unless someone writes into the file later. Reads each file once (a few
+  /// ms per MB). Turn it off only for files that the app has verified itself.
   bool verify_sha256;
   /// 0 (default): the runtime's pool, one thread per performance core. 1: the calling thread alone. More: the pool is
   /// resized to that many; there is one pool per process, and the latest pipeline opened with such a number decides.

@@ -8,16 +8,22 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <new>
 
 #include "c_api.h"  // of the bindings
+#include "hqdit/per_thread.h"
 
 namespace hqdit {
 namespace {
 
 using executorch::runtime::PalImpl;
 
-thread_local char first_error[512] = "";
-thread_local bool abort_throws = false;
+struct ThreadState {
+  char first_error[512] = "";
+  bool abort_throws = false;
+};
+
+PerThread<ThreadState> thread_state;
 pal_emit_log_message_method next_log = nullptr;
 pal_abort_method next_abort = nullptr;
 
@@ -25,16 +31,18 @@ void log_message(et_timestamp_t timestamp, et_pal_log_level_t level, const char*
                  size_t line, const char* message, size_t length) {
   // What is left are remarks on how it counts processors, which would end up in an app's or a user's terminal.
   if (level != kError && level != kFatal) return;
-  if (first_error[0] == '\0') {
-    const size_t count = std::min(length, sizeof first_error - 1);
-    std::memcpy(first_error, message, count);
-    first_error[count] = '\0';
+  ThreadState* mine = thread_state.get();
+  if (mine != nullptr && mine->first_error[0] == '\0') {
+    const size_t count = std::min(length, sizeof mine->first_error - 1);
+    std::memcpy(mine->first_error, message, count);
+    mine->first_error[count] = '\0';
   }
   if (next_log != nullptr) next_log(timestamp, level, filename, function, line, message, length);
 }
 
 void abort_run() {
-  if (abort_throws) throw RuntimeAbort();
+  const ThreadState* mine = thread_state.get();
+  if (mine != nullptr && mine->abort_throws) throw RuntimeAbort();
   if (next_abort != nullptr) next_abort();
   std::abort();
 }
@@ -54,12 +62,20 @@ void start_executorch() {
   });
 }
 
-void clear_runtime_error() { first_error[0] = '\0'; }
+void clear_runtime_error() {
+  ThreadState* mine = thread_state.get();
+  if (mine == nullptr) throw std::bad_alloc();
+  mine->first_error[0] = '\0';
+}
 
-std::string runtime_error() { return first_error; }
+std::string runtime_error() {
+  const ThreadState* mine = thread_state.get();
+  return mine == nullptr ? "" : mine->first_error;
+}
 
-AbortScope::AbortScope() { abort_throws = true; }
+// clear_runtime_error() made sure that there is a state.
+AbortScope::AbortScope() { thread_state.get()->abort_throws = true; }
 
-AbortScope::~AbortScope() { abort_throws = false; }
+AbortScope::~AbortScope() { thread_state.get()->abort_throws = false; }
 
 }  // namespace hqdit

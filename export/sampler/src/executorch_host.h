@@ -13,7 +13,7 @@ namespace hqdit {
 /// program must not end the app.
 void start_executorch();
 
-/// Forgets the calling thread's latest error message.
+/// Forgets the calling thread's latest error message. Throws std::bad_alloc if there is no room for one.
 void clear_runtime_error();
 
 /// The first error that ExecuTorch logged on this thread since; "" if none.
@@ -24,7 +24,7 @@ struct RuntimeAbort : std::exception {
   const char* what() const noexcept override { return "ExecuTorch stopped at a failed assertion"; }
 };
 
-/// While one lives, a failed assertion of ExecuTorch on this thread throws RuntimeAbort.
+/// After clear_runtime_error(): while one lives, a failed assertion of ExecuTorch on this thread throws RuntimeAbort.
 class AbortScope {
  public:
   AbortScope();

@@ -25,14 +25,16 @@ class ExecutorchModel final : public Model {
     inputs_.reserve(3);
   }
 
-  Status open(const Manifest& manifest, hqdit_load_mode mode) {
-    Status status = ExecutorchProgram::open(manifest.transformer, mode, &transformer_);
-    if (status.ok()) status = ExecutorchProgram::open(manifest.vae_decoder, mode, &vae_decoder_);
+  Status open(const Manifest& manifest, const LoadOptions& options) {
+    Status status = ExecutorchProgram::open(manifest.transformer, options, &transformer_);
+    if (status.ok()) status = ExecutorchProgram::open(manifest.vae_decoder, options, &vae_decoder_);
     if (status.ok()) status = transformer_->check(guided_, &arena_.bytes);
     if (status.ok()) status = transformer_->check(unguided_, &arena_.bytes);
     if (status.ok()) {
       status = tiled_ ? tiled_->open(*vae_decoder_, &arena_.bytes) : vae_decoder_->check(decode_, &arena_.bytes);
     }
+    if (status.ok()) status = check_limit(options.memory_limit_bytes);
+    if (status.ok() && tiled_) tiled_->allocate();
     if (status.ok()) arena_.data = large_memory(arena_.bytes);
     if (status.ok()) status = use_threads(threads_);
     return status;
@@ -53,6 +55,14 @@ class ExecutorchModel final : public Model {
  private:
   /// The runtime's inputs are not const, but it only reads them.
   static float* data(const float* values) { return const_cast<float*>(values); }
+
+  Status check_limit(uint64_t limit) const {
+    const uint64_t need = arena_.bytes + (tiled_ ? tiled_->memory_bytes() : 0);
+    if (limit == 0 || need <= limit) return {};
+    return {HQDIT_MEMORY_LIMIT, "the bundle's programs take " + std::to_string(need) +
+                                    " bytes for their activations, of the limit " + std::to_string(limit) +
+                                    " are left"};
+  }
 
   Status run(ExecutorchProgram& program, const MethodSpec& spec, std::initializer_list<void*> inputs, float* output) {
     const ThreadScope scope(threads_);
@@ -79,7 +89,7 @@ Status open_model(const Manifest& manifest, const LoadOptions& options, std::uni
                           "\" is not built into this engine; it has \"executorch\"");
   }
   auto opened = std::make_unique<ExecutorchModel>(manifest, options);
-  Status status = opened->open(manifest, options.mode);
+  Status status = opened->open(manifest, options);
   if (status.ok()) *model = std::move(opened);
   return status;
 }

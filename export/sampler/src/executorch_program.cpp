@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "executorch_program.h"
 
-#include <executorch/extension/data_loader/file_data_loader.h>
-#include <executorch/extension/data_loader/mmap_data_loader.h>
 #include <executorch/extension/memory_allocator/malloc_memory_allocator.h>
 #include <executorch/runtime/core/hierarchical_allocator.h>
 #include <executorch/runtime/executor/method.h>
@@ -11,15 +9,14 @@
 #include <algorithm>
 
 #include "executorch_host.h"
+#include "file_loader.h"
 
 namespace hqdit {
 namespace {
 
 namespace et = executorch::runtime;
 using executorch::aten::ScalarType;
-using executorch::extension::FileDataLoader;
 using executorch::extension::MallocMemoryAllocator;
-using executorch::extension::MmapDataLoader;
 
 std::string describe(ScalarType type, const int32_t* sizes, size_t rank) {
   std::string text = type == ScalarType::Float ? "float32 [" : type == ScalarType::Long ? "int64 [" : "other type [";
@@ -50,8 +47,8 @@ Status runtime_failure(const std::string& what, et::Error error) {
                    ? "; hqdit::fp4_linear is registered, so another operator of this model is not: link its kernels"
                    : "; hqdit::fp4_linear.out is not registered: the hqdit_ops library must be loaded with this one";
   }
-  const bool memory = error == et::Error::MemoryAllocationFailed;
-  return {memory ? HQDIT_OUT_OF_MEMORY : HQDIT_RUNTIME_ERROR, std::move(message)};
+  const bool memory = error == et::Error::MemoryAllocationFailed, file = error == et::Error::AccessFailed;
+  return {memory ? HQDIT_OUT_OF_MEMORY : file ? HQDIT_IO_ERROR : HQDIT_RUNTIME_ERROR, std::move(message)};
 }
 
 }  // namespace
@@ -97,25 +94,23 @@ ExecutorchProgram::ExecutorchProgram(std::string path, std::unique_ptr<et::DataL
 
 ExecutorchProgram::~ExecutorchProgram() = default;
 
-Status ExecutorchProgram::open(const ModelFile& file, hqdit_load_mode mode,
+Status ExecutorchProgram::open(const ModelFile& file, const LoadOptions& options,
                                std::unique_ptr<ExecutorchProgram>* program) {
   start_executorch();
-  return protect(file.path.string(), [&] { return open_file(file, mode, program); });
+  return protect(file.path.string(), [&] { return open_file(file, options, program); });
 }
 
-Status ExecutorchProgram::open_file(const ModelFile& file, hqdit_load_mode mode,
+Status ExecutorchProgram::open_file(const ModelFile& model, const LoadOptions& options,
                                     std::unique_ptr<ExecutorchProgram>* program) {
-  const std::string path = file.path.string();
-  std::unique_ptr<et::DataLoader> loader;
-  if (mode == HQDIT_LOAD_MMAP) {
-    auto mapped = MmapDataLoader::from(path.c_str(), MmapDataLoader::MlockConfig::NoMlock);
-    if (!mapped.ok()) return runtime_failure(path, mapped.error());
-    loader = std::make_unique<MmapDataLoader>(std::move(*mapped));
-  } else {
-    auto read = FileDataLoader::from(path.c_str(), kMemoryAlignment);
-    if (!read.ok()) return runtime_failure(path, read.error());
-    loader = std::make_unique<FileDataLoader>(std::move(*read));
+  const std::string path = model.path.string();
+  OpenFile file;
+  if (Status status = OpenFile::open(model.path, &file); !status.ok()) return status;
+  if (Status status = check_size(model, file.bytes()); !status.ok()) return status;
+  if (options.verify_sha256) {
+    if (Status status = file.verify_sha256(model.sha256); !status.ok()) return status;
   }
+  std::unique_ptr<FileLoader> loader;
+  if (Status status = FileLoader::make(std::move(file), options.mode, &loader); !status.ok()) return status;
   // The thorough check: a damaged file must give an error here and not a crash later.
   auto loaded = et::Program::load(loader.get(), et::Program::Verification::InternalConsistency);
   if (!loaded.ok()) {

@@ -42,8 +42,8 @@ class ExecutorchProgram {
  public:
   ~ExecutorchProgram();
 
-  /// Reads the program's header, not its methods.
-  static Status open(const ModelFile& file, hqdit_load_mode mode, std::unique_ptr<ExecutorchProgram>* program);
+  /// Verifies the file and reads the program's header, not its methods.
+  static Status open(const ModelFile& file, const LoadOptions& options, std::unique_ptr<ExecutorchProgram>* program);
 
   /// Checks that the method exists and has these inputs and this output; raises *arena_bytes to what it needs.
   Status check(const MethodSpec& spec, size_t* arena_bytes) const;
@@ -57,7 +57,8 @@ class ExecutorchProgram {
 
   ExecutorchProgram(std::string path, std::unique_ptr<executorch::runtime::DataLoader> loader,
                     executorch::runtime::Program&& program);
-  static Status open_file(const ModelFile& file, hqdit_load_mode mode, std::unique_ptr<ExecutorchProgram>* program);
+  static Status open_file(const ModelFile& file, const LoadOptions& options,
+                          std::unique_ptr<ExecutorchProgram>* program);
   Status check_method(const MethodSpec& spec, size_t* arena_bytes) const;
   Status load(const MethodSpec& spec, Arena* arena, LoadedMethod** method);
   Status execute(const MethodSpec& spec, LoadedMethod* loaded, const std::vector<void*>& inputs, const float** result);

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "files.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <fstream>
+#include <cerrno>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "sha256.h"
@@ -10,15 +16,75 @@
 namespace hqdit {
 namespace fs = std::filesystem;
 
-Status read_text(const fs::path& path, uint64_t limit, std::string* text) {
-  uint64_t bytes = 0;
-  if (Status status = file_size(path, &bytes); !status.ok()) return status;
-  if (bytes > limit) return invalid_bundle(path.string() + ": larger than " + std::to_string(limit) + " bytes");
-  text->resize(static_cast<size_t>(bytes));
-  std::ifstream file(path, std::ios::binary);
-  if (!file.read(text->data(), static_cast<std::streamsize>(bytes))) {
-    return {HQDIT_NOT_FOUND, path.string() + ": cannot be read"};
+Status file_failure(const std::string& path, int error) {
+  const bool missing = error == ENOENT || error == ENOTDIR || error == ELOOP || error == ENAMETOOLONG;
+  const hqdit_status code = missing ? HQDIT_NOT_FOUND : error == ENOMEM ? HQDIT_OUT_OF_MEMORY : HQDIT_IO_ERROR;
+  return {code, path + ": " + std::generic_category().message(error)};
+}
+
+OpenFile::OpenFile(OpenFile&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)), bytes_(other.bytes_), path_(std::move(other.path_)) {}
+
+OpenFile& OpenFile::operator=(OpenFile&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+Status OpenFile::open(const fs::path& path, OpenFile* file) {
+  OpenFile opened;
+  opened.path_ = path.string();
+  // Not blocking: what took the place of a file may be a pipe.
+  opened.descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (opened.descriptor_ < 0) return file_failure(opened.path_, errno);
+  struct stat info{};
+  if (fstat(opened.descriptor_, &info) != 0) return file_failure(opened.path_, errno);
+  if (!S_ISREG(info.st_mode)) return invalid_bundle(opened.path_ + ": not a regular file");
+  opened.bytes_ = static_cast<uint64_t>(info.st_size);
+  *file = std::move(opened);
+  return {};
+}
+
+int OpenFile::read(uint64_t offset, void* data, size_t size) const noexcept {
+  auto* out = static_cast<uint8_t*>(data);
+  while (size > 0) {
+    // Linux reads no more than 2 GiB at once, and macOS refuses more.
+    const ssize_t count = pread(descriptor_, out, std::min(size, size_t{1} << 30), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return count < 0 ? errno : EIO;
+    const auto done = static_cast<size_t>(count);
+    out += done, offset += done, size -= done;
   }
+  return 0;
+}
+
+Status OpenFile::verify_sha256(const std::string& sha256) const {
+  Sha256 hash;
+  std::vector<uint8_t> buffer(1 << 18);
+  for (uint64_t offset = 0; offset < bytes_;) {
+    const auto size = static_cast<size_t>(std::min<uint64_t>(buffer.size(), bytes_ - offset));
+    if (const int error = read(offset, buffer.data(), size); error != 0) return file_failure(path_, error);
+    hash.update(buffer.data(), size);
+    offset += size;
+  }
+  const std::string found = hash.hex_digest();
+  if (found == sha256) return {};
+  return invalid_bundle(path_ + ": SHA-256 is " + found + ", the manifest says " + sha256 +
+                        "; the file was changed or its download is incomplete");
+}
+
+void OpenFile::close() noexcept {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  descriptor_ = -1;
+}
+
+Status read_text(const fs::path& path, uint64_t limit, std::string* text) {
+  OpenFile file;
+  if (Status status = OpenFile::open(path, &file); !status.ok()) return status;
+  if (file.bytes() > limit) return invalid_bundle(path.string() + ": larger than " + std::to_string(limit) + " bytes");
+  text->resize(static_cast<size_t>(file.bytes()));
+  if (const int error = file.read(0, text->data(), text->size()); error != 0) return file_failure(path.string(), error);
   return {};
 }
 
@@ -31,9 +97,8 @@ Status resolve_inside(const fs::path& folder, const std::string& relative, fs::p
   }
   std::error_code error;
   const fs::path root = fs::canonical(folder, error);
-  if (error) return {HQDIT_NOT_FOUND, folder.string() + ": " + error.message()};
-  *path = fs::canonical(root / name, error);
-  if (error) return {HQDIT_NOT_FOUND, (root / name).string() + ": " + error.message()};
+  if (!error) *path = fs::canonical(root / name, error);
+  if (error) return file_failure((folder / name).string(), error.value());
   if (std::mismatch(root.begin(), root.end(), path->begin(), path->end()).first != root.end()) {
     return invalid_bundle("\"" + relative + "\" is a link that leads out of the bundle");
   }
@@ -44,23 +109,7 @@ Status resolve_inside(const fs::path& folder, const std::string& relative, fs::p
 Status file_size(const fs::path& path, uint64_t* bytes) {
   std::error_code error;
   *bytes = fs::file_size(path, error);
-  if (error) return {HQDIT_NOT_FOUND, path.string() + ": " + error.message()};
-  return {};
-}
-
-Status verify_sha256(const fs::path& path, const std::string& sha256) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return {HQDIT_NOT_FOUND, path.string() + ": cannot be read"};
-  Sha256 hash;
-  std::vector<char> buffer(1 << 18);
-  do {
-    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    hash.update(buffer.data(), static_cast<size_t>(file.gcount()));
-  } while (file);
-  const std::string found = hash.hex_digest();
-  if (found == sha256) return {};
-  return invalid_bundle(path.string() + ": SHA-256 is " + found + ", the manifest says " + sha256 +
-                        "; the file was changed or its download is incomplete");
+  return error ? file_failure(path.string(), error.value()) : Status{};
 }
 
 }  // namespace hqdit

@@ -4,25 +4,35 @@
 #include <algorithm>
 #include <cstring>
 
+#include "hqdit/per_thread.h"
+
 namespace hqdit {
 namespace {
 
-thread_local char last_error[2048] = "";
+struct LastError {
+  char text[2048] = "";
+};
+
+PerThread<LastError> last_error;
 
 }  // namespace
 
-hqdit_status finish(Status status) noexcept {
-  if (!status.ok()) {
-    const size_t count = std::min(status.message.size(), sizeof last_error - 1);
-    std::memcpy(last_error, status.message.data(), count);
-    last_error[count] = '\0';
+hqdit_status finish(hqdit_status code, std::string_view message) noexcept {
+  LastError* mine = code != HQDIT_OK ? last_error.get() : nullptr;
+  if (mine != nullptr) {
+    const size_t count = std::min(message.size(), sizeof mine->text - 1);
+    std::memcpy(mine->text, message.data(), count);
+    mine->text[count] = '\0';
   }
-  return status.code;
+  return code;
 }
 
 }  // namespace hqdit
 
-extern "C" const char* hqdit_last_error(void) { return hqdit::last_error; }
+extern "C" const char* hqdit_last_error(void) {
+  const hqdit::LastError* mine = hqdit::last_error.get();
+  return mine == nullptr ? "out of memory" : mine->text;
+}
 
 extern "C" const char* hqdit_status_name(hqdit_status status) {
   static constexpr const char* kNames[] = {"HQDIT_OK",
@@ -34,7 +44,8 @@ extern "C" const char* hqdit_status_name(hqdit_status status) {
                                            "HQDIT_MEMORY_LIMIT",
                                            "HQDIT_OUT_OF_MEMORY",
                                            "HQDIT_RUNTIME_ERROR",
-                                           "HQDIT_INTERNAL"};
+                                           "HQDIT_INTERNAL",
+                                           "HQDIT_IO_ERROR"};
   const auto index = static_cast<unsigned>(status);
   return index < std::size(kNames) ? kNames[index] : "unknown status";
 }

@@ -1,32 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json.h"
 
-#include <cmath>
-#include <locale>
-#include <sstream>
+#include <algorithm>
+#include <set>
 
-#include "utf8.h"
+#include "json_text.h"
 
 namespace hqdit {
 namespace {
 
-constexpr int kMaxDepth = 32;  // a manifest needs 5; recursion must not exhaust a thread's stack
+/// No fewer than the values and keys of a text: each but the first follows one of these.
+size_t most_values(std::string_view text) {
+  size_t count = 1;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i], next = i + 1 < text.size() ? text[i + 1] : '\0';
+    const bool opens = (c == '[' && next != ']') || (c == '{' && next != '}');
+    count += opens || c == ',' || c == ':' ? 1 : 0;
+  }
+  return count;
+}
 
-class Parser {
+}  // namespace
+
+class JsonParser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  explicit JsonParser(JsonDocument* document) : text_(document->text_), nodes_(document->nodes_) {}
 
-  Status document(Json* value) {
-    if (!value_at(value, 0)) return failure();
+  Status parse() {
+    nodes_.clear();
+    nodes_.reserve(std::min(most_values(text_), JsonDocument::kMaxValues));
+    if (!value(0)) return failure();
     skip_space();
-    if (position_ < text_.size()) {
-      fail("text after the end of the document");
-      return failure();
-    }
-    return {};
+    if (position_ == text_.size()) return {};
+    fail("text after the end of the document");
+    return failure();
   }
 
  private:
+  using Type = Json::Type;
+
   bool fail(const char* what) {
     if (error_ == nullptr) error_ = what;
     return false;
@@ -53,171 +65,157 @@ class Parser {
     return true;
   }
 
-  bool literal(std::string_view word) {
+  /// A new node that begins here; false if there are too many.
+  bool add(Type type, size_t* node) {
+    if (nodes_.size() >= JsonDocument::kMaxValues) return fail("more than 131072 values and keys");
+    *node = nodes_.size();
+    nodes_.push_back({static_cast<uint32_t>(position_), 0, static_cast<uint32_t>(*node + 1), type, false});
+    return true;
+  }
+
+  bool literal(std::string_view word, Type type, bool flag) {
+    size_t node = 0;
     if (text_.substr(position_, word.size()) != word) return fail("not a JSON value");
+    if (!add(type, &node)) return false;
+    nodes_[node].flag = flag;
     position_ += word.size();
     return true;
   }
 
-  bool value_at(Json* value, int depth) {
-    if (depth > kMaxDepth) return fail("nested too deeply");
+  bool value(int depth) {
+    if (depth > JsonDocument::kMaxDepth) return fail("nested too deeply");
     skip_space();
     if (position_ >= text_.size()) return fail("unexpected end");
     switch (text_[position_]) {
       case '{':
-        return object(value, depth);
+        return object(depth);
       case '[':
-        return array(value, depth);
+        return array(depth);
       case '"':
-        value->type = Json::Type::kString;
-        return string(&value->string);
+        return string();
       case 't':
-        value->type = Json::Type::kBool;
-        value->boolean = true;
-        return literal("true");
+        return literal("true", Type::kBool, true);
       case 'f':
-        value->type = Json::Type::kBool;
-        return literal("false");
+        return literal("false", Type::kBool, false);
       case 'n':
-        return literal("null");
+        return literal("null", Type::kNull, false);
       default:
-        return number(value);
+        return number();
     }
   }
 
-  bool object(Json* value, int depth) {
-    value->type = Json::Type::kObject;
+  bool object(int depth) {
+    size_t node = 0;
+    if (!add(Type::kObject, &node)) return false;
+    std::set<std::string> keys;
     ++position_;
     skip_space();
     if (accept('}')) return true;
     do {
       skip_space();
-      std::string key;
       if (position_ >= text_.size() || text_[position_] != '"') return fail("expected a key in quotes");
-      if (!string(&key)) return false;
-      if (value->find(key) != nullptr) return fail("the key before this place occurs twice");
+      if (!string()) return false;
+      if (!keys.insert(string_).second) return fail("the key before this place occurs twice");
+      if (keys.size() > JsonDocument::kMaxKeys) return fail("an object with more than 1024 keys");
       skip_space();
       if (!accept(':')) return fail("expected ':'");
-      value->members.emplace_back(std::move(key), Json());
-      if (!value_at(&value->members.back().second, depth + 1)) return false;
+      if (!value(depth + 1)) return false;
       skip_space();
     } while (accept(','));
+    nodes_[node].end = static_cast<uint32_t>(nodes_.size());
     return accept('}') || fail("expected ',' or '}'");
   }
 
-  bool array(Json* value, int depth) {
-    value->type = Json::Type::kArray;
+  bool array(int depth) {
+    size_t node = 0;
+    if (!add(Type::kArray, &node)) return false;
+    uint32_t count = 0;
     ++position_;
     skip_space();
     if (accept(']')) return true;
     do {
-      value->items.emplace_back();
-      if (!value_at(&value->items.back(), depth + 1)) return false;
+      if (!value(depth + 1)) return false;
+      ++count;
       skip_space();
     } while (accept(','));
+    nodes_[node].size = count;
+    nodes_[node].end = static_cast<uint32_t>(nodes_.size());
     return accept(']') || fail("expected ',' or ']'");
   }
 
-  bool string(std::string* out) {
+  bool string() {
     ++position_;
-    while (position_ < text_.size()) {
-      const char c = text_[position_];
-      if (c == '"') {
-        ++position_;
-        return true;
-      }
-      if (static_cast<unsigned char>(c) < 0x20) return fail("control character in a string");
-      if (c == '\\') {
-        if (!escape(out)) return false;
-        continue;
-      }
-      const size_t length = utf8_sequence_length(text_.substr(position_));
-      if (length == 0) return fail("not valid UTF-8");
-      out->append(text_, position_, length);
-      position_ += length;
-    }
-    return fail("string without an end");
-  }
-
-  bool escape(std::string* out) {
-    static constexpr std::string_view kNames = "\"\\/bfnrt", kValues = "\"\\/\b\f\n\r\t";
-    ++position_;
-    if (position_ >= text_.size()) return fail("string without an end");
-    const char name = text_[position_++];
-    if (const size_t i = kNames.find(name); i != std::string_view::npos) {
-      out->push_back(kValues[i]);
-      return true;
-    }
-    uint32_t code = 0, low = 0;
-    if (name != 'u' || !hex4(&code)) return fail("unknown escape");
-    if (code >= 0xD800 && code < 0xDC00) {
-      if (!accept('\\') || !accept('u') || !hex4(&low) || low < 0xDC00 || low > 0xDFFF) return fail("lone surrogate");
-      code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-    } else if (code >= 0xDC00 && code <= 0xDFFF) {
-      return fail("lone surrogate");
-    }
-    // Callers see C strings.
-    if (code == 0) return fail("NUL in a string");
-    append_utf8(code, out);
+    size_t node = 0;
+    if (!add(Type::kString, &node)) return false;
+    bool escaped = false;
+    if (const char* problem = read_json_string(text_, &position_, &string_, &escaped)) return fail(problem);
+    nodes_[node].size = static_cast<uint32_t>(position_ - 1) - nodes_[node].begin;
+    nodes_[node].flag = escaped;
     return true;
   }
 
-  bool hex4(uint32_t* code) {
-    for (int i = 0; i < 4; ++i, ++position_) {
-      static constexpr std::string_view kDigits = "0123456789abcdef";
-      if (position_ >= text_.size()) return false;
-      const char c = text_[position_];
-      const size_t digit = kDigits.find(c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c);
-      if (digit == std::string_view::npos) return false;
-      *code = *code * 16 + static_cast<uint32_t>(digit);
-    }
+  bool number() {
+    size_t node = 0;
+    if (!add(Type::kNumber, &node)) return false;
+    if (const char* problem = read_json_number(text_, &position_, nullptr)) return fail(problem);
+    nodes_[node].size = static_cast<uint32_t>(position_) - nodes_[node].begin;
     return true;
   }
 
-  size_t digits() {
-    const size_t begin = position_;
-    while (position_ < text_.size() && text_[position_] >= '0' && text_[position_] <= '9') ++position_;
-    return position_ - begin;
-  }
-
-  bool number(Json* value) {
-    const size_t begin = position_;
-    accept('-');
-    const bool zero = position_ < text_.size() && text_[position_] == '0';
-    const size_t whole = digits();
-    if (whole == 0) return fail("not a JSON value");
-    if (zero && whole > 1) return fail("number with a leading zero");
-    if (accept('.') && digits() == 0) return fail("number without digits after '.'");
-    if (accept('e') || accept('E')) {
-      if (!accept('+')) accept('-');
-      if (digits() == 0) return fail("number without digits in its exponent");
-    }
-    // Not strtod, whose decimal point is the locale's.
-    std::istringstream stream{std::string(text_.substr(begin, position_ - begin))};
-    stream.imbue(std::locale::classic());
-    stream >> value->number;
-    value->type = Json::Type::kNumber;
-    if (stream.fail() || !std::isfinite(value->number)) return fail("number out of range");
-    return true;
-  }
-
-  std::string_view text_;
+  const std::string_view text_;
+  std::vector<JsonDocument::Node>& nodes_;
+  std::string string_;  // the latest
   size_t position_ = 0;
   const char* error_ = nullptr;
 };
 
-}  // namespace
-
-const Json* Json::find(std::string_view key) const {
-  for (const auto& [name, value] : members) {
-    if (name == key) return &value;
-  }
-  return nullptr;
+Status JsonDocument::parse(std::string text) {
+  if (text.size() > kMaxTextBytes) return invalid_bundle("larger than " + std::to_string(kMaxTextBytes) + " bytes");
+  text_ = std::move(text);
+  return JsonParser(this).parse();
 }
 
-Status parse_json(std::string_view text, Json* value) {
-  *value = Json();
-  return Parser(text).document(value);
+Json::Type Json::type() const { return document_ == nullptr ? Type::kNull : document_->nodes_[node_].type; }
+
+bool Json::boolean() const { return type() == Type::kBool && document_->nodes_[node_].flag; }
+
+double Json::number() const {
+  double value = 0;
+  if (type() != Type::kNumber) return value;
+  size_t position = document_->nodes_[node_].begin;
+  // It was read before, without its value.
+  static_cast<void>(read_json_number(document_->text_, &position, &value));
+  return value;
+}
+
+std::string Json::text() const {
+  if (type() != Type::kString) return {};
+  const JsonDocument::Node& node = document_->nodes_[node_];
+  if (!node.flag) return std::string(document_->raw(node));
+  size_t position = node.begin;
+  std::string text;
+  bool escaped = false;
+  static_cast<void>(read_json_string(document_->text_, &position, &text, &escaped));
+  return text;
+}
+
+std::vector<Json> Json::items() const {
+  std::vector<Json> items;
+  if (type() != Type::kArray) return items;
+  const auto& nodes = document_->nodes_;
+  items.reserve(nodes[node_].size);
+  for (uint32_t i = node_ + 1; i < nodes[node_].end; i = nodes[i].end) items.push_back(Json(document_, i));
+  return items;
+}
+
+std::optional<Json> Json::find(std::string_view key) const {
+  if (type() != Type::kObject) return std::nullopt;
+  const auto& nodes = document_->nodes_;
+  for (uint32_t i = node_ + 1; i < nodes[node_].end; i = nodes[i + 1].end) {
+    const bool same = nodes[i].flag ? Json(document_, i).text() == key : document_->raw(nodes[i]) == key;
+    if (same) return Json(document_, i + 1);
+  }
+  return std::nullopt;
 }
 
 }  // namespace hqdit

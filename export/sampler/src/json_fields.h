@@ -17,8 +17,8 @@ namespace hqdit {
 /// reads then return harmless values, so that a list of reads needs one check at its end.
 class JsonFields {
  public:
-  /// `root` and `status` must outlive this; `status` must be OK.
-  JsonFields(const Json& root, Status* status) : object_(&root), status_(status) {}
+  /// The document of `root` and `status` must outlive this; `status` must be OK.
+  JsonFields(Json root, Status* status) : object_(root), status_(status) {}
 
   /// The member `key`, which must be an object.
   JsonFields object(std::string_view key);
@@ -32,7 +32,7 @@ class JsonFields {
   std::vector<double> numbers(std::string_view key, size_t count, double low, double high);
   /// `least` to `most` whole numbers.
   std::vector<int64_t> integers(std::string_view key, size_t least, size_t most, int64_t low, int64_t high);
-  /// [channels, height, width].
+  /// [channels, height, width], of at most 2^30 values.
   std::array<int32_t, 3> shape(std::string_view key);
   std::vector<std::string> texts(std::string_view key, size_t count);
   /// An array of `count` arrays.
@@ -40,16 +40,16 @@ class JsonFields {
   /// An array of at most `limit` objects.
   std::vector<JsonFields> objects(std::string_view key, size_t limit);
 
-  bool has(std::string_view key) const { return object_->find(key) != nullptr; }
+  bool has(std::string_view key) const { return object_.find(key).has_value(); }
   void fail(std::string_view key, const std::string& what);
 
  private:
-  JsonFields(const Json* object, std::string path, Status* status)
+  JsonFields(Json object, std::string path, Status* status)
       : object_(object), path_(std::move(path)), status_(status) {}
-  const Json& member(std::string_view key, Json::Type type, const char* type_name);
-  std::vector<double> row(std::string_view key, const Json& array, size_t count, double low, double high);
+  Json member(std::string_view key, Json::Type type, const char* type_name);
+  std::vector<double> row(std::string_view key, Json array, size_t count, double low, double high);
 
-  const Json* object_;
+  Json object_;
   std::string path_;
   Status* status_;
 };

@@ -10,8 +10,7 @@ namespace {
 
 /// Schema 1 differs in what the engine does not read (hqdit_mobile/runtime/manifest.py).
 constexpr int kSchemaVersion = 2;
-constexpr uint64_t kManifestLimit = 16u << 20;
-constexpr int64_t kMaxClasses = 1000000;
+constexpr int64_t kMaxClasses = 100000;
 constexpr int64_t kMaxBytes = int64_t{1} << 46;
 
 ModelFile model_file(JsonFields files, std::string_view key) {
@@ -85,19 +84,23 @@ Status locate(const std::filesystem::path& bundle, ModelFile* file) {
   uint64_t bytes = 0;
   if (Status status = resolve_inside(bundle, file->path.string(), &file->path); !status.ok()) return status;
   if (Status status = file_size(file->path, &bytes); !status.ok()) return status;
-  if (bytes == file->bytes) return {};
-  return invalid_bundle(file->path.string() + ": has " + std::to_string(bytes) + " bytes, the manifest says " +
-                        std::to_string(file->bytes) + "; the file is incomplete or was changed");
+  return check_size(*file, bytes);
 }
 
 }  // namespace
 
-Status parse_manifest(std::string_view text, Manifest* m) {
-  Json root;
-  if (Status status = parse_json(text, &root); !status.ok()) return status;
-  if (root.type != Json::Type::kObject) return invalid_bundle("must be a JSON object");
+Status check_size(const ModelFile& file, uint64_t bytes) {
+  if (bytes == file.bytes) return {};
+  return invalid_bundle(file.path.string() + ": has " + std::to_string(bytes) + " bytes, the manifest says " +
+                        std::to_string(file.bytes) + "; the file is incomplete or was changed");
+}
+
+Status parse_manifest(std::string text, Manifest* m) {
+  JsonDocument document;
+  if (Status status = document.parse(std::move(text)); !status.ok()) return status;
+  if (document.root().type() != Json::Type::kObject) return invalid_bundle("must be a JSON object");
   Status status;
-  JsonFields fields(root, &status);
+  JsonFields fields(document.root(), &status);
   const int64_t version = fields.integer("schema_version", 0, kMaxBytes);
   if (status.ok() && (version < 1 || version > kSchemaVersion)) {
     fields.fail("schema_version", "is " + std::to_string(version) + ", this engine reads versions 1 to " +
@@ -129,10 +132,11 @@ Status parse_manifest(std::string_view text, Manifest* m) {
 }
 
 Status load_manifest(const std::filesystem::path& bundle, Manifest* manifest) {
-  const std::filesystem::path path = bundle / "manifest.json";
+  std::filesystem::path path;
   std::string text;
-  if (Status status = read_text(path, kManifestLimit, &text); !status.ok()) return status;
-  Status status = parse_manifest(text, manifest);
+  if (Status status = resolve_inside(bundle, "manifest.json", &path); !status.ok()) return status;
+  if (Status status = read_text(path, JsonDocument::kMaxTextBytes, &text); !status.ok()) return status;
+  Status status = parse_manifest(std::move(text), manifest);
   if (status.ok()) status = locate(bundle, &manifest->transformer);
   if (status.ok()) status = locate(bundle, &manifest->vae_decoder);
   if (!status.ok() && status.code == HQDIT_INVALID_BUNDLE) status.message = path.string() + ": " + status.message;

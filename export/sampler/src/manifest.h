@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "decoder_tiles.h"
@@ -54,7 +53,10 @@ struct Manifest {
 };
 
 /// The text of a manifest, without looking at any file: ModelFile.path is what the manifest says.
-Status parse_manifest(std::string_view text, Manifest* manifest);
+Status parse_manifest(std::string text, Manifest* manifest);
+
+/// HQDIT_INVALID_BUNDLE unless `bytes` is what the manifest says.
+Status check_size(const ModelFile& file, uint64_t bytes);
 
 /// Reads bundle/manifest.json, resolves the model files inside the bundle and compares their sizes.
 Status load_manifest(const std::filesystem::path& bundle, Manifest* manifest);

@@ -27,6 +27,12 @@ struct Region {
 /// which takes half the memory of float32 and, unlike float16, cannot overflow.
 class MapStore {
  public:
+  /// What allocate() takes.
+  static uint64_t memory_bytes(const DecoderMap& map, size_t tile_width) {
+    const uint64_t lines = uint64_t{map.channels()} * map.side(0);
+    return lines * (map.side(1) * sizeof(int16_t) + map.side(1) / tile_width * sizeof(float));
+  }
+
   /// Memory for `map`, which is written in tiles that are `tile_width` wide. Throws std::bad_alloc.
   void allocate(const DecoderMap& map, size_t tile_width);
   void release();

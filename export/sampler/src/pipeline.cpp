@@ -22,38 +22,45 @@ bool all_finite(const float* values, size_t count) {
   return std::all_of(values, values + count, [](float x) { return std::isfinite(x); });
 }
 
+/// Of Pipeline::allocate().
+uint64_t buffer_bytes(const Manifest& manifest) {
+  const uint64_t floats = 5 * manifest.latent_count() + 3 * manifest.image_plane();
+  return floats * sizeof(float) + (manifest.has_preview ? 3 * manifest.latent_plane() : 0);
+}
+
 }  // namespace
 
-Pipeline::Pipeline(Manifest manifest)
-    : manifest_(std::move(manifest)),
-      scheduler_(manifest_.latent_count()),
-      latents_(manifest_.latent_count()),
-      noise_(2 * manifest_.latent_count()),
-      random_(manifest_.latent_count()),
-      image_(3 * manifest_.image_plane()),
-      preview_(manifest_.has_preview ? 3 * manifest_.latent_plane() : 0) {}
+void Pipeline::allocate() {
+  const size_t count = manifest_.latent_count();
+  scheduler_ = Scheduler(count);
+  for (std::vector<float>* buffer : {&latents_, &random_}) buffer->resize(count);
+  noise_.resize(2 * count);
+  image_.resize(3 * manifest_.image_plane());
+  if (manifest_.has_preview) preview_.resize(3 * manifest_.latent_plane());
+}
 
 Status Pipeline::open(const std::filesystem::path& bundle, const hqdit_open_options& options,
                       std::unique_ptr<Pipeline>* pipeline) {
   Manifest manifest;
   if (Status status = load_manifest(bundle, &manifest); !status.ok()) return status;
-  const uint64_t need = std::max(manifest.memory.peak_bytes, manifest.memory.arena_bytes);
+  const uint64_t own = buffer_bytes(manifest);
+  const uint64_t need = std::max({manifest.memory.peak_bytes, manifest.memory.arena_bytes, own});
   const uint64_t limit = options.memory_limit_bytes;
-  const uint64_t tiled_need = manifest.has_decoder_tiles ? manifest.memory.tiled_peak_bytes : 0;
-  const bool tiled = limit != 0 && need > limit && tiled_need != 0;
+  const bool has_tiles = manifest.has_decoder_tiles && manifest.memory.tiled_peak_bytes != 0;
+  const uint64_t tiled_need = std::max(manifest.memory.tiled_peak_bytes, own);
+  const bool tiled = limit != 0 && need > limit && has_tiles;
   if (limit != 0 && (tiled ? tiled_need : need) > limit) {
     return {HQDIT_MEMORY_LIMIT, bundle.string() + ": needs about " + std::to_string(tiled ? tiled_need : need) +
                                     " bytes of memory" + (tiled ? " with its pictures decoded in tiles" : "") +
                                     ", the limit is " + std::to_string(limit)};
   }
-  for (const ModelFile* file : {&manifest.transformer, &manifest.vae_decoder}) {
-    if (!options.verify_sha256) break;
-    if (Status status = verify_sha256(file->path, file->sha256); !status.ok()) return status;
-  }
   auto opened = std::unique_ptr<Pipeline>(new Pipeline(std::move(manifest)));
   opened->decodes_tiled_ = tiled;
-  const LoadOptions load{static_cast<hqdit_load_mode>(options.load_mode), options.threads, tiled};
+  LoadOptions load{static_cast<hqdit_load_mode>(options.load_mode), options.verify_sha256, options.threads, tiled};
+  if (limit != 0) load.memory_limit_bytes = std::max<uint64_t>(limit - own, 1);
+  // First, since it compares the shapes: what a manifest of a kilobyte says would take gigabytes here.
   if (Status status = open_model(opened->manifest_, load, &opened->model_); !status.ok()) return status;
+  opened->allocate();
   *pipeline = std::move(opened);
   return {};
 }

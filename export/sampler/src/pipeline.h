@@ -30,7 +30,8 @@ class Pipeline {
  private:
   using Clock = std::chrono::steady_clock;
 
-  explicit Pipeline(Manifest manifest);
+  explicit Pipeline(Manifest manifest) : manifest_(std::move(manifest)), scheduler_(0) {}
+  void allocate();
   Status check(const hqdit_request& request, const hqdit_result& result) const;
   Status check_label(int32_t label) const;
   bool is_guided(const hqdit_request& request, int64_t timestep) const;

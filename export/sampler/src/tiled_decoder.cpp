@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace hqdit {
 namespace {
@@ -66,15 +67,43 @@ TiledDecoder::TiledDecoder(const Manifest& manifest)
 
 Status TiledDecoder::open(const ExecutorchProgram& program, size_t* arena_bytes) {
   Status status = program.check(head_, arena_bytes);
-  size_t source = 0, added = 0;
-  for (size_t i = 0; i < methods_.size() && status.ok(); ++i) {
-    status = program.check(methods_[i], arena_bytes);
-    source = std::max(source, methods_[i].inputs[0].count());
-    if (tiles_.sections[i].add >= 0) added = std::max(added, methods_[i].inputs[1].count());
+  for (size_t i = 0; i < methods_.size() && status.ok(); ++i) status = program.check(methods_[i], arena_bytes);
+  return status;
+}
+
+TiledDecoder::Buffers TiledDecoder::buffers() const {
+  Buffers counts;
+  for (size_t i = 0; i < methods_.size(); ++i) {
+    counts.source = std::max(counts.source, methods_[i].inputs[0].count());
+    if (tiles_.sections[i].add >= 0) counts.added = std::max(counts.added, methods_[i].inputs[1].count());
   }
-  if (!status.ok()) return status;
-  source_.resize(source), added_.resize(added), given_.resize(2 * tiles_.groups);
-  return {};
+  return counts;
+}
+
+void TiledDecoder::allocate() {
+  const Buffers counts = buffers();
+  source_.resize(counts.source), added_.resize(counts.added), given_.resize(2 * tiles_.groups);
+}
+
+/// Walks the sections as decode() does.
+uint64_t TiledDecoder::memory_bytes() const {
+  std::vector<uint64_t> held(tiles_.maps.size());
+  uint64_t now = 0, most = 0;
+  const auto hold = [&](size_t map, size_t tile_width) {
+    if (!tiles_.maps[map].stored || held[map] != 0) return;
+    held[map] = MapStore::memory_bytes(tiles_.maps[map], tile_width);
+    now += held[map];
+    most = std::max(most, now);
+  };
+  hold(0, tiles_.maps[0].side(1));
+  for (size_t i = 0; i < tiles_.sections.size(); ++i) {
+    for (const size_t map : tiles_.sections[i].to) hold(map, tiles_.sections[i].tile[1]);
+    for (size_t map = 0; map < held.size(); ++map) {
+      if (last_reader_[map] == i) now -= std::exchange(held[map], 0);
+    }
+  }
+  const Buffers counts = buffers();
+  return most + sizeof(float) * (counts.source + counts.added + 2 * tiles_.groups);
 }
 
 Status TiledDecoder::decode(ExecutorchProgram& program, Arena* arena, float* latents, float* image) {

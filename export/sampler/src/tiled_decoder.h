@@ -16,8 +16,13 @@ class TiledDecoder {
  public:
   explicit TiledDecoder(const Manifest& manifest);
 
-  /// Checks that the program has the methods, before it takes memory for them; raises *arena_bytes to what they need.
+  /// Checks that the program has the methods; raises *arena_bytes to what they need.
   Status open(const ExecutorchProgram& program, size_t* arena_bytes);
+
+  /// The most that a decode holds beside the arena.
+  uint64_t memory_bytes() const;
+  /// After open(): takes what does not depend on the section.
+  void allocate();
 
   /// latents [C][H][W], divided by the scaling factor -> image [3][H][W].
   Status decode(ExecutorchProgram& program, Arena* arena, float* latents, float* image);
@@ -29,7 +34,13 @@ class TiledDecoder {
     size_t count = 0;                  // values of a channel that were seen
   };
 
+  /// How many values the largest inputs have.
+  struct Buffers {
+    size_t source = 0, added = 0;
+  };
+
   struct Tile;
+  Buffers buffers() const;
   Status run_head(ExecutorchProgram& program, Arena* arena, float* latents);
   Status run_section(ExecutorchProgram& program, Arena* arena, size_t index, float* image);
   Status run_tile(ExecutorchProgram& program, Arena* arena, size_t index, const Tile& tile, float* image);

@@ -30,6 +30,9 @@ public sealed class HqDitException(message: String) : Exception(message) {
     /** A fault of the engine. */
     public class Internal(message: String) : HqDitException(message)
 
+    /** The system refused a file that is there; the bundle may be whole. */
+    public class IoError(message: String) : HqDitException(message)
+
     internal companion object {
         /** Throws what [status], an hqdit_status that this thread just got, stands for. */
         fun check(status: Int) {
@@ -44,6 +47,7 @@ public sealed class HqDitException(message: String) : Exception(message) {
                 6 -> MemoryLimit(message)
                 7 -> OutOfMemory(message)
                 8 -> RuntimeFailure(message)
+                10 -> IoError(message)
                 else -> Internal(message)
             }
         }
