@@ -210,7 +210,8 @@ class Process:
             path["alphas_cumprod"] = tuple(path["alphas_cumprod"])
         parts = {"path": _build(kinds[kind], "path.", path)}
         parts |= {"multistep": _build(MultistepOptions, "multistep.", _members("multistep", value.get("multistep")))}
-        return _build(cls, "", dict(value) | parts)
+        made: Process = _build(cls, "", dict(value) | parts)
+        return made
 
 
 # Fields that a JSON object leaves out where they are empty.

@@ -75,7 +75,7 @@ class LoadedModel:
         """Latents [B, C, S, S] as the sampler leaves them -> images [B, 3, H, W] in about -1..1."""
         # One at a time: at 512 pixels the decoder's activations take a gigabyte an image.
         with torch.no_grad():
-            return torch.cat([self.vae(one) for one in (latents / self.vae.scaling_factor).split(1)])
+            return torch.cat([self.vae(one[None]) for one in latents / self.vae.scaling_factor])
 
 
 def load_model(spec: str, vae: str | None = None, streamed: bool = False) -> LoadedModel:
@@ -236,7 +236,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; a DiTPipeline folder has it")
     try:
-        return json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
     except json.JSONDecodeError as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
 
@@ -252,4 +253,5 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
     """Tensors that are the file's own pages, so that reading costs memory only where it happens."""
     if file.suffix == ".safetensors":
         return load_file(file)
-    return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    return state

@@ -20,6 +20,7 @@ from ctypes import (
     c_uint64,
     c_void_p,
 )
+from typing import Any
 
 from hqdit_mobile.ops.native import library_path
 
@@ -127,7 +128,7 @@ class Result(Structure):
     ]
 
 
-_SIGNATURES: dict[str, tuple[type | None, list]] = {
+_SIGNATURES: dict[str, tuple[type | None, list[Any]]] = {
     "hqdit_status_name": (c_char_p, [c_int32]),
     "hqdit_last_error": (c_char_p, []),
     "hqdit_version": (c_char_p, []),

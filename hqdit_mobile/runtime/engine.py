@@ -198,7 +198,8 @@ class Pipeline:
         Raises:
             EngineError: as ``generate_batch``.
         """
-        return self.generate_batch(label, [seed], **settings).images[0]
+        picture: np.ndarray = self.generate_batch(label, [seed], **settings).images[0]
+        return picture
 
     def generate_batch(
         self,

@@ -144,7 +144,8 @@ class OnnxPipeline:
 
     def generate(self, label: int | str, seed: int = 0, **settings: Any) -> np.ndarray:
         """One picture, uint8 [H, W, 3]. ``settings`` are those of ``generate_batch``."""
-        return self.generate_batch(label, [seed], **settings).images[0]
+        picture: np.ndarray = self.generate_batch(label, [seed], **settings).images[0]
+        return picture
 
     def generate_batch(
         self,

@@ -73,7 +73,7 @@ class Drawing:
 
     def _noise(self, latents: np.ndarray, timestep: int, guided: bool) -> np.ndarray:
         halves = self.pipeline.denoise(latents, timestep, self.label, guided=guided)
-        noise = halves[0].copy()
+        noise: np.ndarray = halves[0].copy()
         if guided:
             channels = self.pipeline.manifest.guidance.channels
             unconditional = halves[1, :channels]
