@@ -30,7 +30,7 @@ const char* hqdit_isa(void) { return hqdit::isa(); }
 
 const char* const* hqdit_available_isas(void) { return hqdit::available_isas(); }
 
-int32_t hqdit_use_isa(const char* name) { return hqdit::use_isa(name) ? 1 : 0; }
+const char* hqdit_use_isa(const char* name) { return hqdit::use_isa(name); }
 
 double hqdit_int8_peak_gops(int32_t threads) { return hqdit::int8_peak_gops(hqdit::thread_pool(threads)); }
 

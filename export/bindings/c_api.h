@@ -29,8 +29,9 @@ HQDIT_API const char* hqdit_isa(void);
 /* Best first; a null pointer ends the list. */
 HQDIT_API const char* const* hqdit_available_isas(void);
 
-/* 1 if this processor has `name`, which is then in use; else 0. Not while another thread computes. */
-HQDIT_API int32_t hqdit_use_isa(const char* name);
+/* Uses `name` from now on. Returns null, or a static text that lists what this processor has if `name` is not among it.
+ * Not while another thread computes. */
+HQDIT_API const char* hqdit_use_isa(const char* name);
 
 /* Measures for about 0.2 s how many billion int8 operations (two per multiply-add) the instruction set in use can
  * start per second on `threads` threads, from registers alone; the sum of each thread's best moment. */

@@ -52,7 +52,7 @@ def declare(handle: ctypes.CDLL) -> ctypes.CDLL:
         ),
         "hqdit_isa": (ctypes.c_char_p, []),
         "hqdit_available_isas": (ctypes.POINTER(ctypes.c_char_p), []),
-        "hqdit_use_isa": (int32, [ctypes.c_char_p]),
+        "hqdit_use_isa": (ctypes.c_char_p, [ctypes.c_char_p]),
         "hqdit_int8_peak_gops": (ctypes.c_double, [int32]),
         "hqdit_thread_count": (int32, []),
         "hqdit_register_ops": (None, []),
@@ -70,6 +70,13 @@ def available_isas() -> list[str]:
     while (name := names[len(found)]) is not None:
         found.append(name.decode())
     return found
+
+
+def use_isa(name: str) -> None:
+    """Runs the kernels of instruction set ``name`` from now on. Raises ValueError if this processor lacks it."""
+    problem = library().hqdit_use_isa(name.encode())
+    if problem is not None:
+        raise ValueError(f"cannot use {name!r}: {problem.decode()}")
 
 
 def fp4_linear(

@@ -57,6 +57,7 @@ def integer_product(weight: np.ndarray) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
 
 
+@pytest.mark.slow
 def test_portable_layer_on_avx2_without_vnni(tmp_path):
     layers = {
         "int8": random_layer(48, 64, rotation=32),

@@ -111,7 +111,7 @@ void run_case(const hqdit::AttentionShape& shape, std::FILE* cases, std::FILE* o
 
 int main(int argc, char** argv) {
   if (argc != 5) fail("usage: float_ops_driver ISA THREADS CASES OUTPUTS");
-  if (!hqdit::use_isa(argv[1])) fail("this processor lacks the instruction set");
+  if (const char* problem = hqdit::use_isa(argv[1])) fail(problem);
   const int32_t threads = static_cast<int32_t>(std::stoi(argv[2]));
   const hqdit::ParallelFor parallel = threads > 1 ? hqdit::ParallelFor{run_threads, nullptr, threads} : hqdit::serial();
   std::FILE* cases = std::fopen(argv[3], "rb");

@@ -65,17 +65,15 @@ def check(command: list, folder: Path, cases: tuple[bytes, np.ndarray]) -> None:
 
 @pytest.mark.parametrize("isa", native.available_isas())
 def test_instruction_sets_agree(isa, cases):
-    library = native.library()
-    before = library.hqdit_isa()
-    library.hqdit_use_isa(isa.encode())
+    before = native.library().hqdit_isa().decode()
     try:
         for shape in [*SHAPES, (2, 256, 3, 64), (1, 256, 2, 72)]:
-            library.hqdit_use_isa(isa.encode())
+            native.use_isa(isa)
             here = make_case(shape)[1]
-            library.hqdit_use_isa(b"scalar")
+            native.use_isa("scalar")
             assert_same_bits(here, make_case(shape)[1])
     finally:
-        library.hqdit_use_isa(before)
+        native.use_isa(before)
 
 
 @pytest.mark.parametrize("isa", ["scalar", "dotprod", "i8mm"])

@@ -19,7 +19,13 @@ from hqdit_mobile.ops import native
 def test_the_best_is_in_use():
     assert native.library().hqdit_isa().decode() == native.available_isas()[0]
     assert native.available_isas()[-1] == "scalar"
-    assert not native.library().hqdit_use_isa(b"vax")
+
+
+def test_an_absent_instruction_set_is_an_error_that_lists_the_others():
+    available = native.available_isas()
+    with pytest.raises(ValueError, match="cannot use 'vax': .*; it has " + ", ".join(available) + "$"):
+        native.use_isa("vax")
+    assert native.library().hqdit_isa().decode() == available[0]
 
 
 def test_random_layers(isa):
@@ -202,9 +208,9 @@ def test_the_peak_is_that_of_the_instruction_set():
     """A vector does at least eight of the products that a scalar register does one of. Either may be disturbed."""
     peaks = {}
     for name in native.available_isas():
-        assert native.library().hqdit_use_isa(name.encode())
+        native.use_isa(name)
         peaks[name] = max(native.library().hqdit_int8_peak_gops(1) for _ in range(3))
-    native.library().hqdit_use_isa(native.available_isas()[0].encode())
+    native.use_isa(native.available_isas()[0])
     scalar = peaks.pop("scalar")
     assert peaks and min(peaks.values()) > 2 * scalar, (scalar, peaks)
 

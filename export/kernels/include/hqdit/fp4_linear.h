@@ -64,8 +64,9 @@ const char* isa();
 /// All that this processor can run, best first; nullptr ends the list.
 const char* const* available_isas();
 
-/// For tests and benchmarks: use `name` from now on. False if this processor lacks it. Not safe during fp4_linear.
-bool use_isa(const char* name);
+/// For tests and benchmarks: use `name` from now on. nullptr, or a static text that lists what this processor has if
+/// `name` is not among it. Not safe during fp4_linear.
+const char* use_isa(const char* name);
 
 /// Billions of int8 operations (two per multiply-add) per second that the instruction set in use can start on
 /// `parallel`, from registers alone: the sum of each thread's best moment. Takes about 0.2 s.

@@ -22,6 +22,8 @@ struct Head {
 
 constexpr int64_t kRowsAhead = 8;
 
+namespace {
+
 /// Rows of a head lie too far apart for the processor to see which comes next: asks for the one kRowsAhead after
 /// `token`.
 inline void prefetch_row(const Head& head, const float* rows, int64_t token) {
@@ -30,6 +32,8 @@ inline void prefetch_row(const Head& head, const float* rows, int64_t token) {
   const float* row = rows + (token + kRowsAhead) * head.stride;
   for (int64_t i = 0; i < head.head_dim; i += kCacheLine) __builtin_prefetch(row + i);
 }
+
+}  // namespace
 
 /// One thread's memory for a head: floats, each part with 64-byte alignment.
 struct HeadScratch {
@@ -110,42 +114,41 @@ struct LinearBlock {
 /// The float half of attention_int8; float_ops/head_int8.h has the functions.
 struct Int8Head {
   /// quads [tokens / 16][depth / 4][16][4]: the keys in int8; scale [tokens, padded to 16]: theirs, times `factor`.
-  void (*quantize_keys)(const Head& head, float factor, int64_t depth, int8_t* quads, float* scale);
+  void (*quantize_keys)(const Head& head, float factor, int64_t depth, int8_t* quads, float* scale) = nullptr;
   /// quads [head_dim / 16][keys / 4][16][4]: the values in int8, zeros behind the last; scale [head_dim, padded to 16]:
   /// theirs, by channel; bias, as long: 127 times their sum over the tokens.
-  void (*quantize_values)(const Head& head, int64_t keys, int8_t* quads, float* scale, float* bias);
+  void (*quantize_values)(const Head& head, int64_t keys, int8_t* quads, float* scale, float* bias) = nullptr;
   /// The softmax of rows of scores, `stride` floats apart: each weight w as 254 w - 127, and factor [rows], so that
   /// (sum of these times the values + bias) * factor is the weighted mean.
-  void (*softmax)(float* scores, int64_t stride, int64_t rows, int64_t tokens, float* factor);
+  void (*softmax)(float* scores, int64_t stride, int64_t rows, int64_t tokens, float* factor) = nullptr;
 };
 
 struct FloatBackend {
-  const char* name;
   /// Fills scratch.k and scratch.v.
-  void (*pack_head)(const Head& head, const HeadScratch& scratch);
+  void (*pack_head)(const Head& head, const HeadScratch& scratch) = nullptr;
   /// Query rows [begin, end) of a packed head.
-  void (*attend)(const Head& head, const HeadScratch& scratch, int64_t begin, int64_t end);
+  void (*attend)(const Head& head, const HeadScratch& scratch, int64_t begin, int64_t end) = nullptr;
   Int8Head int8;
-  void (*scale_rows)(const ScaledRows& rows);
-  void (*norm)(const NormRows& rows);
-  void (*gated)(const GatedRows& rows);
-  void (*gelu)(const float* x, int64_t count, float* out);
+  void (*scale_rows)(const ScaledRows& rows) = nullptr;
+  void (*norm)(const NormRows& rows) = nullptr;
+  void (*gated)(const GatedRows& rows) = nullptr;
+  void (*gelu)(const float* x, int64_t count, float* out) = nullptr;
   /// In place; rows start `stride` floats apart.
-  void (*gelu_tile)(float* values, int64_t stride, int64_t rows, int64_t columns);
-  void (*silu)(const float* x, int64_t count, float* out);
+  void (*gelu_tile)(float* values, int64_t stride, int64_t rows, int64_t columns) = nullptr;
+  void (*silu)(const float* x, int64_t count, float* out) = nullptr;
   /// Fills block.packed.
-  void (*pack_weight)(const LinearBlock& block);
+  void (*pack_weight)(const LinearBlock& block) = nullptr;
   /// The block's columns of `rows` rows; rows of x start block.inputs floats apart, rows of out `out_stride`.
-  void (*linear)(const LinearBlock& block, const float* x, int64_t rows, float* out, int64_t out_stride);
-  void (*group_norm)(const NormGroup& group);
+  void (*linear)(const LinearBlock& block, const float* x, int64_t rows, float* out, int64_t out_stride) = nullptr;
+  void (*group_norm)(const NormGroup& group) = nullptr;
 };
 
-extern const FloatBackend kStepScalar;
-extern const FloatBackend kStepAvx2;
-extern const FloatBackend kStepAvx512;
-extern const FloatBackend kStepNeon;
+extern const FloatBackend kFloatScalar;
+extern const FloatBackend kFloatAvx2;
+extern const FloatBackend kFloatAvx512;
+extern const FloatBackend kFloatNeon;
 
-/// The one that goes with isa().
+/// That of the backend in use.
 const FloatBackend& float_backend();
 
 }  // namespace hqdit

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hqdit/float_ops.h"
 
-#include <cstring>
-
 #include "float_ops/backend.h"
 #include "float_ops/parallel.h"
 
@@ -42,19 +40,6 @@ const char* group_norm_check(const GroupNormShape& shape) {
   if (shape.channels < 1 || shape.pixels < 1) return "the channels and pixels must be at least 1";
   if (shape.groups < 1 || shape.channels % shape.groups != 0) return "the groups must divide the channels";
   return nullptr;
-}
-
-const FloatBackend& float_backend() {
-  // The names that are not here stand for extensions of the widest vectors.
-#if defined(HQDIT_X86)
-  if (std::strcmp(isa(), kStepScalar.name) == 0) return kStepScalar;
-  const bool narrow = std::strcmp(isa(), kStepAvx2.name) == 0 || std::strcmp(isa(), "avxvnni") == 0;
-  return narrow ? kStepAvx2 : kStepAvx512;
-#elif defined(HQDIT_ARM64)
-  return std::strcmp(isa(), kStepScalar.name) == 0 ? kStepScalar : kStepNeon;
-#else
-  return kStepScalar;
-#endif
 }
 
 void modulated_norm(const ModulatedShape& shape, const float* x, const float* modulation, int64_t shift_index,

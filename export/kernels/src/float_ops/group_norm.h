@@ -2,8 +2,6 @@
 // Group norm, with or without SiLU behind it, over the F32x16 of the vector_*.h included before.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
 
 #include "float_ops/backend.h"
@@ -22,7 +20,7 @@ inline double sum_in_runs(const float* x, int64_t count, Term term) {
     const float* run = x + begin;
     F32x16 lanes = splat(0.0f);
     by_sixteen(
-        std::min(kRun, count - begin), [&](int64_t i) { lanes = term(lanes, load(run + i), 16); },
+        least(kRun, count - begin), [&](int64_t i) { lanes = term(lanes, load(run + i), 16); },
         [&](int64_t i, int64_t rest) { lanes = term(lanes, load_first(run + i, rest), rest); });
     total += static_cast<double>(sum(lanes));
   }
@@ -51,7 +49,7 @@ inline void group_norm_group(const NormGroup& group) {
   const Statistics known =
       group.statistics != nullptr ? Statistics{group.statistics[0], group.statistics[1]} : own_statistics(group);
   const F32x16 mean = splat(known.mean);
-  const float inverse = 1.0f / std::sqrt(known.variance + group.eps);
+  const float inverse = 1.0f / __builtin_sqrtf(known.variance + group.eps);
 
   for (int64_t channel = 0; channel < group.channels; ++channel) {
     const F32x16 scale = splat(inverse * group.weight[channel]);

@@ -83,7 +83,7 @@ void scale_rows(const ScaledRows& rows) {
 
 void attend(const Head& head, const HeadScratch& s, int64_t begin, int64_t end) {
   // Scores in units of log2: the softmax is the same, and its exponential needs no product of its own.
-  const float scale = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(head.head_dim)));
+  const float scale = static_cast<float>(1.4426950408889634 / __builtin_sqrt(static_cast<double>(head.head_dim)));
   for (int64_t first = begin; first < end; first += HeadScratch::kRows) {
     const int64_t rows = end - first < HeadScratch::kRows ? end - first : HeadScratch::kRows;
     for (int64_t r = 0; r < rows; ++r) {

@@ -22,7 +22,8 @@ struct Int8Grid {
   /// `poison` is the sum of x - x over all x: zero unless one is NaN or infinite.
   Int8Grid(float amax, float poison) {
     if (!(poison == 0.0f)) {
-      scale = std::numeric_limits<float>::quiet_NaN();
+      constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+      scale = kNaN;
     } else if (amax >= 0x1p-100f) {
       scale = amax / 127.0f;
       inverse = 127.0f / amax;

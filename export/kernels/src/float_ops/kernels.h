@@ -81,7 +81,7 @@ inline void norm_rows_together(const NormRows& rows, const float* x, float* out)
         });
       });
   F32x16 inverse[Rows];
-  unroll<Rows>([&](auto r) { inverse[r] = splat(1.0f / std::sqrt(sum(squares[r]) / dim + rows.eps)); });
+  unroll<Rows>([&](auto r) { inverse[r] = splat(1.0f / __builtin_sqrtf(sum(squares[r]) / dim + rows.eps)); });
 
   const auto finish = [&](int r, F32x16 value, F32x16 scale, F32x16 shift) {
     return fma(mul(sub(value, mean[r]), inverse[r]), add(splat(1.0f), scale), shift);

@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "float_ops/vector_scalar.h"
-// The vectors come first: the kernels are written over them.
-#include "float_ops/group_norm.h"
-#include "float_ops/head.h"
-#include "float_ops/head_int8.h"
-#include "float_ops/kernels.h"
-#include "float_ops/linear.h"
+// The vectors come first: the functions are written over them.
+#include "float_ops/functions.h"
 
 namespace hqdit {
-const FloatBackend kStepScalar = {
-    "scalar",        pack_head, attend,      {quantize_keys, quantize_values, softmax_int8},
-    scale_rows,      norm_rows, gated_rows,  gelu_row,
-    gelu_tile,       silu_row,  pack_weight, linear_rows,
-    group_norm_group};
+constexpr FloatBackend kFloatScalar = float_functions();
 }

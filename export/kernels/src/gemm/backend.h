@@ -31,10 +31,16 @@ struct TokenRows {
 /// Tokens that are between steps 1 and 2 at a time.
 constexpr int64_t kTokensTogether = 2;
 
+// Functions of headers are compiled with several instruction sets. Each file has its own, lest a linker take the copy
+// of a wider set for all.
+namespace {
+
 /// Bytes of scratch that preparing tokens takes.
 constexpr size_t prepare_scratch(int64_t k_padded) {
   return static_cast<size_t>((kTokensTogether + 2) * k_padded) * sizeof(float);
 }
+
+}  // namespace
 
 /// The quantized tokens. Row r starts at data + r / row_pack * stride; the layout inside is the backend's own.
 struct Left {
@@ -61,29 +67,42 @@ struct Tile {
   int blocks;
 };
 
+struct FloatBackend;
+
+/// Made field by field and checked by is_complete, so that nothing can stand in another's place or be forgotten.
 struct Backend {
-  const char* name;
-  bool (*supported)();
-  int tile_rows;      ///< most tokens of one tile
-  int panel_blocks;   ///< most 16-channel blocks of one panel
-  int gemv_rows;      ///< up to so many tokens go through gemv; 0 if there is none
-  int row_pack;       ///< tokens that share one run of the left side
-  int operand_bytes;  ///< bytes of one left or right operand
-  int k_step;         ///< left side and panel are padded to a multiple of so many inputs, itself one of 32
+  const char* name = nullptr;
+  bool (*supported)() = nullptr;            ///< of gemm/processor.h
+  const FloatBackend* float_ops = nullptr;  ///< float_ops/backend.h
+  int tile_rows = 0;                        ///< most tokens of one tile
+  int panel_blocks = 1;                     ///< most 16-channel blocks of one panel
+  int gemv_rows = 0;                        ///< up to so many tokens go through gemv; 0 if there is none
+  int row_pack = 1;                         ///< tokens that share one run of the left side
+  int operand_bytes = 1;                    ///< bytes of one left or right operand
+  int k_step = 32;  ///< left side and panel are padded to a multiple of so many inputs, itself one of 32
   /// Rotates and quantizes tokens into the rows from `row` on. scratch: of prepare_scratch bytes, 64-byte alignment.
-  void (*prepare)(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch);
+  void (*prepare)(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) = nullptr;
   /// Decodes `blocks` 16-channel blocks, from `block` on, into panel.
-  void (*unpack)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel);
+  void (*unpack)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) = nullptr;
   /// A panel out of int8 that is no weight: quads [blocks][k_padded / 4][16 channels][4 inputs], within +-127.
-  void (*pack)(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel);
+  void (*pack)(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) = nullptr;
   /// Row `row` of the left side out of k_padded floats that round to -127 .. 127; left.scale is not written.
-  void (*put)(const float* values, int64_t k_padded, int64_t row, const Left& left);
-  void (*tile)(const Tile& tile);
+  void (*put)(const float* values, int64_t k_padded, int64_t row, const Left& left) = nullptr;
+  void (*tile)(const Tile& tile) = nullptr;
   /// Tokens 0 .. tile.rows - 1 times one 16-channel block, straight from the codes; tile.panel is not read.
-  void (*gemv)(const Fp4Weight& weight, int64_t block, const Tile& tile);
+  void (*gemv)(const Fp4Weight& weight, int64_t block, const Tile& tile) = nullptr;
   /// Runs the dot-product instruction on registers alone; returns the multiply-adds done.
-  int64_t (*dot_loop)(int64_t rounds);
+  int64_t (*dot_loop)(int64_t rounds) = nullptr;
 };
+
+constexpr bool is_complete([[maybe_unused]] const Backend& b) {
+#ifdef __SANITIZE_ADDRESS__  // With it, addresses of functions are no constants to GCC.
+  return true;
+#else
+  return b.name && b.supported && b.float_ops && b.tile_rows > 0 && b.prepare && b.unpack && b.pack && b.put &&
+         b.tile && b.dot_loop && (b.gemv_rows > 0) == (b.gemv != nullptr);
+#endif
+}
 
 extern const Backend kScalar;
 extern const Backend kAvx2;
@@ -97,6 +116,8 @@ extern const Backend kI8mm;
 /// The backend in use.
 const Backend& backend();
 
+namespace {
+
 /// k as the left side and the panels of `isa` have it.
 inline int64_t padded_inputs(const Backend& isa, int64_t k) { return (k + isa.k_step - 1) / isa.k_step * isa.k_step; }
 
@@ -106,5 +127,7 @@ inline int64_t left_stride(const Backend& isa, int64_t k_padded) {
   // Rows a multiple of 512 bytes apart would fall into the same few cache sets.
   return bytes % 512 == 0 ? bytes + 64 : bytes;
 }
+
+}  // namespace
 
 }  // namespace hqdit

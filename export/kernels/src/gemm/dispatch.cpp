@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which backend runs: the best that this processor has, unless use_isa says otherwise.
 #include <atomic>
+#include <cstdio>
 #include <cstring>
 
+#include "float_ops/backend.h"
 #include "gemm/backend.h"
 
 namespace hqdit {
@@ -26,6 +28,7 @@ constexpr int kCount = sizeof(kCompiled) / sizeof(kCompiled[0]);
 struct Available {
   const Backend* backends[kCount + 1] = {};
   const char* names[kCount + 1] = {};
+  char refusal[64 + 16 * kCount] = "this processor has no such instruction set; it has";
 
   Available() {
     int count = 0;
@@ -33,6 +36,8 @@ struct Available {
       if (!candidate->supported()) continue;
       backends[count] = candidate;
       names[count++] = candidate->name;
+      const size_t length = std::strlen(refusal);
+      std::snprintf(refusal + length, sizeof refusal - length, "%s %s", count > 1 ? "," : "", candidate->name);
     }
   }
 };
@@ -51,17 +56,19 @@ std::atomic<const Backend*>& current() {
 
 const Backend& backend() { return *current().load(std::memory_order_acquire); }
 
+const FloatBackend& float_backend() { return *backend().float_ops; }
+
 const char* isa() { return backend().name; }
 
 const char* const* available_isas() { return available().names; }
 
-bool use_isa(const char* name) {
+const char* use_isa(const char* name) {
   for (const Backend* const* candidate = available().backends; *candidate; ++candidate) {
     if (std::strcmp((*candidate)->name, name) != 0) continue;
     current().store(*candidate, std::memory_order_release);
-    return true;
+    return nullptr;
   }
-  return false;
+  return available().refusal;
 }
 
 ParallelFor serial() {

@@ -36,9 +36,12 @@ constexpr DecodeTables make_decode_tables() {
 
 inline constexpr DecodeTables kDecode = make_decode_tables();
 
+namespace {
+
 /// Inputs after padding: what one row of codes holds.
 constexpr int64_t padded_inputs(int64_t k) { return (k + 31) / 32 * 32; }
 constexpr int64_t channel_blocks(int64_t n) { return (n + 15) / 16; }
 constexpr int64_t groups_per_row(int64_t k, int64_t group) { return (k + group - 1) / group; }
 
+}  // namespace
 }  // namespace hqdit

@@ -6,10 +6,12 @@
 #include <cstdint>
 
 namespace hqdit {
+namespace {
 
 constexpr int64_t kFloatsAhead = 1024;
 
 inline void prefetch_to_read(const float* line) { __builtin_prefetch(line); }
 inline void prefetch_to_write(const float* line) { __builtin_prefetch(line, 1); }
 
+}  // namespace
 }  // namespace hqdit

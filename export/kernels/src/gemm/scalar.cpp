@@ -5,8 +5,10 @@
 #include <cstring>
 #include <limits>
 
+#include "float_ops/backend.h"
 #include "gemm/backend.h"
 #include "gemm/lattice.h"
+#include "gemm/processor.h"
 
 namespace hqdit {
 namespace {
@@ -158,10 +160,24 @@ int64_t dot_loop(int64_t rounds) {
   return 64 * rounds;
 }
 
-bool supported() { return true; }
+constexpr Backend make_backend() {
+  Backend b;
+  b.name = "scalar";
+  b.supported = always;
+  b.float_ops = &kFloatScalar;
+  b.tile_rows = 8;
+  b.prepare = prepare;
+  b.unpack = unpack;
+  b.pack = pack;
+  b.put = put;
+  b.tile = tile;
+  b.dot_loop = dot_loop;
+  return b;
+}
 
 }  // namespace
 
-const Backend kScalar = {"scalar", supported, 8, 1, 0, 1, 1, 32, prepare, unpack, pack, put, tile, nullptr, dot_loop};
+constexpr Backend kScalar = make_backend();
+static_assert(is_complete(kScalar));
 
 }  // namespace hqdit

@@ -17,6 +17,9 @@
 namespace hqdit {
 namespace {
 
+// Known to the compiler: the function would be shared by files of several instruction sets.
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
 inline uint32_t magnitude_bits(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
@@ -185,7 +188,7 @@ inline float token_grid(uint32_t bits, Activation activation, float& scale) {
   const bool zero = !finite || amax < 0x1p-100f;
   const bool int8 = activation == Activation::kInt8;
   scale = zero ? 0.0f : amax / (int8 ? 127.0f : 120.0f);
-  if (!finite) scale = std::numeric_limits<float>::quiet_NaN();
+  if (!finite) scale = kNaN;
   return zero ? 0.0f : (int8 ? 127.0f : 1920.0f) / amax;
 }
 

@@ -8,6 +8,12 @@
 namespace hqdit {
 namespace {
 
+/// For files of one instruction set: std::min is a function that the linker shares among all files.
+template <class T>
+constexpr T least(T a, T b) {
+  return b < a ? b : a;
+}
+
 template <int I>
 struct Index {  // converts to int
   constexpr operator int() const { return I; }
@@ -22,6 +28,23 @@ template <class F, int... I>
 template <int N, class F>
 [[gnu::always_inline]] inline void unroll(const F& body) {
   unroll_over(body, std::make_integer_sequence<int, N>{});
+}
+
+template <class F, int N>
+void call_with(const F& body) {
+  body(Index<N>{});
+}
+
+template <class F, int... I>
+void choose_count(int count, const F& body, std::integer_sequence<int, I...>) {
+  static constexpr void (*kCalls[])(const F&) = {call_with<F, I + 1>...};
+  kCalls[count - 1](body);
+}
+
+/// body(n) for the constant n from 1 to Most that is `count`: one jump through a table.
+template <int Most, class F>
+void with_count(int count, const F& body) {
+  choose_count(count, body, std::make_integer_sequence<int, Most>{});
 }
 
 }  // namespace

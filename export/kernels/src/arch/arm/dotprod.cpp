@@ -2,14 +2,10 @@
 // NEON with SDOT (Armv8.2 dot product). Left side: int8, one token a row. Panel: int8 [k_padded / 4][16][4].
 #include "arch/arm/neon_weights.h"
 #include "arch/arm/simd_neon.h"
+#include "float_ops/backend.h"
+#include "gemm/peak_loop.h"
+#include "gemm/processor.h"
 #include "gemm/tokens.h"
-
-#if defined(__linux__)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-#elif defined(__APPLE__)
-#include <sys/sysctl.h>
-#endif
 
 namespace hqdit {
 namespace {
@@ -77,8 +73,7 @@ void tile_of(const Tile& t) {
 }
 
 void tile(const Tile& t) {
-  static constexpr void (*kKernels[kTileRows])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>, tile_of<4>};
-  kKernels[t.rows - 1](t);
+  with_count<kTileRows>(t.rows, [&](auto rows) { tile_of<rows>(t); });
 }
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
@@ -88,35 +83,31 @@ void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
 }
 
 int64_t dot_loop(int64_t rounds) {
-  constexpr int kChains = 24;
-  int32x4_t acc[kChains];
-  unroll<kChains>([&](int i) { acc[i] = vdupq_n_s32(i); });
-  const int8x16_t a = vdupq_n_s8(3);
-  for (int64_t round = 0; round < rounds; ++round) {
-    unroll<kChains>([&](int i) { acc[i] = vdotq_s32(acc[i], a, a); });
-  }
-  unroll<kChains - 1>([&](int i) { acc[0] = veorq_s32(acc[0], acc[i + 1]); });
-  volatile int32_t kept = vaddvq_s32(acc[0]);
-  static_cast<void>(kept);
-  return rounds * kChains * 16;
+  return run_chains<24, int32x4_t>(rounds, 16, [](int32x4_t acc, int32x4_t a) {
+    return vdotq_s32(acc, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(a));
+  });
 }
 
-bool supported() {
-#if defined(__linux__)
-  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
-#elif defined(__APPLE__)
-  int has = 0;
-  size_t size = sizeof has;
-  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) == 0 && has != 0;
-#else
-  return false;
-#endif
+constexpr Backend make_backend() {
+  Backend b;
+  b.name = "dotprod";
+  b.supported = has_dotprod;
+  b.float_ops = &kFloatNeon;
+  b.tile_rows = kTileRows;
+  b.gemv_rows = 2;
+  b.prepare = prepare_tokens<Dotprod>;
+  b.unpack = unpack;
+  b.pack = pack;
+  b.put = put_values<Dotprod>;
+  b.tile = tile;
+  b.gemv = gemv;
+  b.dot_loop = dot_loop;
+  return b;
 }
 
 }  // namespace
 
-const Backend kDotprod = {
-    "dotprod", supported, kTileRows,           1,    2,    1,       1, 32, prepare_tokens<Dotprod>,
-    unpack,    pack,      put_values<Dotprod>, tile, gemv, dot_loop};
+constexpr Backend kDotprod = make_backend();
+static_assert(is_complete(kDotprod));
 
 }  // namespace hqdit

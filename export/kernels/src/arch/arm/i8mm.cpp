@@ -3,14 +3,10 @@
 // inputs. Left side: int8 [tokens / 2][k_padded / 8][2][8]. Panel: int8 [k_padded / 8][16][8].
 #include "arch/arm/neon_weights.h"
 #include "arch/arm/simd_neon.h"
+#include "float_ops/backend.h"
+#include "gemm/peak_loop.h"
+#include "gemm/processor.h"
 #include "gemm/tokens.h"
-
-#if defined(__linux__)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-#elif defined(__APPLE__)
-#include <sys/sysctl.h>
-#endif
 
 namespace hqdit {
 namespace {
@@ -78,8 +74,7 @@ void tile_of(const Tile& t) {
 }
 
 void tile(const Tile& t) {
-  static constexpr void (*kKernels[kTileRows / 2])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>};
-  kKernels[(t.rows - 1) / 2](t);
+  with_count<kTileRows / 2>((t.rows + 1) / 2, [&](auto pairs) { tile_of<pairs>(t); });
 }
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
@@ -90,34 +85,32 @@ void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
 }
 
 int64_t dot_loop(int64_t rounds) {
-  constexpr int kChains = 24;
-  int32x4_t acc[kChains];
-  unroll<kChains>([&](int i) { acc[i] = vdupq_n_s32(i); });
-  const int8x16_t a = vdupq_n_s8(3);
-  for (int64_t round = 0; round < rounds; ++round) {
-    unroll<kChains>([&](int i) { acc[i] = vmmlaq_s32(acc[i], a, a); });
-  }
-  unroll<kChains - 1>([&](int i) { acc[0] = veorq_s32(acc[0], acc[i + 1]); });
-  volatile int32_t kept = vaddvq_s32(acc[0]);
-  static_cast<void>(kept);
-  return rounds * kChains * 32;
+  return run_chains<24, int32x4_t>(rounds, 32, [](int32x4_t acc, int32x4_t a) {
+    return vmmlaq_s32(acc, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(a));
+  });
 }
 
-bool supported() {
-#if defined(__linux__) && defined(HWCAP2_I8MM)
-  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
-#elif defined(__APPLE__)
-  int has = 0;
-  size_t size = sizeof has;
-  return sysctlbyname("hw.optional.arm.FEAT_I8MM", &has, &size, nullptr, 0) == 0 && has != 0;
-#else
-  return false;
-#endif
+constexpr Backend make_backend() {
+  Backend b;
+  b.name = "i8mm";
+  b.supported = has_i8mm;
+  b.float_ops = &kFloatNeon;
+  b.tile_rows = kTileRows;
+  b.gemv_rows = 2;
+  b.row_pack = 2;
+  b.prepare = prepare_tokens<I8mm>;
+  b.unpack = unpack;
+  b.pack = pack;
+  b.put = put_values<I8mm>;
+  b.tile = tile;
+  b.gemv = gemv;
+  b.dot_loop = dot_loop;
+  return b;
 }
 
 }  // namespace
 
-const Backend kI8mm = {"i8mm", supported, kTileRows,        1,    2,    2,       1, 32, prepare_tokens<I8mm>,
-                       unpack, pack,      put_values<I8mm>, tile, gemv, dot_loop};
+constexpr Backend kI8mm = make_backend();
+static_assert(is_complete(kI8mm));
 
 }  // namespace hqdit

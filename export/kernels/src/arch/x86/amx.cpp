@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // AMX: TDPBSSD adds the product of a 16 x 64 and a 64 x 16 int8 tile to a 16 x 16 int32 tile. Left side: 16 tokens
 // share [k_padded / 64][16][64]; a panel is unpack's own.
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <cstring>
 
 #include "arch/x86/fp4_avx512.h"
 #include "arch/x86/simd_avx512.h"
 #include "arch/x86/vbmi_decode.h"
+#include "float_ops/backend.h"
+#include "gemm/processor.h"
 #include "gemm/tokens.h"
 
 namespace hqdit {
@@ -60,7 +57,7 @@ struct Pending {
 
 template <int Blocks>
 void finish_rows(const Finish& low, const Finish& high, int rows, Pending& pending) {
-  for (const int stop = std::min(pending.row + rows, pending.end); pending.row < stop; ++pending.row) {
+  for (const int stop = least(pending.row + rows, pending.end); pending.row < stop; ++pending.row) {
     low(pending.row, _mm512_load_si512(pending.acc));
     if constexpr (Blocks > 1) high(pending.row, _mm512_load_si512(pending.acc + 16));
     pending.acc += 16 * Blocks;
@@ -138,7 +135,7 @@ void multiply_panel(const Tile& t) {
     for (int64_t step = 0; step < steps; step += chunk) {
       const int64_t count = step + chunk < steps ? chunk : steps - step;
       for (int row = start; row < t.rows && row < start + group; row += 32) {
-        const int end = std::min(row + 32, t.rows);
+        const int end = least(row + 32, t.rows);
         int32_t* acc = accumulators[(row - start) / 32];
         const Strip strip{t.left + row / 16 * t.left_stride + step * kTileBytes,
                           t.left_stride,
@@ -201,31 +198,29 @@ int64_t dot_loop(int64_t rounds) {
   return fewer * 4 * 16 * 16 * 64;
 }
 
-/// The operating system saves tiles (XCR0), and lets this process use them: Linux asks each to request it.
-bool tiles_permitted() {
-  constexpr uint32_t kTileState = 3u << 17;
-  constexpr long kRequestPermission = 0x1023;
-  constexpr long kTileData = 18;
-  uint32_t low;
-  uint32_t high;
-  asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return (low & kTileState) == kTileState && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
-bool supported() {
-  constexpr uint32_t kAmx = 3u << 24;  // edx: tiles, int8 products
-  uint32_t a;
-  uint32_t b;
-  uint32_t c;
-  uint32_t d;
-  if (!has_vbmi() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  return (d & kAmx) == kAmx && tiles_permitted();
+constexpr Backend make_backend() {
+  Backend b;
+  b.name = "amx";
+  b.supported = has_amx;
+  b.float_ops = &kFloatAvx512;
+  b.tile_rows = kTileRows;
+  b.panel_blocks = kPanelBlocks;
+  b.gemv_rows = kGemvRows;
+  b.row_pack = 16;
+  b.k_step = 64;
+  b.prepare = prepare_tokens<Tokens>;
+  b.unpack = unpack;
+  b.pack = pack;
+  b.put = put_values<Tokens>;
+  b.tile = tile;
+  b.gemv = gemv_vbmi<Tokens>;
+  b.dot_loop = dot_loop;
+  return b;
 }
 
 }  // namespace
 
-const Backend kAmx = {
-    "amx",  supported, kTileRows,          kPanelBlocks, kGemvRows,         16,      1, 64, prepare_tokens<Tokens>,
-    unpack, pack,      put_values<Tokens>, tile,         gemv_vbmi<Tokens>, dot_loop};
+constexpr Backend kAmx = make_backend();
+static_assert(is_complete(kAmx));
 
 }  // namespace hqdit

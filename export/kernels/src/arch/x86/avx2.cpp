@@ -3,6 +3,9 @@
 // Panel: int16 [k_padded / 2][16][2], one 16-channel block.
 #include "arch/x86/avx2_channels.h"
 #include "arch/x86/simd_avx2.h"
+#include "float_ops/backend.h"
+#include "gemm/peak_loop.h"
+#include "gemm/processor.h"
 #include "gemm/tokens.h"
 #include "gemm/unroll.h"
 
@@ -101,9 +104,7 @@ void tile_of(const Tile& t) {
 }
 
 void tile(const Tile& t) {
-  static constexpr void (*kKernels[kTileRows])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>,
-                                                               tile_of<4>, tile_of<5>, tile_of<6>};
-  kKernels[t.rows - 1](t);
+  with_count<kTileRows>(t.rows, [&](auto rows) { tile_of<rows>(t); });
 }
 
 /// Sums of the 8 lanes of each of 8 registers.
@@ -145,27 +146,31 @@ void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
 }
 
 int64_t dot_loop(int64_t rounds) {
-  constexpr int kChains = 6;
-  __m256i acc[kChains];
-  __m256i w[kChains];
-  unroll<kChains>([&](int i) { acc[i] = w[i] = _mm256_set1_epi16(static_cast<int16_t>(i)); });
-  __m256i a = _mm256_set1_epi16(3);
-  for (int64_t round = 0; round < rounds; ++round) {
-    // To the compiler `a` is new each time, so it cannot compute the products once.
-    asm volatile("" : "+x"(a));
-    unroll<kChains>([&](int i) { acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(w[i], a)); });
-  }
-  unroll<kChains - 1>([&](int i) { acc[0] = _mm256_xor_si256(acc[0], acc[i + 1]); });
-  volatile int32_t kept = _mm256_extract_epi32(acc[0], 0);
-  static_cast<void>(kept);
-  return rounds * kChains * 16;
+  return run_chains<6, __m256i>(rounds, 16,
+                                [](__m256i acc, __m256i a) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, a)); });
 }
 
-bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+constexpr Backend make_backend() {
+  Backend b;
+  b.name = "avx2";
+  b.supported = has_avx2;
+  b.float_ops = &kFloatAvx2;
+  b.tile_rows = kTileRows;
+  b.gemv_rows = 1;
+  b.operand_bytes = 2;
+  b.prepare = prepare_tokens<Avx2>;
+  b.unpack = unpack;
+  b.pack = pack;
+  b.put = put_values<Avx2>;
+  b.tile = tile;
+  b.gemv = gemv;
+  b.dot_loop = dot_loop;
+  return b;
+}
 
 }  // namespace
 
-const Backend kAvx2 = {"avx2", supported, kTileRows,        1,    1,    1,       2, 32, prepare_tokens<Avx2>,
-                       unpack, pack,      put_values<Avx2>, tile, gemv, dot_loop};
+constexpr Backend kAvx2 = make_backend();
+static_assert(is_complete(kAvx2));
 
 }  // namespace hqdit

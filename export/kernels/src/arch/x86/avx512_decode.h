@@ -4,6 +4,7 @@
 
 #include "arch/x86/fp4_avx512.h"
 #include "gemm/lattice.h"
+#include "gemm/unroll.h"
 
 namespace hqdit {
 namespace {
@@ -95,8 +96,7 @@ void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
 
 /// One or two tokens times one block.
 inline void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  static constexpr void (*kKernels[2])(const Fp4Weight&, int64_t, const Tile&) = {gemv_of<1>, gemv_of<2>};
-  kKernels[t.rows - 1](weight, block, t);
+  with_count<2>(t.rows, [&](auto rows) { gemv_of<rows>(weight, block, t); });
 }
 
 }  // namespace

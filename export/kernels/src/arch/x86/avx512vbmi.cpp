@@ -4,6 +4,8 @@
 #include "arch/x86/avx512vnni.h"
 #include "arch/x86/simd_avx512.h"
 #include "arch/x86/vbmi_decode.h"
+#include "float_ops/backend.h"
+#include "gemm/processor.h"
 
 namespace hqdit {
 namespace {
@@ -16,10 +18,27 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
   }
 }
 
+constexpr Backend make_backend() {
+  Backend b;
+  b.name = "avx512vbmi";
+  b.supported = has_avx512vbmi;
+  b.float_ops = &kFloatAvx512;
+  b.tile_rows = kVnniTileRows;
+  b.panel_blocks = kVnniPanelBlocks;
+  b.gemv_rows = 2;
+  b.prepare = vnni_prepare;
+  b.unpack = unpack;
+  b.pack = vnni_pack;
+  b.put = vnni_put;
+  b.tile = vnni_tile;
+  b.gemv = gemv_vbmi<PlaceInRow>;
+  b.dot_loop = vnni_dot_loop;
+  return b;
+}
+
 }  // namespace
 
-const Backend kAvx512Vbmi = {
-    "avx512vbmi", has_vbmi,  kVnniTileRows,         kVnniPanelBlocks, 2, 1, 1, 32, vnni_prepare, unpack, vnni_pack,
-    vnni_put,     vnni_tile, gemv_vbmi<PlaceInRow>, vnni_dot_loop};
+constexpr Backend kAvx512Vbmi = make_backend();
+static_assert(is_complete(kAvx512Vbmi));
 
 }  // namespace hqdit

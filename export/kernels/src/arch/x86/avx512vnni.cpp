@@ -5,6 +5,9 @@
 
 #include "arch/x86/avx512_decode.h"
 #include "arch/x86/simd_avx512.h"
+#include "float_ops/backend.h"
+#include "gemm/peak_loop.h"
+#include "gemm/processor.h"
 #include "gemm/tokens.h"
 #include "gemm/unroll.h"
 
@@ -79,14 +82,6 @@ void tile_of(const Tile& t) {
   });
 }
 
-template <int Blocks>
-void tile_rows(const Tile& t) {
-  static constexpr void (*kKernels[kVnniTileRows])(const Tile&) = {
-      tile_of<1, Blocks>, tile_of<2, Blocks>, tile_of<3, Blocks>, tile_of<4, Blocks>,
-      tile_of<5, Blocks>, tile_of<6, Blocks>, tile_of<7, Blocks>, tile_of<8, Blocks>};
-  kKernels[t.rows - 1](t);
-}
-
 }  // namespace
 
 void vnni_pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
@@ -107,26 +102,37 @@ void vnni_put(const float* values, int64_t k_padded, int64_t row, const Left& le
 }
 
 void vnni_tile(const Tile& t) {
-  static constexpr void (*kKernels[kVnniPanelBlocks])(const Tile&) = {tile_rows<1>, tile_rows<2>, tile_rows<3>};
-  kKernels[t.blocks - 1](t);
+  with_count<kVnniPanelBlocks>(
+      t.blocks, [&](auto blocks) { with_count<kVnniTileRows>(t.rows, [&](auto rows) { tile_of<rows, blocks>(t); }); });
 }
 
 int64_t vnni_dot_loop(int64_t rounds) {
-  constexpr int kChains = 24;
-  __m512i acc[kChains];
-  unroll<kChains>([&](int i) { acc[i] = _mm512_set1_epi32(i); });
-  const __m512i a = _mm512_set1_epi8(3);
-  for (int64_t round = 0; round < rounds; ++round) {
-    unroll<kChains>([&](int i) { acc[i] = _mm512_dpbusd_epi32(acc[i], a, a); });
-  }
-  unroll<kChains - 1>([&](int i) { acc[0] = _mm512_xor_si512(acc[0], acc[i + 1]); });
-  volatile int32_t kept = _mm512_reduce_add_epi32(acc[0]);
-  static_cast<void>(kept);
-  return rounds * kChains * 64;
+  return run_chains<24, __m512i>(rounds, 64, [](__m512i acc, __m512i a) { return _mm512_dpbusd_epi32(acc, a, a); });
 }
 
-const Backend kAvx512Vnni = {"avx512vnni", has_avx512vnni, kVnniTileRows, kVnniPanelBlocks, 2,        1,         1,
-                             32,           vnni_prepare,   unpack,        vnni_pack,        vnni_put, vnni_tile, gemv,
-                             vnni_dot_loop};
+namespace {
+
+constexpr Backend make_backend() {
+  Backend b;
+  b.name = "avx512vnni";
+  b.supported = has_avx512vnni;
+  b.float_ops = &kFloatAvx512;
+  b.tile_rows = kVnniTileRows;
+  b.panel_blocks = kVnniPanelBlocks;
+  b.gemv_rows = 2;
+  b.prepare = vnni_prepare;
+  b.unpack = unpack;
+  b.pack = vnni_pack;
+  b.put = vnni_put;
+  b.tile = vnni_tile;
+  b.gemv = gemv;
+  b.dot_loop = vnni_dot_loop;
+  return b;
+}
+
+}  // namespace
+
+constexpr Backend kAvx512Vnni = make_backend();
+static_assert(is_complete(kAvx512Vnni));
 
 }  // namespace hqdit

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX-VNNI, the 256-bit VPDPBUSD of processors without AVX-512: unsigned by signed bytes, so the panel holds w + 128
 // and each row's accumulators start at -128 sum(a). Panel: uint8 [k_padded / 4][16][4], one 16-channel block.
-#include <cpuid.h>
-
 #include "arch/x86/avx2_channels.h"
 #include "arch/x86/simd_avx2.h"
+#include "float_ops/backend.h"
+#include "gemm/peak_loop.h"
+#include "gemm/processor.h"
 #include "gemm/tokens.h"
 #include "gemm/unroll.h"
 
@@ -128,9 +129,7 @@ void tile_of(const Tile& t) {
 }
 
 void tile(const Tile& t) {
-  static constexpr void (*kKernels[kTileRows])(const Tile&) = {tile_of<1>, tile_of<2>, tile_of<3>,
-                                                               tile_of<4>, tile_of<5>, tile_of<6>};
-  kKernels[t.rows - 1](t);
+  with_count<kTileRows>(t.rows, [&](auto rows) { tile_of<rows>(t); });
 }
 
 /// One token.
@@ -155,33 +154,29 @@ void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
 }
 
 int64_t dot_loop(int64_t rounds) {
-  constexpr int kChains = 12;
-  __m256i acc[kChains];
-  unroll<kChains>([&](int i) { acc[i] = _mm256_set1_epi32(i); });
-  const __m256i a = _mm256_set1_epi8(3);
-  for (int64_t round = 0; round < rounds; ++round) {
-    unroll<kChains>([&](int i) { acc[i] = _mm256_dpbusd_avx_epi32(acc[i], a, a); });
-  }
-  unroll<kChains - 1>([&](int i) { acc[0] = _mm256_xor_si256(acc[0], acc[i + 1]); });
-  volatile int32_t kept = _mm256_extract_epi32(acc[0], 0);
-  static_cast<void>(kept);
-  return rounds * kChains * 32;
+  return run_chains<12, __m256i>(rounds, 32, [](__m256i acc, __m256i a) { return _mm256_dpbusd_avx_epi32(acc, a, a); });
 }
 
-bool supported() {
-  // Compilers of our age do not know the name "avxvnni": CPUID leaf 7, subleaf 1, EAX bit 4.
-  unsigned eax = 0;
-  unsigned ebx = 0;
-  unsigned ecx = 0;
-  unsigned edx = 0;
-  if (!__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) || (eax & 16u) == 0) return false;
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+constexpr Backend make_backend() {
+  Backend b;
+  b.name = "avxvnni";
+  b.supported = has_avxvnni;
+  b.float_ops = &kFloatAvx2;
+  b.tile_rows = kTileRows;
+  b.gemv_rows = 1;
+  b.prepare = prepare_tokens<AvxVnni>;
+  b.unpack = unpack;
+  b.pack = pack;
+  b.put = put_values<AvxVnni>;
+  b.tile = tile;
+  b.gemv = gemv;
+  b.dot_loop = dot_loop;
+  return b;
 }
 
 }  // namespace
 
-const Backend kAvxVnni = {
-    "avxvnni", supported, kTileRows,           1,    1,    1,       1, 32, prepare_tokens<AvxVnni>,
-    unpack,    pack,      put_values<AvxVnni>, tile, gemv, dot_loop};
+constexpr Backend kAvxVnni = make_backend();
+static_assert(is_complete(kAvxVnni));
 
 }  // namespace hqdit

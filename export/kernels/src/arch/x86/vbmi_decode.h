@@ -157,7 +157,5 @@ void gemv_vbmi(const Fp4Weight& weight, int64_t block, const Tile& t) {
   t.rows == 1 ? decode_and_multiply<V, 1>(weight, block, t) : decode_and_multiply<V, 2>(weight, block, t);
 }
 
-inline bool has_vbmi() { return has_avx512vnni() && __builtin_cpu_supports("avx512vbmi"); }
-
 }  // namespace
 }  // namespace hqdit

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop that measures how many dot products the processor can start: independent chains, on registers alone.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "gemm/unroll.h"
+
+namespace hqdit {
+namespace {
+
+/// Runs acc = step(acc, operand) on `Chains` accumulators for so many rounds. Returns the multiply-adds done, of which
+/// a step does `multiply_adds`.
+template <int Chains, class Vector, class Step>
+int64_t run_chains(int64_t rounds, int64_t multiply_adds, const Step& step) {
+  Vector acc[Chains];
+  Vector operand;
+  // Each read may give another value to the compiler, so no chain is another's twin.
+  volatile unsigned char seed = 3;
+  unroll<Chains>([&](int i) { std::memset(&acc[i], seed, sizeof(Vector)); });
+  std::memset(&operand, seed, sizeof operand);
+  for (int64_t round = 0; round < rounds; ++round) {
+    // As far as the compiler can tell the operand is new each time, so no product can leave the loop.
+#if defined(__x86_64__)
+    asm volatile("" : "+x"(operand));
+#elif defined(__aarch64__)
+    asm volatile("" : "+w"(operand));
+#endif
+    unroll<Chains>([&](int i) { acc[i] = step(acc[i], operand); });
+  }
+  unroll<Chains - 1>([&](int i) { acc[0] = acc[0] ^ acc[i + 1]; });
+  int32_t lane;
+  std::memcpy(&lane, &acc[0], sizeof lane);
+  volatile int32_t kept = lane;
+  static_cast<void>(kept);
+  return rounds * Chains * multiply_adds;
+}
+
+}  // namespace
+}  // namespace hqdit
