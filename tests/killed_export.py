@@ -16,9 +16,10 @@ from unittest import mock
 
 import torch
 
-from hqdit_mobile.export.bundle.job import ExportOptions, clean_latents, export_bundle
+from hqdit_mobile.export.bundle.job import clean_latents, export_bundle
 from hqdit_mobile.export.bundle.manifest import build_manifest
 from hqdit_mobile.export.bundle.model_files import write_model_files
+from hqdit_mobile.export.bundle.options import ExportOptions
 from hqdit_mobile.quantize.calibration import Observer
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.util.progress import Stages

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from hqdit_mobile.export.bundle.card import model_card
 from hqdit_mobile.export.bundle.folder import check_output, staged_folder, write_json
 from hqdit_mobile.export.bundle.manifest import build_manifest, measure_memory
 from hqdit_mobile.export.bundle.model_files import RUNTIMES, write_model_files
+from hqdit_mobile.export.bundle.options import TARGETS, ExportOptions
 from hqdit_mobile.export.bundle.parity import ParityReport, check_bundle
 from hqdit_mobile.export.bundle.probe import make_probe, write_probe
 from hqdit_mobile.export.bundle.quality import compare_with_float
@@ -26,43 +27,16 @@ from hqdit_mobile.export.bundle.resume import open_work, remember_staging, remov
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.model.loading import LoadedModel, load_model
 from hqdit_mobile.ops.float_ops import HEAD_DIMS
-from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.job import QuantizationReport, quantize_
 from hqdit_mobile.runtime.manifest import Manifest, write_manifest
 from hqdit_mobile.util.progress import Stages, peak_rss_bytes
 
-TARGETS = ("android", "ios", "desktop")
 PREVIEW_IMAGES = 12
 PREVIEW_STEPS = 10
 
 
 class ParityError(RuntimeError):
     """The exported programs do not compute what the quantized model computes."""
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What ``hqdit-export`` was asked for.
-
-    ``scheduler``, ``steps``, ``guidance_scale`` and ``guidance_interval`` become the bundle's defaults; the checks draw
-    with DDIM, guided in every step.
-    """
-
-    model: str
-    output: Path
-    target: str = "android"
-    vae: str | None = None
-    config: HQDiTConfig = field(default_factory=HQDiTConfig)
-    steps: int = 15
-    guidance_scale: float = 4.0
-    force: bool = False
-    runtime: str = "executorch"
-    fast: bool = False
-    """A first look: less calibration (effort.py), and fewer pictures to compare."""
-    scheduler: str | None = None
-    guidance_interval: tuple[float, float] = (0.0, 1.0)
-    calibration_samples: int | None = None
-    """Images in place of ``config``'s, or of what effort.py makes of them for a fast export or a large model."""
 
 
 def export_bundle(options: ExportOptions, stages: Stages) -> Path:

@@ -7,13 +7,13 @@ import platform
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from hqdit_mobile.diffusion.process import Process, VariancePreserving
 from hqdit_mobile.export.bundle.memory import measure_peak_bytes
 from hqdit_mobile.export.bundle.model_files import ModelFiles
+from hqdit_mobile.export.bundle.options import ExportOptions
 from hqdit_mobile.export.bundle.preview import fit_preview
 from hqdit_mobile.export.bundle.resume import TOOLS
 from hqdit_mobile.model.loading import LoadedModel
@@ -21,9 +21,6 @@ from hqdit_mobile.quantize.job import QuantizationReport
 from hqdit_mobile.quantize.weight_cost import a4_share
 from hqdit_mobile.runtime import manifest as sections
 from hqdit_mobile.runtime.manifest import SCHEMA_VERSION, Manifest, describe_file, write_manifest
-
-if TYPE_CHECKING:
-    from hqdit_mobile.export.bundle.job import ExportOptions
 
 
 def build_manifest(

@@ -33,7 +33,8 @@ def run_export(
     force: bool,
 ) -> None:
     console = Console(stderr=True)
-    from hqdit_mobile.export.bundle.job import ExportOptions, ParityError, export_bundle
+    from hqdit_mobile.export.bundle.job import ParityError, export_bundle
+    from hqdit_mobile.export.bundle.options import ExportOptions
     from hqdit_mobile.quantize.recipes import high_quality, recipe
     from hqdit_mobile.runtime.manifest import read_manifest
 

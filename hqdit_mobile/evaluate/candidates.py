@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import ast
 import copy
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -14,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-import hqdit_mobile
 from hqdit_mobile.evaluate.baselines import BASELINES, quantize_baseline_
+from hqdit_mobile.evaluate.digests import sources_digest, state_digest
 from hqdit_mobile.evaluate.subjects import BundleSubject, Subject, TorchSubject
 from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.quantize.config import HQDiTConfig
@@ -75,7 +72,12 @@ def _recipe(name: str, model: LoadedModel, steps: int, guidance_scale: float) ->
         return TorchSubject(model, dit, steps, guidance_scale)
 
     # A version does not change while somebody works on the quantizer; its sources do.
-    origin = {"kind": "recipe", "config": asdict(config), "sources": _sources_digest("quantize.job"), **_drawing(model)}
+    origin = {
+        "kind": "recipe",
+        "config": asdict(config),
+        "sources": sources_digest("hqdit_mobile.quantize.job"),
+        **_drawing(model),
+    }
     return Candidate(name, "recipe", origin, quantized)
 
 
@@ -87,7 +89,11 @@ def _baseline(name: str, model: LoadedModel, steps: int, guidance_scale: float) 
         quantize_baseline_(dit, name, config, model.process)
         return TorchSubject(model, dit, steps, guidance_scale)
 
-    origin = {"kind": "baseline", "config": asdict(config), "sources": _sources_digest("evaluate.baselines")}
+    origin = {
+        "kind": "baseline",
+        "config": asdict(config),
+        "sources": sources_digest("hqdit_mobile.evaluate.baselines"),
+    }
     origin |= _drawing(model)
     return Candidate(name, "baseline", origin, quantized)
 
@@ -129,30 +135,3 @@ def protocol_origin(model: LoadedModel, steps: int, guidance_scale: float) -> di
         "class_weights": model.class_weights,
         "process": model.process.to_json(),
     }
-
-
-def state_digest(module: nn.Module) -> str:
-    """SHA-256 over names, types, shapes and bytes of the parameters and buffers, and over the modules' settings."""
-    digest = hashlib.sha256(repr(module).encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(json.dumps([name, str(tensor.dtype), [*tensor.shape]]).encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def _sources_digest(module: str) -> str:
-    """Of a module of this package and those of this package that it imports, directly or not."""
-    assert hqdit_mobile.__file__ is not None
-    folder, found, left = Path(hqdit_mobile.__file__).parent, dict[str, bytes](), [module]
-    while left:
-        name = left.pop()
-        path = folder / f"{name.replace('.', '/')}.py"
-        if name in found or not path.is_file():
-            continue
-        found[name] = path.read_bytes()
-        imports = (node.module or "" for node in ast.walk(ast.parse(found[name])) if isinstance(node, ast.ImportFrom))
-        left += [module.removeprefix("hqdit_mobile.") for module in imports if module.startswith("hqdit_mobile.")]
-    digest = hashlib.sha256()
-    for name, source in sorted(found.items()):
-        digest.update(name.encode() + b"\0" + source)
-    return digest.hexdigest()

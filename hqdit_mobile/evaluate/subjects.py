@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hqdit_mobile.diffusion.trajectory import IN_ENGINE, initial_noise, sample_latents
+from hqdit_mobile.evaluate.digests import state_digest
 from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel
@@ -64,8 +65,6 @@ class TorchSubject:
         self.batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
 
     def digest(self) -> str:
-        from hqdit_mobile.evaluate.candidates import state_digest
-
         return state_digest(self.dit)
 
     def facts(self) -> Facts:

@@ -3,19 +3,31 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from torch import nn
 
-from hqdit_mobile.evaluate.baselines import BlockQuantizedLinear
 from hqdit_mobile.model.dit import DiT
-from hqdit_mobile.ops.fp4_linear import FP4Linear
 
 FP4_ACTIVATIONS = ("fp4", "e2m1")
-QUANTIZED = FP4Linear | BlockQuantizedLinear
+
+
+@runtime_checkable
+class QuantizedLinear(Protocol):
+    """FP4Linear, or a simulation of another format (evaluate/baselines.py)."""
+
+    in_features: int
+    out_features: int
+    activation: str
+
+    def stored_bits(self) -> int:
+        """Of codes, tables and scales."""
+        ...
 
 
 def weight_bits(dit: DiT) -> float:
     """Stored bits (codes, tables, scales) per weight of the quantized layers; of all parameters in a float model."""
-    quantized = [layer for layer in dit.modules() if isinstance(layer, QUANTIZED)]
+    quantized = [layer for layer in dit.modules() if isinstance(layer, QuantizedLinear)]
     if not quantized:
         return 8.0 * next(dit.parameters()).element_size()
     weights = sum(layer.in_features * layer.out_features for layer in quantized)
@@ -29,11 +41,11 @@ def a4_share(dit: DiT) -> float:
     """
     total = four_bit = 0
     for name, layer in dit.named_modules():
-        if isinstance(layer, QUANTIZED | nn.Linear):
+        if isinstance(layer, QuantizedLinear | nn.Linear):
             # adaLN and the embedders see one row an image, the others every token.
             once = name.endswith("adaLN") or "embedder" in name
             products = layer.in_features * layer.out_features * (1 if once else dit.config.tokens)
             total += products
-            if isinstance(layer, QUANTIZED) and layer.activation in FP4_ACTIVATIONS:
+            if isinstance(layer, QuantizedLinear) and layer.activation in FP4_ACTIVATIONS:
                 four_bit += products
     return four_bit / total

@@ -21,7 +21,7 @@ from hqdit_mobile.runtime.engine import (
 )
 from hqdit_mobile.runtime.labels import find_label, resolve_label
 from hqdit_mobile.runtime.manifest import Manifest, describe_file, read_manifest
-from hqdit_mobile.runtime.onnx_sampler import Drawing
+from hqdit_mobile.runtime.onnx_sampler import OnnxSampler
 
 OLDEST_RUNTIME = (1, 17)
 OPERATOR_VERSION = 1
@@ -174,7 +174,7 @@ class OnnxPipeline:
         number = resolve_label(self.labels, self.null_label, label)
         # The engine's request holds eta in single precision.
         single = float(np.float32(eta))
-        drawing = Drawing(self, chosen, single, number, len(seeds), preview_interval, progress)
+        drawing = OnnxSampler(self, chosen, single, number, len(seeds), preview_interval, progress)
         for index, seed in enumerate(seeds):
             count = int(np.prod(self.latent_shape))
             start = normal(seed, 0, count) if initial_noise is None else initial_noise[index]

@@ -5,28 +5,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 
 from hqdit_mobile.diffusion.rng import normal
 from hqdit_mobile.runtime.engine import CancelledError, Pictures, Progress, ProgressCallback
+from hqdit_mobile.runtime.manifest import Manifest
 from hqdit_mobile.runtime.scheduler import Scheduler
 from hqdit_mobile.util.pictures import project_preview, to_rgb
 from hqdit_mobile.util.progress import peak_rss_bytes
 
-if TYPE_CHECKING:
-    from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
+
+class Networks(Protocol):
+    """What a sampler needs of an open bundle (onnx_pipeline.py)."""
+
+    manifest: Manifest
+    latent_shape: tuple[int, int, int]
+    num_train_timesteps: int
+
+    def denoise(self, latents: np.ndarray, timestep: float, label: int, *, guided: bool) -> np.ndarray: ...
+
+    def decode(self, latents: np.ndarray) -> np.ndarray: ...
 
 
-class Drawing:
+class OnnxSampler:
     """The pictures of one generate_batch call, drawn one after the other. ``settings``: steps, scheduler, spacing,
     guidance_scale, guidance_interval. ``eta``: in single precision, as the engine's request holds it."""
 
     def __init__(
         self,
-        pipeline: OnnxPipeline,
+        pipeline: Networks,
         settings: Mapping[str, Any],
         eta: float,
         label: int,

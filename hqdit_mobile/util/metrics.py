@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from hqdit_mobile.model.dit import DiT
 
 
 def _float64(values: Tensor | np.ndarray) -> np.ndarray:
@@ -33,21 +30,3 @@ def psnr_db(expected: Tensor | np.ndarray, got: Tensor | np.ndarray, peak: float
     """Peak signal-to-noise ratio in dB of images whose values span `peak`; inf when they are equal."""
     error = float(np.square(_float64(expected) - _float64(got)).mean())
     return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
-
-
-def eps_snr_db(reference: DiT, model: DiT, inputs: Sequence[tuple[float, Tensor]], label: Tensor) -> dict[float, float]:
-    """SNR in dB of a model's noise prediction by timestep, at the same latents for both models.
-
-    inputs: (timestep, latents [B, C, S, S]) pairs of float trajectories; label [B]. Both guidance halves count alike,
-    before they are combined.
-    """
-    import torch
-
-    result = {}
-    labels = torch.cat([label, torch.full_like(label, reference.null_label)])
-    for timestep, latents in inputs:
-        arguments = torch.cat([latents, latents]), torch.full((len(labels),), timestep), labels
-        with torch.no_grad():
-            expected, got = (m(*arguments)[:, : latents.shape[1]] for m in (reference, model))
-        result[timestep] = snr_db(expected, got)
-    return result

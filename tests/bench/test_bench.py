@@ -22,9 +22,10 @@ from hqdit_mobile.bench.round_to_nearest import round_layer, round_model_
 from hqdit_mobile.bench.run import PLANS, Plan, Subject, run_bench
 from hqdit_mobile.bench.step import compared as step_figures
 from hqdit_mobile.bench.timing import Effort, measure, medians
-from hqdit_mobile.export.bundle.job import ExportOptions, clean_latents, drop_learned_sigma_
+from hqdit_mobile.export.bundle.job import clean_latents, drop_learned_sigma_
 from hqdit_mobile.export.bundle.manifest import build_manifest
 from hqdit_mobile.export.bundle.model_files import write_model_files
+from hqdit_mobile.export.bundle.options import ExportOptions
 from hqdit_mobile.model.loading import load_model
 from hqdit_mobile.ops.native import available_isas
 from hqdit_mobile.quantize.config import HQDiTConfig

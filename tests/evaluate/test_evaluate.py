@@ -16,6 +16,7 @@ from checkpoint_folders import tiny_folder
 
 from hqdit_mobile.cli.evaluate import run_evaluate
 from hqdit_mobile.evaluate.candidates import find_candidates
+from hqdit_mobile.evaluate.digests import sources
 from hqdit_mobile.evaluate.emoji import EmojiJudge
 from hqdit_mobile.evaluate.fidelity import Fidelity
 from hqdit_mobile.evaluate.protocol import classes_of
@@ -248,3 +249,10 @@ def test_shares_and_bits_of_a_float_model_and_the_judge_of_emoji():
     chosen = judge.semantic[int(semantic[0].argmax())]
     classes = [model.labels.index(next(label for label in model.labels if label.rsplit(" ", 1)[0] == chosen))] * 3
     assert judge.judge(images, classes)["semantic"][0] and len(judge.semantic) == 35 and len(judge.style) == 6
+
+
+def test_the_sources_of_a_recipe_are_all_it_imports():
+    """Python itself says what is loaded when the quantizer is imported: nothing of ours may be missing."""
+    check = "import sys, hqdit_mobile.quantize.job; print(*[n for n in sys.modules if n.startswith('hqdit_mobile')])"
+    loaded = subprocess.run([sys.executable, "-I", "-c", check], capture_output=True, text=True, check=True)
+    assert set(loaded.stdout.split()) - {"hqdit_mobile"} <= set(sources("hqdit_mobile.quantize.job"))

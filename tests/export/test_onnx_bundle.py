@@ -20,9 +20,10 @@ from hqdit_mobile.diffusion.rng import normal
 from hqdit_mobile.diffusion.trajectory import IN_ENGINE, sample_latents
 from hqdit_mobile.export.bundle import job as export_model
 from hqdit_mobile.export.bundle.folder import write_json
-from hqdit_mobile.export.bundle.job import ExportOptions, clean_latents
+from hqdit_mobile.export.bundle.job import clean_latents
 from hqdit_mobile.export.bundle.manifest import build_manifest
 from hqdit_mobile.export.bundle.model_files import write_model_files
+from hqdit_mobile.export.bundle.options import ExportOptions
 from hqdit_mobile.export.bundle.probe import PROBE, make_probe, write_probe
 from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.runtime import onnx_pipeline

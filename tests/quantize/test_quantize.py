@@ -8,6 +8,7 @@ import torch
 from tiny_dit import tiny_config, tiny_dit
 from torch import nn
 
+from hqdit_mobile.diffusion.noise_error import eps_snr_db
 from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.ops.fp4_linear import FP4Linear
@@ -15,7 +16,7 @@ from hqdit_mobile.quantize.calibration import CalibrationError, draw_calibration
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.job import quantize_, token_layers
 from hqdit_mobile.quantize.mean_folding import centered_layers, fold_means_
-from hqdit_mobile.util.metrics import eps_snr_db, psnr_db, snr_db
+from hqdit_mobile.util.metrics import psnr_db, snr_db
 
 
 def tiny_inputs(model: DiT) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

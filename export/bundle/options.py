@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an export is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hqdit_mobile.quantize.config import HQDiTConfig
+
+TARGETS = ("android", "ios", "desktop")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What ``hqdit-export`` was asked for.
+
+    ``scheduler``, ``steps``, ``guidance_scale`` and ``guidance_interval`` become the bundle's defaults; the checks draw
+    with DDIM, guided in every step.
+    """
+
+    model: str
+    output: Path
+    target: str = "android"
+    vae: str | None = None
+    config: HQDiTConfig = field(default_factory=HQDiTConfig)
+    steps: int = 15
+    guidance_scale: float = 4.0
+    force: bool = False
+    runtime: str = "executorch"
+    fast: bool = False
+    """A first look: less calibration (effort.py), and fewer pictures to compare."""
+    scheduler: str | None = None
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    calibration_samples: int | None = None
+    """Images in place of ``config``'s, or of what effort.py makes of them for a fast export or a large model."""
