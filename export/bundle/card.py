@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from hqdit_mobile.export.bundle.agreement import STAGES, decibels
+from hqdit_mobile.export.bundle.facts import facts
 from hqdit_mobile.export.bundle.parity import ParityReport
 from hqdit_mobile.export.bundle.quality import Quality
-from hqdit_mobile.export.lowering.vae_decoder import NEEDED_DB
-from hqdit_mobile.runtime.manifest import Decoder, Manifest, memory_text
+from hqdit_mobile.runtime.manifest import Manifest
+from hqdit_mobile.util.texts import markdown, markdown_code, visible
 
 RANDOM_WEIGHTS = "**The weights are random: it draws noise, and only time, memory and size mean something.**\n\n"
 RUN = {
@@ -19,49 +21,44 @@ RUN = {
 }
 
 
-def model_card(manifest: Manifest, folder: Path, parity: ParityReport, quality: Quality, source_card: str) -> str:
-    (source, quantization), memory = manifest.made_from(folder), manifest.memory
-    weights, original = memory.weights_bytes, quantization.float32_bytes
-    channels, height, width = manifest.model.image_shape
-    rows = [
-        ("source model", f"{source.model} ({source.licence})"),
-        ("precision", f"{quantization.precision}, {quantization.bits_per_weight} bits per quantized weight"),
-        ("files", f"{weights / 1e6:.1f} MB, {weights / original:.3f} of the float32 weights ({original / 1e6:.1f} MB)"),
-        ("memory", f"{memory_text(memory)}, measured on the exporting machine"),
-        ("image", f"{width} x {height}, {channels} channels"),
-        ("image decoder", _decoder(manifest.decoder or Decoder())),
-        ("noise prediction", f"{quality.mean_eps_snr_db:.1f} dB SNR to the float model, mean over timesteps"),
-        ("images", f"{quality.mean_psnr_db:.1f} dB PSNR to the float model, same seed, {len(quality.images)} images"),
-    ]
-    stages = [
-        f"| {stage} | {sum(c.stage == stage for c in parity.checks)} | {worst.name} | "
-        f"{decibels(worst.db)} | {decibels(worst.needed_db)} | {worst.unit} |"
-        for stage in STAGES
-        if any(c.stage == stage for c in parity.checks) and (worst := parity.worst(stage))
-    ]
-    sample = f'On a desktop: `hqdit sample FOLDER --label "{quality.labels[0]}" --seed 7 -o picture.png`.'
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+def model_card(
+    manifest: Manifest, folder: Path, parity: ParityReport, quality: Quality, source_card: str, command: str = ""
+) -> str:
+    """``source_card``: Markdown of the model that the bundle was made of; ``command``: the one that made the bundle."""
+    source, _ = manifest.made_from(folder)
+    sample = markdown_code(f"hqdit sample FOLDER --label {shlex.quote(quality.labels[0])} --seed 7 -o picture.png")
+    table = "\n".join(f"| {name} | {markdown(value)} |" for name, value in facts(manifest, folder, quality))
+    made = f" with {markdown_code(command)}" if command else ""
     return (
-        f"# {manifest.name} for {manifest.target}\n\n"
+        f"# {markdown(manifest.name)} for {manifest.target}\n\n"
         f"{RANDOM_WEIGHTS if source.random_weights else ''}"
-        f"Made by hqdit-mobile {manifest.tools['hqdit-mobile']}. {RUN[manifest.target]}{sample}\n\n"
-        f"![float model above, this bundle below](preview.png)\n\n"
+        f"Made by hqdit-mobile {manifest.tools['hqdit-mobile']}{made}. {RUN[manifest.target]}"
+        f"On a desktop: {sample}.\n\n"
+        "![float model above, this bundle below](preview.png)\n\n"
         f"| | |\n|---|---|\n{table}\n\n"
-        f"## Parity with the quantized torch model ({parity.runtime})\n\n"
-        f"| stage | checks | worst | value | needed | unit |\n|---|---|---|---|---|---|\n" + "\n".join(stages) + "\n\n"
+        f"## Parity with the quantized torch model\n\n{_parity(parity)}\n\n"
         "parity.json has every check, report.html the pictures and plots.\n\n"
         f"## The source model\n\n{_nested(source_card) or 'See the source.'}\n"
     )
 
 
-def _decoder(about: Decoder) -> str:
-    if about.precision == "int8":
-        return f"int8, {about.psnr_db} dB PSNR to the float decoder"
-    if about.int8_psnr_db is not None:
-        return f"float32 (int8 would have {about.int8_psnr_db} dB PSNR to it, and {NEEDED_DB:g} are needed)"
-    return about.precision
+def _parity(parity: ParityReport) -> str:
+    """One line, and a table that is folded where Markdown is shown as HTML."""
+    passed = sum(c.passed for c in parity.checks)
+    stages = [
+        f"| {stage} | {sum(c.stage == stage for c in parity.checks)} | {markdown(worst.name)} | "
+        f"{decibels(worst.db)} | {decibels(worst.needed_db)} | {worst.unit} |"
+        for stage in STAGES
+        if any(c.stage == stage for c in parity.checks) and (worst := parity.worst(stage))
+    ]
+    head = "| stage | checks | worst | value | needed | unit |\n|---|---|---|---|---|---|\n"
+    return (
+        f"{passed} of {len(parity.checks)} checks passed ({parity.runtime}).\n\n"
+        f"<details><summary>The worst of each stage</summary>\n\n{head}" + "\n".join(stages) + "\n\n</details>"
+    )
 
 
 def _nested(card: str) -> str:
-    """The source's card with its headings one level down."""
-    return "\n".join(f"#{line}" if line.startswith("#") else line for line in card.splitlines())
+    """The source's card with its headings one level down and its HTML as text."""
+    lines = visible(card, keep="\n\t").replace("<", "&lt;").splitlines()
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in lines)

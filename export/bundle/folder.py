@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -13,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from hqdit_mobile.runtime.manifest import MANIFEST, BundleError
+from hqdit_mobile.util.exchange import exchange
+
+BUNDLE = "bundle"
 
 
 @contextmanager
 def staged_folder(output: Path, force: bool) -> Iterator[Path]:
     """Yields a temporary folder beside ``output`` that takes its place on success and disappears on any failure.
 
-    Raises BundleError if ``output`` exists and ``force`` is false, or if it exists and is no bundle of ours: --force
-    must not delete somebody's documents.
+    Whenever the process is killed, there is the old bundle or the new one; ``put_back`` finds what is left beside.
+    Raises BundleError as ``check_output`` does.
     """
     check_output(output, force)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -28,25 +32,71 @@ def staged_folder(output: Path, force: bool) -> Iterator[Path]:
     staging.chmod(0o755)
     try:
         yield staging
-        replaced = None
-        if output.exists():
-            replaced = Path(tempfile.mkdtemp(prefix=f".{output.name}.old.", dir=output.parent))
-            os.rename(output, replaced / "bundle")
-        os.rename(staging, output)
-        if replaced:
-            shutil.rmtree(replaced)
+        _replace(output, staging)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
 
 
-def check_output(output: Path, force: bool) -> None:
+def _replace(output: Path, staging: Path) -> None:
     if not output.exists():
-        return
-    if not force:
-        raise BundleError(f"{output} exists; choose another --output-dir or replace it with --force")
-    if not output.is_dir() or (any(output.iterdir()) and not (output / MANIFEST).is_file()):
-        raise BundleError(f"{output} is not a bundle (it has no {MANIFEST}), so --force will not replace it")
+        os.rename(staging, output)
+    elif exchange(output, staging):
+        shutil.rmtree(staging)
+    else:
+        replaced = Path(tempfile.mkdtemp(prefix=_old(output), dir=output.parent))
+        os.rename(output, replaced / BUNDLE)
+        os.rename(staging, output)
+        shutil.rmtree(replaced)
+
+
+def _old(output: Path) -> str:
+    return f".{output.name}.old."
+
+
+def put_back(output: Path) -> None:
+    """What an export that was killed between two renames left of the bundle that it was replacing.
+
+    Only for who holds the work folder's lock: another export could be between its two renames.
+    """
+    for left in sorted(output.parent.glob(f"{glob.escape(_old(output))}*")):
+        # Nothing else than what _replace makes: an export to NAME.old has its staging folder under such a name.
+        if not (left / BUNDLE / MANIFEST).is_file() or len(list(left.iterdir())) > 1:
+            continue
+        if not output.exists():
+            os.rename(left / BUNDLE, output)
+        shutil.rmtree(left)
+
+
+def check_output(output: Path, force: bool) -> None:
+    """Raises BundleError if ``output`` exists and ``force`` is false, if it is no bundle of ours (--force must not
+    delete somebody's documents), or if no folder can be made there."""
+    if output.exists():
+        if not force:
+            raise BundleError(f"{output} exists; choose another --output-dir or replace it with --force")
+        if not output.is_dir() or (any(output.iterdir()) and not (output / MANIFEST).is_file()):
+            raise BundleError(f"{output} is not a bundle (it has no {MANIFEST}), so --force will not replace it")
+    elif output.is_symlink():
+        raise BundleError(f"{output} is a link to nothing; remove it or choose another --output-dir")
+    there = next(folder for folder in (output.parent, *output.parents) if folder.exists())
+    if not there.is_dir():
+        raise BundleError(f"{output}: {there} is no folder; choose another --output-dir")
+    try:
+        # Modes do not tell it all: root passes them, and a read-only disk does not care for them.
+        os.rmdir(tempfile.mkdtemp(prefix=".hqdit.", dir=there))
+    except OSError as error:
+        raise BundleError(f"{output}: no folder can be made in {there} ({error.strerror})") from error
+
+
+def check_space(output: Path, needed: int) -> None:
+    """Raises BundleError if the disk of ``output`` has not ``needed`` bytes free."""
+    there = next(folder for folder in output.parents if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise BundleError(
+            f"{output}: the export needs about {needed / 1e9:.1f} GB there for a while and {free / 1e9:.1f} GB are "
+            "free; free some space or choose an --output-dir on another disk"
+        )
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -15,7 +15,8 @@ from hqdit_mobile.diffusion.plan import plan
 from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
 from hqdit_mobile.export.bundle.budget import calibration_for, effort_for
 from hqdit_mobile.export.bundle.card import model_card
-from hqdit_mobile.export.bundle.folder import check_output, staged_folder, write_json
+from hqdit_mobile.export.bundle.folder import check_output, check_space, put_back, staged_folder, write_json
+from hqdit_mobile.export.bundle.forecast import duration, forecast
 from hqdit_mobile.export.bundle.manifest import build_manifest, measure_memory
 from hqdit_mobile.export.bundle.model_files import RUNTIMES, write_model_files
 from hqdit_mobile.export.bundle.options import TARGETS, ExportOptions
@@ -62,8 +63,13 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
     plan(model.process, options.steps, scheduler)  # before an hour of work, whether it can be drawn so
     config = calibration_for(model.dit, options.config, options.fast, options.calibration_samples)
     options = replace(options, config=config, scheduler=scheduler)
+    expected = forecast(model, config, effort_for(model.dit, options.steps, options.fast))
+    stages.note(f"This export takes {duration(expected.seconds)} on this machine.")
     with open_work(options.output, model, config) as work:
+        check_space(options.output, expected.disk_bytes)
         remove_staging(work, options.output)
+        put_back(options.output)
+        check_output(options.output, options.force)
         quantized = quantize_(model.dit, config, model.process, stages, work)
         with staged_folder(options.output, options.force) as folder:
             remember_staging(work, folder)
@@ -112,8 +118,9 @@ def _write_bundle(
     float_dit, labels = _load(options).dit, preview_labels(model, effort.pictures)
     quality = compare_with_float(folder, model, float_dit, labels, effort, options.guidance_scale)
     Image.fromarray(quality.grid()).save(folder / "preview.png")
-    write_report(folder / "report.html", manifest, quantized, parity, quality)
-    (folder / "README.md").write_text(model_card(manifest, folder, parity, quality, model.model_card))
+    write_report(folder / "report.html", manifest, quantized, parity, quality, options.command)
+    card = model_card(manifest, folder, parity, quality, model.model_card, options.command)
+    (folder / "README.md").write_text(card, encoding="utf-8")
     return manifest
 
 

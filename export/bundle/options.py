@@ -34,3 +34,5 @@ class ExportOptions:
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     calibration_samples: int | None = None
     """Images in place of ``config``'s, or of what effort.py makes of them for a fast export or a large model."""
+    command: str = ""
+    """What the card and the report say that the bundle was made with."""

@@ -22,12 +22,19 @@ from hqdit_mobile.util.pictures import to_rgb
 
 @dataclass(frozen=True)
 class Quality:
-    """``eps_snr_db`` maps a time to the SNR of the network's prediction at the float model's latents (metrics.py)."""
+    """``eps_snr_db`` maps a time to the SNR of the network's prediction at the float model's latents (metrics.py).
+    ``draw_ms``: what each of ``images`` took the exporting machine, in ``steps`` steps with the decoding."""
 
     labels: list[str]
     float_images: list[np.ndarray]
     images: list[np.ndarray]
+    draw_ms: list[float]
+    steps: int
     eps_snr_db: dict[float, float]
+
+    @property
+    def median_draw_ms(self) -> float:
+        return float(np.median(self.draw_ms))
 
     @property
     def mean_eps_snr_db(self) -> float:
@@ -62,8 +69,7 @@ def compare_with_float(
     latents = walked[-1][1]
     float_images = list(to_rgb(model.decode(latents)))
     with open_bundle(bundle) as pipeline:
-        images = [
-            pipeline.generate(label, seed=seed, steps=effort.steps, guidance_scale=guidance_scale, **IN_ENGINE)
-            for seed, label in enumerate(labels)
-        ]
-    return Quality([model.labels[i] for i in labels], float_images, images, snr)
+        settings: dict[str, Any] = IN_ENGINE | {"steps": effort.steps, "guidance_scale": guidance_scale}
+        drawn = [pipeline.generate_batch(label, [seed], **settings) for seed, label in enumerate(labels)]
+    images, times = [pictures.images[0] for pictures in drawn], [pictures.total_ms for pictures in drawn]
+    return Quality([model.labels[i] for i in labels], float_images, images, times, effort.steps, snr)

@@ -1,56 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""report.html: one self-contained page: pictures, error per layer and per timestep, parity."""
+"""report.html: one self-contained page: what the bundle is, pictures, errors, parity. No script from elsewhere."""
 
 from __future__ import annotations
 
-import html
-import io
 import math
 from pathlib import Path
 
-import numpy as np
-
-from hqdit_mobile.export.bundle.agreement import decibels
+from hqdit_mobile.export.bundle.agreement import STAGES, decibels
+from hqdit_mobile.export.bundle.facts import facts
 from hqdit_mobile.export.bundle.parity import ParityReport
 from hqdit_mobile.export.bundle.quality import Quality
 from hqdit_mobile.quantize.job import QuantizationReport
 from hqdit_mobile.runtime.manifest import Manifest
-from hqdit_mobile.util.charts import heat_map
-from hqdit_mobile.util.page import figure, page, strips
+from hqdit_mobile.util.charts import curve, heat_map
+from hqdit_mobile.util.metrics import psnr_db
+from hqdit_mobile.util.page import COMPARISON, comparison, page, shown
 
 
 def write_report(
-    path: Path, manifest: Manifest, quantized: QuantizationReport, parity: ParityReport, quality: Quality
+    path: Path,
+    manifest: Manifest,
+    quantized: QuantizationReport,
+    parity: ParityReport,
+    quality: Quality,
+    command: str = "",
 ) -> None:
+    """``command``: the one that made the bundle, or nothing."""
     source, quantization = manifest.made_from(path.parent)
     title = f"{manifest.name}, {quantization.precision}"
+    rows = "".join(f"<tr><th>{shown(name)}<td>{shown(value)}" for name, value in facts(manifest, path.parent, quality))
     sections = [
-        f"<h1>{html.escape(title)}</h1>",
-        "<p><b>Random weights: it draws noise.</b>" if source.random_weights else "",
-        "<h2>Images</h2><p>Same seeds, float above, this bundle below.</p>",
-        strips(np.stack([quality.float_images, quality.images]), quality.labels),
+        f"<h1>{shown(title)}</h1>",
+        "<p class=fail>Random weights: it draws noise.</p>" if source.random_weights else "",
+        f"<p>{parity_line(parity)}</p>",
+        "<h2>Pictures</h2><p>Same seeds. Left of the line is the float model, right of it this bundle; move it.</p>",
+        f"<div class=pairs>{_pictures(quality)}</div>",
+        f"<h2>Size, memory, speed</h2><table>{rows}</table>",
+        f"<p>Made by</p><pre>{shown(command)}</pre>" if command else "",
         "<h2>Error</h2><div class=side>",
-        figure(_plot_timesteps(quality), "Noise prediction against the float model, by timestep."),
+        _timesteps(quality),
         _layers(quantized),
         "</div><h2>Parity with torch</h2>",
-        _parity_table(parity),
+        f"<details><summary>All {len(parity.checks)} checks</summary>{_parity_table(parity)}</details>",
     ]
-    path.write_text(page(title, "".join(sections)))
+    path.write_text(page(title, "".join(sections), COMPARISON), encoding="utf-8")
 
 
-def _plot_timesteps(quality: Quality) -> bytes:
-    from matplotlib.figure import Figure
+def parity_line(parity: ParityReport) -> str:
+    """The outcome of all checks in one line of HTML: how many, and the one with the least to spare of each stage."""
+    stages = [stage for stage in STAGES if any(c.stage == stage for c in parity.checks)]
+    passed = sum(c.passed for c in parity.checks)
+    told = ", ".join(f"{stage} {decibels(parity.worst(stage).db)}" for stage in stages)
+    kind, word = ("pass", "Parity passed") if parity.passed else ("fail", "Parity failed")
+    return (
+        f"<span class={kind}>{word}</span>: {passed} of {len(parity.checks)} checks of the programs against the "
+        f"quantized torch model; the worst of each stage, in dB: {shown(told)}."
+    )
 
-    plot = Figure(figsize=(5, 3), layout="constrained")  # inches: a phone's width, so that its text stays readable
-    axes = plot.subplots()
-    axes.grid(alpha=0.3)
-    axes.set_ylabel("SNR (dB)")
-    axes.plot(list(quality.eps_snr_db), list(quality.eps_snr_db.values()), marker="o")
-    axes.set_xlabel("timestep (noise on the left)")
-    axes.invert_xaxis()
-    stream = io.BytesIO()
-    plot.savefig(stream, format="png", dpi=150)
-    return stream.getvalue()
+
+def _pictures(quality: Quality) -> str:
+    pairs = zip(quality.float_images, quality.images, quality.labels, strict=True)
+    return "".join(
+        comparison(before, after, "float model", "this bundle", f"{label}: {_db(psnr_db(before, after))} PSNR")
+        for before, after, label in pairs
+    )
+
+
+def _db(value: float) -> str:
+    return "equal" if value == math.inf else f"{value:.1f} dB"
+
+
+def _timesteps(quality: Quality) -> str:
+    points = list(quality.eps_snr_db.items())
+    chart = curve("SNR of the prediction by time", "time (noise on the left)", "SNR (dB)", points)
+    return f"<figure>{chart}<figcaption>The network's prediction against the float model's.</figcaption></figure>"
 
 
 def _layers(quantized: QuantizationReport) -> str:
@@ -66,12 +89,12 @@ def _layers(quantized: QuantizationReport) -> str:
     others = "".join(f", {name} {decibels(value)}" for name, value in snr.items() if not name.startswith("blocks."))
     chart = heat_map("SNR of each layer", rows, [part.split(".")[-1] for part in columns], "layer")
     text = f"Output of each quantized layer against its float twin, on calibration data, in dB{others}."
-    return f"<figure>{chart}<figcaption>{html.escape(text)}</figcaption></figure>"
+    return f"<figure>{chart}<figcaption>{shown(text)}</figcaption></figure>"
 
 
 def _parity_table(parity: ParityReport) -> str:
     rows = "".join(
-        f"<tr{'' if c.passed else ' class=fail'}><td>{c.stage}<td>{html.escape(c.name)}<td>{decibels(c.db)}"
+        f"<tr{'' if c.passed else ' class=fail'}><td>{c.stage}<td>{shown(c.name)}<td>{decibels(c.db)}"
         f"<td>{decibels(c.needed_db)}<td>{c.unit}<td>{c.max_error:.2e}<td>{c.mean_error:.2e}<td>{c.cosine:.6f}"
         for c in parity.checks
     )

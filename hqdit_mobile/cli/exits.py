@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from hqdit_mobile.cli.console import say_error
+from hqdit_mobile.cli.quiet import quiet
 
 EPILOG = "Exit codes: 0 done, 1 a check failed, 2 bad input, 70 a fault of hqdit-mobile, 130 stopped by Ctrl-C."
 
@@ -40,13 +41,17 @@ def when_stopped(text: Callable[[], str]) -> Iterator[None]:
 
 
 def exits(command: Callable[..., int | None]) -> Callable[..., NoReturn]:
-    """Ends the process with what ``command`` returns, or with the code of what it raises."""
+    """Ends the process with what ``command`` returns, or with the code of what it raises.
+
+    Other libraries are kept quiet inside, unless the command has ``--verbose`` (options.py) and it is given.
+    """
 
     @functools.wraps(command)
-    def run(*arguments: object, **options: object) -> NoReturn:
+    def run(*arguments: object, verbose: bool = False, **options: object) -> NoReturn:
         try:
-            code = command(*arguments, **options) or 0
-            sys.stdout.flush()
+            with quiet(verbose, _unexpected):
+                code = command(*arguments, **options) or 0
+                sys.stdout.flush()
         except Exception as error:
             code = _code(error)
         except KeyboardInterrupt as error:
@@ -74,6 +79,10 @@ def _code(error: Exception) -> int:
         return 70
     say_error(message)
     return 2
+
+
+def _unexpected(error: Exception) -> bool:
+    return not isinstance(error, CheckFailed | BrokenPipeError) and explain(error) is None
 
 
 def explain(error: Exception) -> str | None:

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from hqdit_mobile.cli.console import plain
+from hqdit_mobile.cli.console import plain, say
 from hqdit_mobile.cli.exits import CheckFailed
 from hqdit_mobile.runtime.manifest import Manifest
 from hqdit_mobile.util.progress import Stages
@@ -57,6 +59,7 @@ def run_export(
         scheduler,
         guidance_interval,
         num_calibration_samples,
+        shlex.join(["hqdit-export", *sys.argv[1:]]),
     )
     console.print(_plan(options))
     try:
@@ -64,7 +67,10 @@ def run_export(
             export_bundle(options, stages)
     except ParityError as error:
         raise CheckFailed(str(error)) from error
-    console.print(_files(output, read_manifest(output)))
+    manifest = read_manifest(output)
+    console.print(_files(output))
+    for line in (*_summary(output, manifest), *_next_steps(output, manifest)):
+        say(console, line)
 
 
 def after_stop(output: Path) -> str:
@@ -94,16 +100,36 @@ def _plan(options) -> Table:
     return table
 
 
-def _files(output: Path, manifest: Manifest) -> Table:
-    table = Table(title=plain(output), title_justify="left")
+def _files(output: Path) -> Table:
+    table = Table(title=plain(output), title_justify="left", box=None)
     table.add_column("file")
     table.add_column("bytes", justify="right")
     for path in sorted(path for path in output.rglob("*") if path.is_file()):
         table.add_row(plain(path.relative_to(output)), f"{path.stat().st_size:,}")
+    return table
+
+
+def _summary(output: Path, manifest: Manifest) -> tuple[str, str]:
     original, weights = manifest.made_from(output)[1].float32_bytes, manifest.memory.weights_bytes
     minutes, peak = (manifest.export_seconds or 0) / 60, (manifest.export_peak_bytes or 0) / 2**30
-    table.caption = (
-        f"model files: {weights / original:.3f} of the float32 weights they replace; "
-        f"{minutes:.1f} minutes, at most {peak:.2f} GiB of memory"
+    return (
+        f"\nModel files: {weights / 1e6:.1f} MB, {weights / original:.3f} of the float32 weights they replace.",
+        f"The export took {minutes:.1f} minutes and at most {peak:.2f} GiB of memory.",
     )
-    return table
+
+
+PUT = {
+    "android": "Put it on a phone: android_demo/install_bundle.sh {folder} (docs/android.md)",
+    "ios": "Put it into an app: hqdit_open of hqdit.h takes the folder (docs/engine.md)",
+    "desktop": "Use it in a program: hqdit_open of hqdit.h, or hqdit_mobile.Pipeline in Python (docs/engine.md)",
+}
+
+
+def _next_steps(output: Path, manifest: Manifest) -> tuple[str, ...]:
+    folder = shlex.quote(str(output))
+    return (
+        "\nWhat now",
+        f"  Draw here: hqdit sample {folder} --label {shlex.quote(manifest.labels[0])} --seed 7 -o picture.png",
+        f"  {PUT[manifest.target].format(folder=folder)}",
+        f"  Look at it: {output / 'report.html'} has pictures beside the float model's, errors and parity",
+    )

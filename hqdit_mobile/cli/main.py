@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hqdit_mobile.cli.exits import EPILOG, exits, when_stopped
-from hqdit_mobile.cli.options import SEED, FiniteRange, Interval
+from hqdit_mobile.cli.options import SEED, VERBOSE, FiniteRange, Interval
 from hqdit_mobile.diffusion.process import SAMPLERS
 from hqdit_mobile.quantize.recipes import RECIPES
 
@@ -41,6 +41,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
               metavar="LOW HIGH", help="Guide at these noise levels (timestep / 1000): the default.")  # fmt: skip
 @click.option("--fast", is_flag=True, help="A first look: a sixteenth of the calibration, one weight format.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@VERBOSE
 @exits
 def export(model: str, vae: str | None, target: str, output_dir: Path | None, force: bool, **settings: Any) -> None:
     """Quantize a Diffusion Transformer to 4-bit floating point and write a bundle for a phone."""
@@ -80,6 +81,7 @@ def main() -> None:
 @click.option("--portable", is_flag=True, help="An ONNX bundle on a stock ONNX Runtime, without our kernels.")
 @click.option("-o", "--output", default="sample.png",
               help="PNG, JPEG or WEBP by its suffix; - writes a PNG to standard output.")  # fmt: skip
+@VERBOSE
 @exits
 def sample(bundle: Path, label: str, seed: int, output: str, **settings: Any) -> None:
     """Draw one image with the engine that runs on the phone, or with ONNX Runtime."""
@@ -110,6 +112,7 @@ def info(bundle: Path, labels: bool) -> None:
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a picture (PNG) here.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write the tables here.")
+@VERBOSE
 @exits
 def bench(bundle: Path | None, quick: bool, **settings: Any) -> None:
     """Time BUNDLE, and linear layers, against other runtimes on this machine. Without BUNDLE: the layers alone."""
@@ -124,6 +127,7 @@ def bench(bundle: Path | None, quick: bool, **settings: Any) -> None:
               help="Default: the bundle's.")  # fmt: skip
 @click.option("--against", type=click.Choice(["torch", "executorch", "onnxruntime"]), default="torch")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here.")
+@VERBOSE
 @exits
 def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | None) -> int:
     """Compare a bundle with another runtime, stage by stage. Exits with 1 if they do not agree."""
@@ -150,6 +154,7 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
 @click.option("--fidelity", type=click.Path(path_type=Path, exists=True), metavar="REFERENCE",
               help="FID, IS, precision and recall against this folder of images or .npz (arr_0); needs torch-fidelity, "
                    "which downloads Inception weights.")  # fmt: skip
+@VERBOSE
 @exits
 def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
     """Compare images of each CANDIDATE with the float model's: a bundle's folder, a recipe (such as w4a8) or float.
@@ -171,6 +176,7 @@ def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
 @click.option("--guidance-scale", type=FiniteRange(0.0), help="Default: the bundle's.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here too.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a picture (PNG) here.")
+@VERBOSE
 @exits
 def evaluate_samplers(bundle: Path, samplers: tuple[str, ...], **settings: Any) -> None:
     """Compare what BUNDLE draws with each SAMPLER, the first one being the measure of the others.

@@ -38,3 +38,5 @@ class Interval(click.ParamType):
 
 # Every generator takes it, and what is added to it for a second one.
 SEED = click.IntRange(0, 2**63 - 1)
+
+VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show what other libraries print, too.")

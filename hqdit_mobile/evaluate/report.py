@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import numpy as np
 
 from hqdit_mobile.evaluate.figures import used_columns
 from hqdit_mobile.util.charts import Point, heat_map, scatter
-from hqdit_mobile.util.page import page, strips
+from hqdit_mobile.util.page import page, shown, strips
 
 GAIN = 4  # of the difference
 STYLE = """
 td.name, th.name { position: sticky; left: 0;
-background: #fff; } small { display: block; color: #666; } .n { text-align: right; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; padding: .6rem; } dt { font-weight: bold; }
+background: var(--page); } small { display: block; color: var(--faint); } .n { text-align: right; }
+dt { font-weight: bold; }
 """
 
 
@@ -31,9 +30,9 @@ def report_page(record: dict[str, Any], images: dict[str, np.ndarray], labels: l
         "Each image of a candidate has the seed and class of the float model's image that it is compared with."
     )
     sections = [
-        f"<h1>{html.escape(title)}</h1><p>{html.escape(intro)}</p><pre>{html.escape(record['command'])}</pre>",
+        f"<h1>{shown(title)}</h1><p>{shown(intro)}</p><pre>{shown(record['command'])}</pre>",
         _table(candidates),
-        *(f"<p>{html.escape(note)}</p>" for note in record["notes"]),
+        *(f"<p>{shown(note)}</p>" for note in record["notes"]),
         _scatters(candidates),
         *(_strips(figures["name"], images, labels) for figures in candidates[1:] if figures["name"] in images),
         _heat_maps(candidates),
@@ -45,13 +44,13 @@ def report_page(record: dict[str, Any], images: dict[str, np.ndarray], labels: l
 
 def _table(candidates: list[dict[str, Any]]) -> str:
     columns = used_columns(candidates)
-    head = "".join(f"<th class=n>{html.escape(column.short)}" for column in columns)
+    head = "".join(f"<th class=n>{shown(column.short)}" for column in columns)
     rows = []
     for number, figures in enumerate(candidates, start=1):
         cells = (f"<td class=n>{c.cell(figures)}<small>{c.interval(figures)}</small>" for c in columns)
-        name = f"{number} {html.escape(figures['name'])}<small>{html.escape(figures['runtime'])}</small>"
+        name = f"{number} {shown(figures['name'])}<small>{shown(figures['runtime'])}</small>"
         rows.append(f"<tr><td class=name>{name}{''.join(cells)}")
-    meanings = "".join(f"<dt>{html.escape(c.short)}<dd>{html.escape(c.meaning)}" for c in columns)
+    meanings = "".join(f"<dt>{shown(c.short)}<dd>{shown(c.meaning)}" for c in columns)
     small = "<p>Small print: 95 % intervals by bootstrap over images. A narrow screen scrolls the table sideways.</p>"
     table = f"<div class=scroll><table><tr><th class=name>candidate{head}{''.join(rows)}</table></div>"
     return f"{table}{small}<details><summary>What the columns are</summary><dl>{meanings}</dl></details>"
@@ -79,8 +78,8 @@ def _strips(name: str, images: dict[str, np.ndarray], labels: list[str]) -> str:
     expected, got = images["float"], images[name]
     difference = np.abs(expected.astype(int) - got) * GAIN
     rows = np.stack([expected, got, difference.clip(max=255).astype(np.uint8)])  # (3, n, H, W, 3)
-    text = f"<p>Float above, {html.escape(name)} below it, then their difference times {GAIN}.</p>"
-    return f"<h2>Images: {html.escape(name)}</h2>{text}{strips(rows, labels)}"
+    text = f"<p>Float above, {shown(name)} below it, then their difference times {GAIN}.</p>"
+    return f"<h2>Images: {shown(name)}</h2>{text}{strips(rows, labels)}"
 
 
 def _heat_maps(candidates: list[dict[str, Any]]) -> str:
@@ -92,7 +91,7 @@ def _heat_maps(candidates: list[dict[str, Any]]) -> str:
         rows = {name.removeprefix("blocks."): values for name, values in figures.get("layer_snr_db", {}).items()}
         rows["noise"] = list(by_timestep.values())
         chart = heat_map(f"SNR of {figures['name']} by layer and timestep", rows, list(by_timestep), "timestep")
-        parts.append(f"<figure>{chart}<figcaption>{html.escape(figures['name'])}</figcaption></figure>")
+        parts.append(f"<figure>{chart}<figcaption>{shown(figures['name'])}</figcaption></figure>")
     if not parts:
         return ""
     text = (
@@ -105,5 +104,5 @@ def _heat_maps(candidates: list[dict[str, Any]]) -> str:
 
 def _protocol(record: dict[str, Any]) -> str:
     facts = {**record["protocol"], "machine": record["machine"], **record["versions"]}
-    rows = (f"<dt>{html.escape(str(key))}<dd>{html.escape(str(value))}" for key, value in facts.items())
+    rows = (f"<dt>{shown(str(key))}<dd>{shown(str(value))}" for key, value in facts.items())
     return f"<dl>{''.join(rows)}</dl>"

@@ -30,6 +30,7 @@ from hqdit_mobile.runtime.errors import check
 from hqdit_mobile.runtime.interrupts import held_interrupts
 from hqdit_mobile.runtime.labels import find_label, resolve_label
 from hqdit_mobile.runtime.open_handle import OpenHandle
+from hqdit_mobile.util.texts import controls_in
 
 SCHEDULERS = ("ddim", "dpm-solver++")
 SPACINGS = ("leading", "trailing", "linspace")
@@ -160,6 +161,8 @@ class Pipeline:
             "guidance_interval": (info.default_guidance_low, info.default_guidance_high),
         }
         self.labels = [self._library.hqdit_label_name(handle, i).decode() for i in range(info.num_classes)]
+        if fault := controls_in({"name": self.name, "target": self.target, "labels": self.labels}):
+            raise InvalidBundleError(f"the manifest's {fault}: this bundle is not what it seems")
 
     def __enter__(self) -> Pipeline:
         return self

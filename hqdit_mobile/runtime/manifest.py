@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from hqdit_mobile.util.texts import controls_in
+
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 MAX_BYTES = 2 << 20
@@ -217,9 +219,26 @@ def parse_manifest(text: bytes, name: str = MANIFEST) -> Manifest:
         raise BundleError(f"{name} is no manifest ({error}); export the bundle again") from error
     if missing := {"transformer", "vae_decoder"} - set(manifest.files):
         raise BundleError(f"{name}: files has no {min(missing)}; export the bundle again")
+    if fault := controls_in(_texts(manifest)):
+        raise BundleError(f"{name}: {fault}, which would change what a terminal or an app shows around it")
     if len(manifest.labels) != manifest.model.num_classes:
         raise BundleError(f"{name}: {len(manifest.labels)} labels for {manifest.model.num_classes} classes")
     return manifest
+
+
+def _texts(manifest: Manifest) -> dict[str, str | list[str]]:
+    """What people get to see."""
+    source = manifest.source or Source(model="", licence="")
+    return {
+        "name": manifest.name,
+        "target": manifest.target,
+        "runtime": manifest.runtime,
+        "labels": manifest.labels,
+        "source.model": source.model,
+        "source.licence": source.licence,
+        "tools": [*manifest.tools, *manifest.tools.values()],
+        "files": [entry.path for entry in manifest.files.values()],
+    }
 
 
 def _from_schema_1(values: dict[str, Any]) -> dict[str, Any]:

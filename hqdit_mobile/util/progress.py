@@ -19,7 +19,10 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 from rich.text import Text
+
+from hqdit_mobile.util.texts import visible
 
 
 def peak_rss_bytes() -> int:
@@ -33,6 +36,24 @@ class _PeakMemoryColumn(ProgressColumn):
         return Text(f"peak {peak_rss_bytes() / 2**30:.2f} GiB", style="dim")
 
 
+class _DoneColumn(MofNCompleteColumn):
+    """Nothing for a stage of one piece."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total and task.total > 1 else Text()
+
+
+class _LeftColumn(ProgressColumn):
+    """The time left of a stage, from what its pieces have taken."""
+
+    def render(self, task: Task) -> Text:
+        if task.finished or not task.total or task.time_remaining is None:
+            return Text()
+        minutes, seconds = divmod(round(task.time_remaining), 60)
+        hours, minutes = divmod(minutes, 60)
+        return Text(f"{hours}:{minutes:02}:{seconds:02} left", style="cyan")
+
+
 class Stages:
     """Stages one after the other; each ends when the next begins. Use as a context manager.
 
@@ -42,10 +63,11 @@ class Stages:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=None),
+            _DoneColumn(),
             TimeElapsedColumn(),
+            _LeftColumn(),
             _PeakMemoryColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
@@ -60,7 +82,7 @@ class Stages:
 
     def note(self, text: str) -> None:
         """Says something besides the stages."""
-        self._console.print(f"Note: {text}", highlight=False)
+        self._console.print(Text(visible(text)), highlight=False, soft_wrap=not self._console.is_terminal)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -87,5 +109,6 @@ class Stages:
         if not self._console.is_terminal:
             seconds = time.perf_counter() - self._started
             peak = peak_rss_bytes() / 2**30
-            self._console.print(f"{self._name}: {seconds:.1f} s, peak {peak:.2f} GiB", highlight=False)
+            line = Text(f"{self._name}: {seconds:.1f} s, peak {peak:.2f} GiB")
+            self._console.print(line, highlight=False, soft_wrap=True)
         self._name = self._task = None
