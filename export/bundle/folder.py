@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import shutil
@@ -15,8 +14,6 @@ from typing import Any
 
 from hqdit_mobile.runtime.manifest import MANIFEST, BundleError
 from hqdit_mobile.util.exchange import exchange
-
-BUNDLE = "bundle"
 
 
 @contextmanager
@@ -44,14 +41,15 @@ def _replace(output: Path, staging: Path) -> None:
     elif exchange(output, staging):
         shutil.rmtree(staging)
     else:
-        replaced = Path(tempfile.mkdtemp(prefix=_old(output), dir=output.parent))
-        os.rename(output, replaced / BUNDLE)
+        put_back(output)
+        os.rename(output, _old(output))
         os.rename(staging, output)
-        shutil.rmtree(replaced)
+        shutil.rmtree(_old(output))
 
 
-def _old(output: Path) -> str:
-    return f".{output.name}.old."
+def _old(output: Path) -> Path:
+    """Where a bundle lies while another takes its place. No staging folder is called so: their names end at random."""
+    return output.with_name(f".{output.name}.hqdit-old")
 
 
 def put_back(output: Path) -> None:
@@ -59,13 +57,9 @@ def put_back(output: Path) -> None:
 
     Only for who holds the work folder's lock: another export could be between its two renames.
     """
-    for left in sorted(output.parent.glob(f"{glob.escape(_old(output))}*")):
-        # Nothing else than what _replace makes: an export to NAME.old has its staging folder under such a name.
-        if not (left / BUNDLE / MANIFEST).is_file() or len(list(left.iterdir())) > 1:
-            continue
-        if not output.exists():
-            os.rename(left / BUNDLE, output)
-        shutil.rmtree(left)
+    if not output.exists() and _old(output).is_dir():
+        os.rename(_old(output), output)
+    shutil.rmtree(_old(output), ignore_errors=True)
 
 
 def check_output(output: Path, force: bool) -> None:

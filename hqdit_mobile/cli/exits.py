@@ -54,6 +54,9 @@ def exits(command: Callable[..., int | None]) -> Callable[..., NoReturn]:
                 sys.stdout.flush()
         except Exception as error:
             code = _code(error)
+        except SystemExit as end:
+            # rich ends the process by itself when who read its output has gone.
+            code = 141 if isinstance(end.__context__, BrokenPipeError) else end.code
         except KeyboardInterrupt as error:
             say_error(str(error) or "nothing was written", "Stopped;")
             code = 130
@@ -95,12 +98,14 @@ def explain(error: Exception) -> str | None:
         if name in extra:
             return f"{name} is missing: pip install 'hqdit-mobile[{extra[name]}]'"
         return None
+    if isinstance(error, EngineError):
+        return str(error)
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return "this machine has not enough memory for it; close other programs or take a smaller model"
     if isinstance(error, OSError) and error.errno is not None:
         named = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
         hint = "; free some space or choose another disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         return f"{': '.join([*named[:1], error.strerror or str(error)])}{hint}"
-    if isinstance(error, EngineError | ValueError | OSError):
+    if isinstance(error, ValueError | OSError):
         return str(error)
     return None

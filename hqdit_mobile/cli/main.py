@@ -31,12 +31,12 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
               help="FP4 weights with INT8 (w4a8) or FP4 (w4a4) activations; hq-dit is the paper's.")  # fmt: skip
 @click.option("--quality", type=click.Choice(["standard", "high"]), default="standard",
               help="high: learns scales and biases through the whole model; takes longer.")  # fmt: skip
-@click.option("--num-calibration-samples", type=click.IntRange(1), help="Images in the calibration runs.")
+@click.option("--num-calibration-samples", type=click.IntRange(1, 100_000), help="Images in the calibration runs.")
 @click.option("--seed", type=SEED, default=0, help="Of calibration and rotation.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=15, help="Default sampling steps of the bundle.")
 @click.option("--scheduler", type=click.Choice(SAMPLERS),
               help="Default of the bundle; 'hqdit evaluate-samplers' compares. Default: the model's.")  # fmt: skip
-@click.option("--guidance-scale", type=FiniteRange(1.0), default=4.0, help="Default guidance of the bundle.")
+@click.option("--guidance-scale", type=FiniteRange(1.0, 1000.0), default=4.0, help="Default guidance of the bundle.")
 @click.option("--guidance-interval", type=Interval(), default=(0.0, 1.0),
               metavar="LOW HIGH", help="Guide at these noise levels (timestep / 1000): the default.")  # fmt: skip
 @click.option("--fast", is_flag=True, help="A first look: a sixteenth of the calibration, one weight format.")
@@ -69,7 +69,7 @@ def main() -> None:
 )
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0)
 @click.option("--steps", type=click.IntRange(1, 1000), help="Default: the bundle's.")
-@click.option("--guidance-scale", type=FiniteRange(0.0), help="Default: the bundle's.")
+@click.option("--guidance-scale", type=FiniteRange(0.0, 1000.0), help="Default: the bundle's.")
 @click.option("--guidance-interval", type=Interval(), metavar="LOW HIGH",
               help="Guide where the noise level, timestep / 1000, lies here. Default: the bundle's.")  # fmt: skip
 @click.option("--scheduler", type=click.Choice(SAMPLERS), help="Default: the bundle's.")
@@ -145,7 +145,7 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
               help="Folder for images, figures and report.html; a stopped run goes on from it.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(2), default=256, help="Images of each candidate.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=20)
-@click.option("--guidance-scale", type=FiniteRange(1.0), default=2.5)
+@click.option("--guidance-scale", type=FiniteRange(1.0, 1000.0), default=2.5)
 @click.option(
     "--noise-samples", type=click.IntRange(1), default=16, help="Images whose noise predictions are compared."
 )
@@ -173,7 +173,7 @@ def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
               help="Folder for images and figures; a stopped run goes on from it.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(2), default=256, help="Images of each sampler.")
-@click.option("--guidance-scale", type=FiniteRange(0.0), help="Default: the bundle's.")
+@click.option("--guidance-scale", type=FiniteRange(0.0, 1000.0), help="Default: the bundle's.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here too.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a picture (PNG) here.")
 @VERBOSE
