@@ -56,7 +56,9 @@ def exits(command: Callable[..., int | None]) -> Callable[..., NoReturn]:
             code = _code(error)
         except SystemExit as end:
             # rich ends the process by itself when who read its output has gone.
-            code = 141 if isinstance(end.__context__, BrokenPipeError) else end.code
+            if not isinstance(end.__context__, BrokenPipeError):
+                raise
+            code = 141
         except KeyboardInterrupt as error:
             say_error(str(error) or "nothing was written", "Stopped;")
             code = 130
