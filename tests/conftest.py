@@ -21,9 +21,13 @@ MARKERS = {
     "emoji_bundle": ("export", "slow"),
     "arm_drivers": ("native", "arm", "slow"),
     "sanitized_drivers": ("native", "slow"),
+    "robust": ("native", "slow"),  # of runtime/test_engine_native.py
+    "checked": ("android", "slow"),  # of android/test_android.py
+    "subject": ("slow",),  # of bench/test_bench.py
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):

@@ -20,6 +20,7 @@ settings.register_profile("every run", max_examples=100, deadline=None, derandom
 settings.register_profile("search", max_examples=5000, deadline=None)
 settings.load_profile("every run")
 
+SLOW_SECONDS = 10
 PROCESS_BYTES = 4 << 30  # an export and the engine that draws from it, and a compiler beside them
 
 
@@ -41,6 +42,20 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if config.getoption("numprocesses", default=0):
         share = max(1, (os.cpu_count() or 1) // config.option.numprocesses)
         os.environ.setdefault("OMP_NUM_THREADS", str(share))
+
+
+unmarked: dict[str, float] = {}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if "slow" not in report.keywords and report.duration > SLOW_SECONDS:
+        unmarked[report.nodeid] = unmarked.get(report.nodeid, 0.0) + report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Keeps the fast run fast: says which tests ought to be marked."""
+    for test, seconds in sorted(unmarked.items(), key=lambda entry: -entry[1]):
+        terminalreporter.write_line(f"{seconds:.0f} s and not marked slow: {test}")
 
 
 def folder_made_once(folder: Path, make: Callable[[Path], object]) -> Path:

@@ -23,6 +23,7 @@ def test_ruff():
     tool("ruff", "format", "--check")
 
 
+@pytest.mark.slow
 def test_mypy():
     tool("mypy")
 

@@ -10,6 +10,8 @@ import pytest
 from android_checks import DEMO, errors, maven
 from android_gradle import write_scripts
 
+pytestmark = [pytest.mark.android, pytest.mark.slow]
+
 # One mistake of each kind, each of which names no property, has another type, or is not in the version catalog.
 WRONG = {
     "settings.gradle.kts": ("RepositoriesMode.FAIL_ON_PROJECT_REPOS", '"FAIL_ON_PROJECT_REPOS"'),

@@ -93,6 +93,7 @@ def test_rounded_layers_are_the_layer(layer, activation, least_db):
     assert snr_db(linear(x), round_layer(linear, HQDiTConfig(), activation)(x)) > least_db
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "least_db"), [("float32", 100), ("dynamic int8", 30), ("MatMulNBits", 15)])
 def test_onnxruntime_peers_compute_the_layer(layer, tmp_path, name, least_db):
     linear, x = layer
@@ -105,6 +106,7 @@ def test_onnxruntime_peers_compute_the_layer(layer, tmp_path, name, least_db):
         assert "MatMul" not in operators, f"{name} left the product in float: {operators}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "least_db"), [("8da4w per channel", 14), ("8da4w g128", 14), ("8da8w", 30)])
 def test_xnnpack_peers_compute_the_layer(layer, name, least_db):
     linear, x = layer
@@ -122,6 +124,7 @@ def check_linear(entries):
         assert 0 < entry["fraction_of_peak"] <= entry["fraction_of_peak_in_best_turn"] < 1
 
 
+@pytest.mark.slow
 def test_linear_entries():
     check_linear(bench_linear([SHAPE], 1, ONCE))
 

@@ -27,6 +27,8 @@ from hqdit_mobile.quantize.weight_cost import a4_share, weight_bits
 from hqdit_mobile.util.metrics import snr_db
 from hqdit_mobile.util.progress import Stages
 
+pytestmark = pytest.mark.slow
+
 HQDIT = Path(sys.executable).parent / "hqdit"
 SAMPLES, STEPS = 37, 2  # more than one chunk
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -18,6 +18,8 @@ from hqdit_mobile.evaluate.shards import Store
 from hqdit_mobile.runtime.engine import Pipeline
 from hqdit_mobile.util.metrics import psnr_db
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 35  # more than one chunk
 SAMPLERS = ["ddim:6", "dpm-solver++:4:trailing:0.2-0.8"]
 

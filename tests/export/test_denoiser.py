@@ -69,6 +69,7 @@ def test_batches_do_not_change_bits(quantized_dit, timestep):
     assert torch.equal(together, GuidedDenoiser(quantized_dit, fused=True)(latents, t, label))
 
 
+@pytest.mark.slow
 def test_executorch_gives_the_same_bits(quantized_dit):
     from executorch.runtime import Runtime
 

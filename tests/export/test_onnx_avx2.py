@@ -16,6 +16,8 @@ from onnx_cases import layer_model, random_layer
 from hqdit_mobile.ops.fp4_linear import fp4_linear_reference
 from hqdit_mobile.util.metrics import snr_db
 
+pytestmark = pytest.mark.slow
+
 CLIENT = """
 import sys
 import numpy as np

@@ -33,6 +33,8 @@ from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
 from hqdit_mobile.util.metrics import psnr_db
 from hqdit_mobile.util.pictures import to_rgb
 
+pytestmark = pytest.mark.slow
+
 STEPS = 4
 
 

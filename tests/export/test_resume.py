@@ -18,6 +18,8 @@ from hqdit_mobile.export.bundle.resume import work_path
 from hqdit_mobile.util.progress import Stages
 from hqdit_mobile.util.resume_store import WorkFolder, WorkFolderError
 
+pytestmark = pytest.mark.slow
+
 DRIVER = Path(__file__).parents[1] / "killed_export.py"
 # The sizes of diffusers' own tests of its DiT, with an odd number of classes.
 ODD = {"num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 2, "sample_size": 16, "patch_size": 4}

@@ -68,6 +68,7 @@ def test_int8_program_computes_what_was_measured(vae):
     assert psnr_db(float_image, to_rgb(got)) == pytest.approx(psnr_db(float_image, measured), abs=1)
 
 
+@pytest.mark.slow
 def test_emoji_decoder_is_int8():
     model = load_model("builtin:emoji-dit")
     label = torch.tensor([model.labels.index("heart fluent-emoji")])

@@ -131,6 +131,7 @@ def test_the_engine_decodes_in_tiles(bundle):
     assert psnr_db(*pictures) > 60
 
 
+@pytest.mark.slow
 def test_int8_in_tiles_is_as_near_as_in_one(tmp_path, tiny_files):
     bundle = tiled_bundle(tmp_path, tiny_files, with_int8_convolutions)
     latents = normal(3, *tiny_model.LATENT)

@@ -27,6 +27,7 @@ from hqdit_mobile.quantize.recipes import recipe
 CONFIG = HQDiTConfig(calibration_samples=2, calibration_steps=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["w4a8", "w4a4"])
 def test_a_streamed_model_gets_the_same_bits(tmp_path, precision):
     tiny_folder(tmp_path)
@@ -103,6 +104,7 @@ def test_random_models_that_do_not_exist(spec):
         load_model(spec)
 
 
+@pytest.mark.slow
 def test_random_weights_are_seeded_and_every_block_matters():
     model = load_model("random:DiT-S/8-256", streamed=True)
     assert model.has_random_weights and model.name == "DiT-S-8-256-random" and "noise" in model.model_card
@@ -121,6 +123,7 @@ def test_random_weights_are_seeded_and_every_block_matters():
     assert round(sum(p.numel() for p in model.vae.parameters()) / 1e6, 1) == 49.5
 
 
+@pytest.mark.slow
 def test_random_models_sample_without_overflow():
     model = load_model("random:DiT-S/8-256", streamed=True)
     noise = torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -129,6 +132,7 @@ def test_random_models_sample_without_overflow():
     assert torch.isfinite(clean).all() and clean.std() < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "heads"), [(384, 6), (768, 12), (1024, 16), (1152, 16)])
 def test_published_widths_run_with_the_same_bits_in_executorch(width, heads):
     torch.manual_seed(0)

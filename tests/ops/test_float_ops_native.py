@@ -99,6 +99,7 @@ class Block(nn.Module):
         return ops.gelu_tanh(ops.gated_add(x, modulation, 2, ops.attention(qkv, 3)))
 
 
+@pytest.mark.slow
 def test_executorch_gives_the_same_bits():
     from executorch.runtime import Runtime
 

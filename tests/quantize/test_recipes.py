@@ -65,6 +65,7 @@ def test_by_ratio_each_channel_has_the_format_of_the_rule():
     assert ((ids >= first) & (ids < first + count)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_quantizes(name):
     model = tiny_dit()

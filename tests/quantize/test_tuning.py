@@ -72,6 +72,7 @@ def guided_error(model, original) -> float:
     return total
 
 
+@pytest.mark.slow
 # Of random weights; in w4a4 most of the error comes from the inputs, which nothing here can change.
 @pytest.mark.parametrize(("precision", "at_most"), [("w4a8", 0.9), ("w4a4", 0.97)])
 def test_new_pictures_come_nearer_and_the_codes_stay(precision, at_most):

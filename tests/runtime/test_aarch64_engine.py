@@ -21,6 +21,8 @@ from vae_cases import tiled_bundle
 from hqdit_mobile.export.lowering.vae_decoder import with_int8_convolutions
 from hqdit_mobile.runtime.engine import Pipeline
 
+pytestmark = [pytest.mark.native, pytest.mark.arm, pytest.mark.slow]
+
 ROOT = Path(__file__).resolve().parents[2]
 # Without SME, for which XNNPACK has kernels of its own: qemu 7.2 multiplies SMOPA's bytes wrongly (qemu issue 2083).
 # With qemu's own cipher for signed pointers, not the one of the architecture, which takes most of the time.

@@ -78,6 +78,7 @@ def test_only_the_api_is_exported():
     assert set(abi._SIGNATURES) <= names
 
 
+@pytest.mark.native
 def test_headers_are_c(tmp_path):
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
