@@ -10,15 +10,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from checkpoint_folders import tiny_folder
 from click.testing import CliRunner
-from onnx_cases import float_dit, round_, small_model
+from onnx_cases import small_model
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from hqdit_mobile.cli import main as cli
 from hqdit_mobile.diffusion.rng import normal
 from hqdit_mobile.diffusion.trajectory import IN_ENGINE, sample_latents
-from hqdit_mobile.export.bundle import job as export_model
 from hqdit_mobile.export.bundle.folder import write_json
 from hqdit_mobile.export.bundle.job import clean_latents
 from hqdit_mobile.export.bundle.manifest import build_manifest
@@ -80,19 +80,12 @@ def edit_manifest(bundle, change):
     write_json(bundle / MANIFEST, manifest)
 
 
-def test_export(tmp_path, monkeypatch):
-    """hqdit-export --runtime onnxruntime, with a small model and rounding to nearest for the long stages."""
-
-    def quantize(dit, config, *_):
-        size = 4 * sum(p.numel() for p in dit.parameters())
-        round_(dit)
-        return SimpleNamespace(float_bytes=size, bits_per_weight=4.5, layers=[])
-
-    monkeypatch.setattr(export_model, "load_model", lambda *_, **__: small_model(float_dit()))
-    monkeypatch.setattr(export_model, "quantize_", quantize)
+def test_export(tmp_path):
+    """hqdit-export --runtime onnxruntime on a small checkpoint."""
+    tiny_folder(tmp_path / "model")
     output = tmp_path / "bundle"
-    arguments = ["--target", "ios", "--runtime", "onnxruntime", "--steps", "3", "-o", str(output)]
-    done = CliRunner().invoke(cli.export, arguments)
+    arguments = ["-m", str(tmp_path / "model"), "--target", "ios", "--runtime", "onnxruntime", "--fast", "--steps", "3"]
+    done = CliRunner().invoke(cli.export, [*arguments, "-o", str(output)])
     assert done.exit_code == 0, done.output
     manifest = read_manifest(output)
     assert manifest.runtime == "onnxruntime" and manifest.target == "ios" and manifest.memory.peak_bytes > 0
