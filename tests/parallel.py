@@ -34,6 +34,8 @@ def processes() -> int:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
     """Before pytest-xdist reads its options."""
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one of the processes already
+        return
     whole = config.args_source is not pytest.Config.ArgsSource.ARGS
     chosen = config.getoption("numprocesses", default=0) is not None  # also where pytest-xdist is missing
     if whole and not chosen and not config.option.usepdb and processes() > 1:
