@@ -161,7 +161,7 @@ typedef struct hqdit_progress {
   bool guided;                       ///< whether that step evaluated the null label too
   double step_ms;                    ///< time of that step (the first one also loads the method it runs)
   double elapsed_ms;                 ///< since hqdit_generate was called
-  uint64_t peak_memory_bytes;        ///< highest resident memory of the process so far
+  uint64_t peak_memory_bytes;        ///< highest memory of the process so far: resident, on Apple systems footprint
   /// [preview_height][preview_width][3], the current guess at the finished picture through the bundle's linear
   /// projection; NULL when this step has none. Valid during the callback.
   const uint8_t* preview;
@@ -207,7 +207,7 @@ typedef struct hqdit_result {
   /// out: network evaluations, a guided step counts 2
   int32_t evaluations;
   double denoise_ms, decode_ms, total_ms;  ///< out: sums over all pictures
-  uint64_t peak_memory_bytes;              ///< out: highest resident memory of the process
+  uint64_t peak_memory_bytes;              ///< out: highest memory of the process, as in hqdit_progress
 } hqdit_result;
 
 HQDIT_API void hqdit_result_init(hqdit_result* result, size_t struct_size);

@@ -2,7 +2,7 @@
 #include "process_memory.h"
 
 #ifdef __APPLE__
-#include <sys/resource.h>
+#include <mach/mach.h>
 #else
 #include <fcntl.h>
 #include <unistd.h>
@@ -15,9 +15,14 @@ namespace hqdit {
 
 #ifdef __APPLE__
 
+// The footprint (dirty and compressed pages), which is what iOS limits; resident memory also counts mapped weights,
+// which the system may drop.
 uint64_t peak_memory_bytes() {
-  rusage usage{};
-  return getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<uint64_t>(usage.ru_maxrss) : 0;
+  task_vm_info_data_t info{};
+  mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
+  const kern_return_t status = task_info(mach_task_self(), TASK_VM_INFO, reinterpret_cast<task_info_t>(&info), &count);
+  if (status != KERN_SUCCESS || count < TASK_VM_INFO_REV3_COUNT) return 0;
+  return static_cast<uint64_t>(info.ledger_phys_footprint_peak);
 }
 
 #else

@@ -5,7 +5,8 @@
 
 namespace hqdit {
 
-/// Highest resident memory of this process so far, in bytes; 0 if the system does not say. Allocates nothing.
+/// Highest memory of this process so far, in bytes: resident memory, on Apple systems the footprint, which is what they
+/// limit. 0 if the system does not say. Allocates nothing.
 uint64_t peak_memory_bytes();
 
 }  // namespace hqdit

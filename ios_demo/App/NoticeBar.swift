@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+import HqDitStudio
+import SwiftUI
+
+/// A word to the user, until it is sent away.
+struct NoticeBar: View {
+  let notice: Notice
+  let dismiss: @MainActor () -> Void
+
+  var body: some View {
+    HStack(alignment: .firstTextBaseline) {
+      Image(systemName: notice.symbol).accessibilityHidden(true)
+      NoticeText(notice: notice).frame(maxWidth: .infinity, alignment: .leading)
+      Button("Close", systemImage: "xmark", action: dismiss)
+        .labelsHidden()
+        .frame(minWidth: 44, minHeight: 44)
+    }
+    .padding(.horizontal, 12)
+    .background(.regularMaterial, in: .rect(cornerRadius: 16))
+  }
+}
+
+struct NoticeText: View {
+  let notice: Notice
+
+  var body: some View {
+    switch notice {
+    case .problem(let text): Text(verbatim: text)
+    case .cancelled: Text("Cancelled")
+    case .imported: Text("The bundle is ready")
+    case .slow: Text("The device is warm or saves power, so this goes slower")
+    case .tooHot: Text("The device is too hot to draw. Let it cool down")
+    case .lowMemory: Text("Stopped: the device is short of memory. Close other apps and draw again")
+    case .leftApp: Text("Stopped, since the app was left. Draw again")
+    }
+  }
+}
+
+extension Notice {
+  fileprivate var symbol: String {
+    switch self {
+    case .problem: "exclamationmark.triangle"
+    case .cancelled, .leftApp: "stop.circle"
+    case .imported: "checkmark.circle"
+    case .slow, .tooHot: "thermometer.medium"
+    case .lowMemory: "memorychip"
+    }
+  }
+}

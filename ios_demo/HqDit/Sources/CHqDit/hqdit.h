@@ -1,0 +1,1 @@
+../../../../export/sampler/include/hqdit.h

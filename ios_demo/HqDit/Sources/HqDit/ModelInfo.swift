@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import CHqDit
+
+/// What an opened model is. The defaults are the bundle's and stand for every nil in a ``GenerationRequest``.
+public struct ModelInfo: Sendable, Hashable {
+  public let name: String
+
+  /// The platform it was exported for: "android", "ios" or "desktop".
+  public let target: String
+
+  public let imageWidth: Int
+  public let imageHeight: Int
+
+  /// The name of every class; its index is the label.
+  public let labels: [String]
+
+  /// The label that stands for "no class".
+  public let nullLabel: Int
+
+  public let numTrainTimesteps: Int
+
+  /// Whether ``GenerationRequest/previewInterval`` may be set.
+  public let hasPreview: Bool
+
+  public let defaultScheduler: GenerationRequest.Scheduler
+  public let defaultSteps: Int
+  public let defaultGuidanceScale: Float
+
+  /// Share of the training timesteps in which guidance is used.
+  public let defaultGuidanceInterval: ClosedRange<Float>
+
+  /// Whether the memory limit made this model decode in tiles.
+  public let decodesTiled: Bool
+
+  init(_ info: hqdit_info, labels: [String]) {
+    name = String(cString: info.name)
+    target = String(cString: info.target)
+    imageWidth = Int(info.image_width)
+    imageHeight = Int(info.image_height)
+    self.labels = labels
+    nullLabel = Int(info.null_label)
+    numTrainTimesteps = Int(info.num_train_timesteps)
+    hasPreview = info.has_preview
+    defaultScheduler = info.default_scheduler == GenerationRequest.Scheduler.ddim.rawValue ? .ddim : .dpmSolver
+    defaultSteps = Int(info.default_steps)
+    defaultGuidanceScale = info.default_guidance_scale
+    defaultGuidanceInterval = info.default_guidance_low...info.default_guidance_high
+    decodesTiled = info.decodes_tiled
+  }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// A stand-in for CoreGraphics, of what the library uses; see SwiftUI/View.swift.
+import Foundation
+
+/// documentation/corefoundation/cfdata. Here it is Data itself, since Linux does not bridge the two.
+public typealias CFData = Data
+public typealias CFString = String
+
+/// documentation/coregraphics/cgdataprovider/init(data:), iOS 2.
+public final class CGDataProvider: @unchecked Sendable {
+  public init?(data: CFData) { fatalError() }
+}
+
+/// documentation/coregraphics/cgcolorspace, iOS 2; sRGB, iOS 9.
+public final class CGColorSpace: @unchecked Sendable {
+  public static let sRGB: CFString = ""
+  public init?(name: CFString) { fatalError() }
+}
+
+/// documentation/coregraphics/cgimagealphainfo, iOS 2.
+public enum CGImageAlphaInfo: UInt32, Sendable { case none = 0 }
+
+/// documentation/coregraphics/cgbitmapinfo, iOS 2.
+public struct CGBitmapInfo: OptionSet, Sendable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+}
+
+/// documentation/coregraphics/cgcolorrenderingintent, iOS 2.
+public enum CGColorRenderingIntent: Int32, Sendable { case defaultIntent = 0 }
+
+/// documentation/coregraphics/cgimage, iOS 2.
+public final class CGImage: @unchecked Sendable {
+  public init?(
+    width: Int, height: Int, bitsPerComponent: Int, bitsPerPixel: Int, bytesPerRow: Int, space: CGColorSpace,
+    bitmapInfo: CGBitmapInfo, provider: CGDataProvider, decode: UnsafePointer<CGFloat>?, shouldInterpolate: Bool,
+    intent: CGColorRenderingIntent
+  ) { fatalError() }
+
+  /// documentation/coregraphics/cgimage/init(pngdataprovidersource:decode:shouldinterpolate:intent:), iOS 2.
+  public init?(
+    pngDataProviderSource source: CGDataProvider, decode: UnsafePointer<CGFloat>?, shouldInterpolate: Bool,
+    intent: CGColorRenderingIntent
+  ) { fatalError() }
+}

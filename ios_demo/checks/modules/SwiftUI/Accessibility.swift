@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// documentation/swiftui/view-accessibility, iOS 14.
+extension View {
+  nonisolated public func accessibilityLabel(_ label: LocalizedStringKey) -> some View { Opaque() }
+  nonisolated public func accessibilityLabel(_ label: Text) -> some View { Opaque() }
+  nonisolated public func accessibilityValue(_ value: LocalizedStringKey) -> some View { Opaque() }
+  nonisolated public func accessibilityValue(_ value: Text) -> some View { Opaque() }
+  nonisolated public func accessibilityHint(_ hint: LocalizedStringKey) -> some View { Opaque() }
+  nonisolated public func accessibilityHidden(_ hidden: Bool) -> some View { Opaque() }
+  nonisolated public func accessibilityElement(children: AccessibilityChildBehavior) -> some View { Opaque() }
+  nonisolated public func accessibilityAddTraits(_ traits: AccessibilityTraits) -> some View { Opaque() }
+}
+
+/// documentation/swiftui/accessibilitychildbehavior, iOS 13.
+public enum AccessibilityChildBehavior: Sendable { case ignore, contain, combine }
+
+/// documentation/swiftui/accessibilitytraits, iOS 13.
+public struct AccessibilityTraits: SetAlgebraless, Sendable {
+  public static let isSelected = AccessibilityTraits()
+  public static let isImage = AccessibilityTraits()
+  public init() {}
+  public init(arrayLiteral elements: AccessibilityTraits...) {}
+}
+
+/// A set that can be written as a list, as AccessibilityTraits can.
+public protocol SetAlgebraless: ExpressibleByArrayLiteral {}
+
+/// documentation/accessibility/accessibilitynotification, iOS 17.
+public enum AccessibilityNotification {
+  /// documentation/accessibility/accessibilitynotification/announcement, iOS 17.
+  public struct Announcement: Sendable {
+    public init(_ announcement: String) {}
+    public func post() { fatalError() }
+  }
+}

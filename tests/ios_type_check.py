@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Type-checks the app on Linux: against stand-ins for Apple's modules, and against our own modules as they are."""
+
+import subprocess
+from pathlib import Path
+
+from debian13 import run_in_debian13
+from ios_checks import DEMO
+
+STAND_INS = DEMO / "checks/modules"
+SOURCES = {
+    "CoreGraphics": [STAND_INS / "CoreGraphics.swift"],
+    "UniformTypeIdentifiers": [STAND_INS / "UniformTypeIdentifiers.swift"],
+    "os": [STAND_INS / "os.swift"],
+    "Photos": [STAND_INS / "Photos.swift"],
+    "UIKit": [STAND_INS / "UIKit.swift"],
+    "SwiftUI": sorted((STAND_INS / "SwiftUI").glob("*.swift")),
+    "HqDit": sorted((DEMO / "HqDit/Sources/HqDit").glob("*.swift")),
+    "HqDitStudio": sorted((DEMO / "Studio/Sources/HqDitStudio").glob("*.swift")),
+}
+APP = sorted((DEMO / "App").glob("*.swift"))
+
+
+def options(modules: Path) -> list[str]:
+    maps = [f"-fmodule-map-file={DEMO}/HqDit/Sources/{name}/module.modulemap" for name in ("CHqDit", "CZlib")]
+    clang = [word for option in maps for word in ("-Xcc", option)]
+    return ["-swift-version", "6", "-parse-as-library", "-wmo", "-I", str(modules), *clang]
+
+
+def build_modules(folder: Path) -> Path:
+    """The modules that the app imports, in `folder`."""
+    for name, sources in SOURCES.items():
+        output = folder / f"{name}.swiftmodule"
+        command = ["swiftc", *options(folder), "-emit-module", "-module-name", name, "-emit-module-path", output]
+        done = run_in_debian13(*command, *sources)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def type_check(modules: Path, sources: list[Path]) -> subprocess.CompletedProcess[str]:
+    """Warnings are errors."""
+    command = ["swiftc", *options(modules), "-typecheck", "-warnings-as-errors", "-module-name", "HqDitDemo"]
+    return run_in_debian13(*command, *sources)
