@@ -20,6 +20,7 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 MARKERS = {
     "emoji_bundle": ("export", "slow"),
     "arm_drivers": ("native", "arm", "slow"),
+    "sme2_drivers": ("native", "arm", "slow"),
     "sanitized_drivers": ("native", "slow"),
     "robust": ("native", "slow"),  # of runtime/test_engine_native.py
     "checked": ("android", "slow"),  # of android/test_android.py
@@ -83,6 +84,15 @@ def arm_drivers(made_once) -> Path:
 
     need_arm()
     return made_once("arm-drivers", build_for_arm)
+
+
+@pytest.fixture(scope="session")
+def sme2_drivers(made_once) -> Path:
+    """The same with the backend for SME2."""
+    from native_build import build_for_sme2, need_sme2
+
+    need_sme2()
+    return made_once("sme2-drivers", build_for_sme2)
 
 
 @pytest.fixture(scope="session")

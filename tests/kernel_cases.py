@@ -15,7 +15,8 @@ from hqdit_mobile.ops import native_float_ops as native_step
 from hqdit_mobile.ops.fp4_linear import ACTIVATIONS, fp4_linear_reference
 
 ARM = platform.machine() in ("aarch64", "arm64")
-ISAS = ["scalar", *(["dotprod", "i8mm"] if ARM else ["avx2", "avxvnni", "avx512vnni", "avx512vbmi", "amx"])]
+ARM_ISAS = ["neon", "dotprod", "i8mm"]
+ISAS = ["scalar", *(ARM_ISAS if ARM else ["avx2", "avxvnni", "avx512vnni", "avx512vbmi", "amx"])]
 ROTATIONS = [1, 2, 8, 16, 32, 64, 128, 256, 12, 24, 96, 192, 384, 28, 56, 224, 448, 36, 72, 288, 576]
 INPUTS = [
     "normal", "outlier", "ties", "sixteenths", "zero", "minus zero", "denormal", "tiny", "huge", "nan", "infinite",
@@ -137,6 +138,23 @@ def random_case(seed: int) -> Case:
         activation_group=int(rng.choice(sizes)),
     )
     case.gelu = bool(rng.random() < 0.3)
+    return case
+
+
+def extreme_case(seed: int) -> Case:
+    """The largest weights of every format, one sign or runs of one, times tokens of nothing but 127 and -127."""
+    rng = np.random.default_rng(seed)
+    k = 16 * int(rng.integers(1, 40))
+    case = make_case(
+        seed, int(rng.integers(1, 20)), int(rng.integers(1, 70)), k,
+        group=int(rng.choice([16, 32, 48, 64, k])), rotation=1, activation="int8", activation_group=16,
+    )  # fmt: skip
+    largest = [0x77, 0xFF, 0x7F, 0xF7]  # by nibble: both 7, both -7, and one of each
+    case.codes[:] = rng.choice(largest, case.codes.shape) if rng.random() < 0.5 else rng.choice(largest)
+    case.tables[:] = rng.choice([0, 9, 27, 28])  # E2M1 of multipliers 1 and 10, E1M2 of 18, E3M0
+    signs = rng.choice([-1, 1], case.x.shape) if rng.random() < 0.5 else rng.choice([-1, 1], (len(case.x), 1))
+    case.x = (127.0 * np.broadcast_to(signs, case.x.shape)).astype(np.float32)
+    case.scale[:], case.bias, case.pre = 1.0, None, None
     return case
 
 

@@ -23,7 +23,7 @@ HQDIT_API const char* hqdit_fp4_linear(const float* x, int64_t rows, const uint8
                                        int64_t group, int64_t rotation, int32_t activation, int64_t activation_group,
                                        int32_t epilogue, int32_t threads, float* out);
 
-/* "scalar", "avx2", "avxvnni", "avx512vnni", "avx512vbmi", "amx", "dotprod" or "i8mm". */
+/* "scalar", "avx2", "avxvnni", "avx512vnni", "avx512vbmi", "amx", "neon", "dotprod", "i8mm" or "sme2". */
 HQDIT_API const char* hqdit_isa(void);
 
 /* Best first; a null pointer ends the list. */

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kernel_cases import ISAS, assert_same_bits
+from debian13 import run_in_debian13
+from kernel_cases import ARM_ISAS, ISAS, assert_same_bits
 from torch import Tensor, nn
 
 from hqdit_mobile.export.lowering.executorch import lower
@@ -18,7 +19,7 @@ DRIVER = "float_ops_driver"
 SHAPES = [(2, 3, 2, 9), (1, 17, 1, 31), (1, 33, 2, 127), (1, 77, 2, 72), (1, 130, 1, 64), (2, 1, 1, 8), (1, 70, 1, 100)]
 
 
-def make_case(shape: tuple[int, int, int, int]) -> tuple[bytes, np.ndarray]:
+def make_case(shape: tuple[int, int, int, int], extreme: bool = False) -> tuple[bytes, np.ndarray]:
     """What float_ops_driver reads, and what it should write: the same operators in this process, on one ISA."""
     b, t, heads, d = shape
     rng = np.random.default_rng(sum(shape))
@@ -27,6 +28,8 @@ def make_case(shape: tuple[int, int, int, int]) -> tuple[bytes, np.ndarray]:
     arrays[0][0, 0, :6] = [-0.0, 1e-40, -20, 20, 89, -300]
     arrays[0][-1, -1, -1] = np.nan
     arrays[2][-1, 0, 0] = -np.inf
+    if extreme:  # all of q, k and v are 127 or -127 in int8, and so are most weights of the softmax
+        arrays[0] = 3 * np.sign(rng.standard_normal(arrays[0].shape))
     qkv, modulation, x, y = (torch.from_numpy(a.astype(np.float32)) for a in arrays)
     outputs = [
         ops.attention(qkv, heads),
@@ -51,14 +54,17 @@ def make_case(shape: tuple[int, int, int, int]) -> tuple[bytes, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def cases() -> tuple[bytes, np.ndarray]:
-    made = [make_case(shape) for shape in SHAPES]
+    made = [make_case(shape) for shape in SHAPES] + [make_case(SHAPES[3], extreme=True)]
     return b"".join(inputs for inputs, _ in made), np.concatenate([outputs for _, outputs in made])
 
 
-def check(command: list, folder: Path, cases: tuple[bytes, np.ndarray]) -> None:
+def run_here(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def check(command: list, folder: Path, cases: tuple[bytes, np.ndarray], run=run_here) -> None:
     (folder / "cases").write_bytes(cases[0])
-    command = [*map(str, command), folder / "cases", folder / "outputs"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = run(*map(str, [*command, folder / "cases", folder / "outputs"]))
     assert result.returncode == 0, result.stdout + result.stderr
     assert_same_bits(np.fromfile(folder / "outputs", np.float32), cases[1])
 
@@ -76,10 +82,16 @@ def test_instruction_sets_agree(isa, cases):
         native.use_isa(before)
 
 
-@pytest.mark.parametrize("isa", ["scalar", "dotprod", "i8mm"])
+@pytest.mark.parametrize("isa", ["scalar", *ARM_ISAS])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_arm_gives_the_same_bits(arm_drivers, isa, threads, tmp_path, cases):
     check(["qemu-aarch64-static", "-cpu", "max", arm_drivers / DRIVER, isa, threads], tmp_path, cases)
+
+
+@pytest.mark.parametrize("vector_bytes", [16, 64])
+def test_sme2_gives_the_same_bits(sme2_drivers, vector_bytes, tmp_path, cases):
+    processor = f"max,sme-default-vector-length={vector_bytes}"
+    check(["qemu-aarch64", "-cpu", processor, sme2_drivers / DRIVER, "sme2", 3], tmp_path, cases, run_in_debian13)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

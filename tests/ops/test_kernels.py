@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_cases import INPUTS, ISAS, ROTATIONS, Case, assert_same_bits, make_case, random_case, token
+from kernel_cases import INPUTS, ISAS, ROTATIONS, Case, assert_same_bits, extreme_case, make_case, random_case, token
 
 from hqdit_mobile.ops import native
 
@@ -42,6 +42,18 @@ def pairwise(isa: str, index: int) -> list[str]:
     on each other, in turn, so that every two of (instruction set, value, activation) meet."""
     every = ["int8", "fp4", "e2m1"]
     return every if isa == "scalar" else [every[(ISAS.index(isa) + index) % 3]]
+
+
+def test_the_largest_sums(isa):
+    """Weights and activations at their limits, against int64: no sum of a few products in 16 bits may overflow."""
+
+    @given(st.integers(0, 2**32))
+    def check(seed):
+        case = extreme_case(seed)
+        exact = case.x.astype(np.int64) @ native_lattice(case).T
+        np.testing.assert_array_equal(case.native(), exact.astype(np.float32))
+
+    check()
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS)

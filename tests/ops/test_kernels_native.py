@@ -5,14 +5,25 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from kernel_cases import ISAS, Case, assert_same_bits, make_case, random_case, read_outputs, write_cases
+from debian13 import run_in_debian13
+from kernel_cases import (
+    ARM_ISAS,
+    ISAS,
+    Case,
+    assert_same_bits,
+    extreme_case,
+    make_case,
+    random_case,
+    read_outputs,
+    write_cases,
+)
 
 DRIVER = "kernel_driver"
 
 
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
-    """Random ones, and DiT's own sizes with enough tokens for whole tiles and their rests."""
+    """Random ones, DiT's own sizes with enough tokens for whole tiles and their rests, and the largest sums."""
     chosen = [random_case(seed) for seed in range(100)]
     for seed, (n, k, rotation) in enumerate([(384, 384, 32), (100, 1152, 1152), (40, 1536, 128), (1152, 384, 384)]):
         for activation in ("int8", "fp4"):
@@ -22,7 +33,7 @@ def cases() -> list[Case]:
                 )
             )
     chosen[-1].gelu = True
-    return chosen
+    return chosen + [extreme_case(seed) for seed in range(40)]
 
 
 @pytest.fixture(scope="module")
@@ -30,27 +41,54 @@ def expected(cases):
     return [case.reference() for case in cases]
 
 
-def check(command: list, tmp_path: Path, cases, expected) -> None:
+def run_here(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def check(command: list, tmp_path: Path, cases, expected, run=run_here) -> None:
     write_cases(tmp_path / "cases", cases)
-    result = subprocess.run(
-        [*map(str, command), tmp_path / "cases", tmp_path / "outputs"], capture_output=True, text=True, check=False
-    )
+    result = run(*map(str, [*command, tmp_path / "cases", tmp_path / "outputs"]))
     assert result.returncode == 0, result.stdout + result.stderr
     for actual, wanted in zip(read_outputs(tmp_path / "outputs", cases), expected, strict=True):
         assert_same_bits(actual, wanted)
 
 
-@pytest.mark.parametrize("isa", ["scalar", "dotprod", "i8mm"])
+@pytest.mark.parametrize("isa", ["scalar", *ARM_ISAS])
 def test_arm_gives_the_same_bits(arm_drivers, isa, tmp_path, cases, expected):
     check(["qemu-aarch64-static", "-cpu", "max", arm_drivers / DRIVER, isa, 1], tmp_path, cases, expected)
 
 
-def test_arm_without_dot_products_falls_back(arm_drivers, tmp_path, cases, expected):
-    """Cortex-A72 has neither instruction: the driver must know before it executes one."""
-    emulator = ["qemu-aarch64-static", "-cpu", "cortex-a72", arm_drivers / DRIVER]
+@pytest.mark.parametrize("processor", ["cortex-a53", "cortex-a72"])
+def test_arm_without_dot_products(arm_drivers, processor, tmp_path, cases, expected):
+    """These have neither SDOT nor SMMLA: the driver must know before it executes one."""
+    emulator = ["qemu-aarch64-static", "-cpu", processor, arm_drivers / DRIVER]
+    check([*emulator, "neon", 1], tmp_path, cases, expected)
     check([*emulator, "scalar", 1], tmp_path, cases[:20], expected[:20])
     refused = subprocess.run([*emulator, "dotprod", "1", "none", "none"], capture_output=True, text=True, check=False)
     assert "has no such instruction set" in refused.stderr
+
+
+def sme2_command(drivers, *settings: str, vector_bytes: int = 64) -> list:
+    """kernel_driver on a processor with SME2, whose vectors in streaming mode are so long."""
+    processor = f"max,sme-default-vector-length={vector_bytes}"
+    return [*settings, "qemu-aarch64", "-cpu", processor, drivers / DRIVER]
+
+
+@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
+def test_sme2_gives_the_same_bits(sme2_drivers, vector_bytes, tmp_path, cases, expected):
+    command = [*sme2_command(sme2_drivers, vector_bytes=vector_bytes), "sme2", 1]
+    check(command, tmp_path, cases, expected, run_in_debian13)
+
+
+def test_sme2_can_be_denied(sme2_drivers, tmp_path, cases, expected):
+    check([*sme2_command(sme2_drivers), "i8mm", 1], tmp_path, cases[:20], expected[:20], run_in_debian13)
+    without = ["qemu-aarch64", "-cpu", "max,sme=off", sme2_drivers / DRIVER]
+    for command in (sme2_command(sme2_drivers, "env", "HQDIT_NO_SME=1"), without):
+        refused = run_in_debian13(*command, "sme2", "1", "none", tmp_path / "outputs")
+        assert "has no such instruction set" in refused.stderr
+    command = sme2_command(sme2_drivers, "env", "HQDIT_NO_SME=0")
+    allowed = run_in_debian13(*command, "sme2", "1", "none", tmp_path / "outputs")
+    assert "cannot open the files" in allowed.stderr
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -57,8 +57,8 @@ size_t fp4_linear_workspace(const Fp4Weight& weight, int64_t rows, const Paralle
 void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activation activation, int64_t activation_group,
                 Epilogue epilogue, float* out, void* workspace, const ParallelFor& parallel);
 
-/// Name of the instruction set in use: "scalar", "avx2", "avxvnni", "avx512vnni", "avx512vbmi", "amx", "dotprod" or
-/// "i8mm".
+/// Name of the instruction set in use: "scalar", "avx2", "avxvnni", "avx512vnni", "avx512vbmi", "amx", "neon",
+/// "dotprod", "i8mm" or "sme2".
 const char* isa();
 
 /// All that this processor can run, best first; nullptr ends the list.

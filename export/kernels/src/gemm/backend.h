@@ -112,6 +112,8 @@ extern const Backend kAvx512Vbmi;
 extern const Backend kAmx;
 extern const Backend kDotprod;
 extern const Backend kI8mm;
+extern const Backend kNeon;
+extern const Backend kSme2;
 
 /// The backend in use.
 const Backend& backend();

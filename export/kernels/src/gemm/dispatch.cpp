@@ -18,8 +18,11 @@ const Backend* const kCompiled[] = {
 #ifdef HQDIT_X86
     &kAvx512Vbmi, &kAvx512Vnni, &kAvxVnni, &kAvx2,
 #endif
+#ifdef HQDIT_SME2
+    &kSme2,
+#endif
 #ifdef HQDIT_ARM64
-    &kI8mm,       &kDotprod,
+    &kI8mm,       &kDotprod,    &kNeon,
 #endif
     &kScalar,
 };

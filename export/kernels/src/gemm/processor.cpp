@@ -18,6 +18,8 @@
 #endif
 
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 
 namespace hqdit {
 
@@ -106,6 +108,36 @@ bool has_i8mm() { return has_dotprod() && feature("hw.optional.arm.FEAT_I8MM"); 
 bool has_dotprod() { return false; }
 bool has_i8mm() { return false; }
 #endif
+#endif
+
+#ifdef HQDIT_SME2
+namespace {
+
+bool system_says_sme2() {
+#if defined(__linux__)
+  // Numbers of asm/hwcap.h, which is older than SME2 in some toolchains.
+  constexpr unsigned long kHwcapSve = 1ul << 22;
+  constexpr unsigned long kHwcap2Sme2 = 1ul << 37;
+#ifdef HQDIT_SME2_NEEDS_SVE
+  if ((getauxval(AT_HWCAP) & kHwcapSve) == 0) return false;
+#else
+  static_cast<void>(kHwcapSve);
+#endif
+  return (getauxval(AT_HWCAP2) & kHwcap2Sme2) != 0;
+#elif defined(__APPLE__)
+  return feature("hw.optional.arm.FEAT_SME2");
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+bool has_sme2() {
+  const char* denied = std::getenv("HQDIT_NO_SME");
+  if (denied && *denied && std::strcmp(denied, "0") != 0) return false;
+  return has_dotprod() && system_says_sme2();
+}
 #endif
 
 }  // namespace hqdit

@@ -19,5 +19,8 @@ bool has_amx();  ///< and VBMI
 bool has_dotprod();
 bool has_i8mm();  ///< and the dot product
 #endif
+#ifdef HQDIT_SME2
+bool has_sme2();  ///< and the dot product; not where HQDIT_NO_SME=1 in the environment denies it
+#endif
 
 }  // namespace hqdit

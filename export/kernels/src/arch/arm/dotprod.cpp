@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// NEON with SDOT (Armv8.2 dot product). Left side: int8, one token a row. Panel: int8 [k_padded / 4][16][4].
+// NEON with SDOT (Armv8.2 dot product). Left side: int8 [tokens / 4][k_padded / 4][4][4]. Panel: int8
+// [2][k_padded / 4][8 channels][4].
+#include "arch/arm/dotprod_loop.h"
 #include "arch/arm/neon_weights.h"
 #include "arch/arm/simd_neon.h"
 #include "float_ops/backend.h"
@@ -10,76 +12,67 @@
 namespace hqdit {
 namespace {
 
-// Four tokens by 16 channels: 16 accumulators and all operands of 4 inputs fit the 32 registers without a spill.
-constexpr int kTileRows = 4;
+constexpr int kTileRows = 4 * kLoopPacks;
 
-struct Dotprod : Neon {
-  static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
-    vst1q_s8(reinterpret_cast<int8_t*>(left.data + row * left.stride + k), narrow(v));
-  }
-  static void finish_row(const Left& left, int64_t row, int64_t) { left.offset[row] = 0; }
-};
-
-/// Rows of four 32-bit elements as columns.
-void transpose(int32x4_t v[4]) {
-  const int32x4_t a = vtrn1q_s32(v[0], v[1]);
-  const int32x4_t b = vtrn2q_s32(v[0], v[1]);
-  const int32x4_t c = vtrn1q_s32(v[2], v[3]);
-  const int32x4_t d = vtrn2q_s32(v[2], v[3]);
-  v[0] = vreinterpretq_s32_s64(vtrn1q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(c)));
-  v[1] = vreinterpretq_s32_s64(vtrn1q_s64(vreinterpretq_s64_s32(b), vreinterpretq_s64_s32(d)));
-  v[2] = vreinterpretq_s32_s64(vtrn2q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(c)));
-  v[3] = vreinterpretq_s32_s64(vtrn2q_s64(vreinterpretq_s64_s32(b), vreinterpretq_s64_s32(d)));
-}
+using Dotprod = NeonQuads<4>;
 
 void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
+  const int64_t k_padded = padded_inputs(weight.k);
   CodeReader reader(weight, block);
-  for (int64_t k = 0; k < padded_inputs(weight.k); k += 16, panel += 256) {
+  for (int64_t k = 0; k < k_padded; k += 16, panel += 128) {
     reader.at(k);
     for (int first = 0; first < 16; first += 4) {
-      int32x4_t quads[4];
-      for (int i = 0; i < 4; ++i) quads[i] = vreinterpretq_s32_s8(reader.weights(first + i));
-      transpose(quads);
-      for (int j = 0; j < 4; ++j) vst1q_s32(reinterpret_cast<int32_t*>(panel + 64 * j + 4 * first), quads[j]);
+      reader.four_channels(first, panel + first / 8 * 8 * k_padded + first % 8 * 4, 32);
     }
   }
 }
 
 void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
-  std::memcpy(panel, quads, static_cast<size_t>(16 * k_padded));
+  for (int64_t k = 0; k < k_padded; k += 4, quads += 64, panel += 32) {
+    std::memcpy(panel, quads, 32);
+    std::memcpy(panel + 8 * k_padded, quads + 32, 32);
+  }
 }
 
-template <int Rows>
-void tile_of(const Tile& t) {
-  int32x4_t acc[Rows][4];
-  unroll<Rows>([&](int r) { unroll<4>([&](int c) { acc[r][c] = vdupq_n_s32(0); }); });
-  const int8_t* a = reinterpret_cast<const int8_t*>(t.left);
-  const int8_t* w = reinterpret_cast<const int8_t*>(t.panel);
-  for (int64_t k = 0; k < t.k_padded; k += 16, a += 16, w += 256) {
-    int8x16_t tokens[Rows];
-    unroll<Rows>([&](int r) { tokens[r] = vld1q_s8(a + r * t.left_stride); });
-    unroll<4>([&](auto quad) {
-      unroll<4>([&](int c) {
-        const int8x16_t weights = vld1q_s8(w + 64 * quad + 16 * c);
-        unroll<Rows>([&](int r) { acc[r][c] = vdotq_laneq_s32(acc[r][c], weights, tokens[r], quad); });
+/// sums [2][4 * Packs][4], as multiply_12_by_8 gives them.
+template <int Packs>
+void multiply_by_8(const uint8_t* left, int64_t stride, const uint8_t* panel, int64_t k_padded, int32_t* sums) {
+  int32x4_t acc[2][4 * Packs];
+  unroll<4 * Packs>([&](int r) { acc[0][r] = acc[1][r] = vdupq_n_s32(0); });
+  const int8_t* w = reinterpret_cast<const int8_t*>(panel);
+  for (int64_t k = 0; k < k_padded; k += 4, left += 16, w += 32) {
+    const int8x16_t weights[2] = {vld1q_s8(w), vld1q_s8(w + 16)};
+    unroll<Packs>([&](auto p) {
+      const int8x16_t tokens = vld1q_s8(reinterpret_cast<const int8_t*>(left + p * stride));
+      unroll<4>([&](auto r) {
+        unroll<2>([&](auto half) {
+          int32x4_t& sum = acc[half][4 * p + r];
+          sum = vdotq_laneq_s32(sum, weights[half], tokens, r);
+        });
       });
     });
   }
-  unroll<Rows>([&](int r) {
-    unroll<4>([&](int c) {
-      if (t.channels > 4 * c) finish(acc[r][c], t, r, 4 * c);
-    });
-  });
+  unroll<2>(
+      [&](int half) { unroll<4 * Packs>([&](int r) { vst1q_s32(sums + 16 * Packs * half + 4 * r, acc[half][r]); }); });
 }
 
 void tile(const Tile& t) {
-  with_count<kTileRows>(t.rows, [&](auto rows) { tile_of<rows>(t); });
+  static constexpr void (*kKernels[kLoopPacks])(const uint8_t*, int64_t, const uint8_t*, int64_t, int32_t*) = {
+      multiply_by_8<1>, multiply_by_8<2>, multiply_12_by_8};
+  const int packs = (t.rows + 3) / 4;
+  alignas(64) int32_t sums[2 * 4 * kTileRows];
+  for (int first = 0; first < 16 && first < t.channels; first += 8) {
+    kKernels[packs - 1](t.left, t.left_stride, t.panel + first * t.k_padded, t.k_padded, sums);
+    for (int r = 0; r < t.rows; ++r) {
+      finish(vld1q_s32(sums + 4 * r), t, r, first);
+      if (t.channels > first + 4) finish(vld1q_s32(sums + 16 * packs + 4 * r), t, r, first + 4);
+    }
+  }
 }
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  gemv_with(weight, block, t, [](const uint8_t* left, int64_t stride, int row, int64_t k) {
-    return vld1q_s8(reinterpret_cast<const int8_t*>(left + row * stride + k));
-  });
+  gemv_with(weight, block, t, Dotprod::left16,
+            [](int32x4_t acc, int8x16_t w, int8x16_t token) { return vdotq_s32(acc, w, token); });
 }
 
 int64_t dot_loop(int64_t rounds) {
@@ -95,6 +88,7 @@ constexpr Backend make_backend() {
   b.float_ops = &kFloatNeon;
   b.tile_rows = kTileRows;
   b.gemv_rows = 2;
+  b.row_pack = 4;
   b.prepare = prepare_tokens<Dotprod>;
   b.unpack = unpack;
   b.pack = pack;

@@ -78,10 +78,12 @@ void tile(const Tile& t) {
 }
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  gemv_with(weight, block, t, [](const uint8_t* left, int64_t stride, int row, int64_t k) {
+  const auto load = [](const uint8_t* left, int64_t stride, int row, int64_t k) {
     const int8_t* pair = reinterpret_cast<const int8_t*>(left + row / 2 * stride + 2 * k + row % 2 * 8);
     return vcombine_s8(vld1_s8(pair), vld1_s8(pair + 16));
-  });
+  };
+  gemv_with(weight, block, t, load,
+            [](int32x4_t acc, int8x16_t w, int8x16_t token) { return vdotq_s32(acc, w, token); });
 }
 
 int64_t dot_loop(int64_t rounds) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What both NEON backends share: decoding of codes, the last step, and the product with one token.
+// What the NEON backends share: decoding of codes, the last step, and the product with one token.
 #pragma once
 
 #include <arm_neon.h>
@@ -10,6 +10,18 @@
 
 namespace hqdit {
 namespace {
+
+/// Rows of four 32-bit elements as columns.
+inline void transpose(int32x4_t v[4]) {
+  const int32x4_t a = vtrn1q_s32(v[0], v[1]);
+  const int32x4_t b = vtrn2q_s32(v[0], v[1]);
+  const int32x4_t c = vtrn1q_s32(v[2], v[3]);
+  const int32x4_t d = vtrn2q_s32(v[2], v[3]);
+  v[0] = vreinterpretq_s32_s64(vtrn1q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(c)));
+  v[1] = vreinterpretq_s32_s64(vtrn1q_s64(vreinterpretq_s64_s32(b), vreinterpretq_s64_s32(d)));
+  v[2] = vreinterpretq_s32_s64(vtrn2q_s64(vreinterpretq_s64_s32(a), vreinterpretq_s64_s32(c)));
+  v[3] = vreinterpretq_s32_s64(vtrn2q_s64(vreinterpretq_s64_s32(b), vreinterpretq_s64_s32(d)));
+}
 
 /// Goes along the inputs of one 16-channel block, 16 at a time.
 class CodeReader {
@@ -37,6 +49,14 @@ class CodeReader {
     return vqtbl1q_s8(vld1q_s8(kDecode.value[ids_[channel]]), nibbles);
   }
 
+  /// The 16 weights of channels first .. first + 3, four inputs at a time: int8 [4 quads, `stride` bytes apart][4][4].
+  void four_channels(int first, uint8_t* to, int64_t stride) const {
+    int32x4_t quads[4];
+    for (int i = 0; i < 4; ++i) quads[i] = vreinterpretq_s32_s8(weights(first + i));
+    transpose(quads);
+    for (int j = 0; j < 4; ++j) vst1q_s32(reinterpret_cast<int32_t*>(to + stride * j), quads[j]);
+  }
+
  private:
   const uint8_t* codes_;
   const uint8_t* ids_;
@@ -61,9 +81,11 @@ inline void finish(int32x4_t acc, const Tile& t, int row, int first) {
   }
 }
 
-/// Two tokens at most. Load(left, stride, row, k) gives 16 inputs of a token.
-template <int Rows, class Load>
-void gemv_rows(const Fp4Weight& weight, int64_t block, const Tile& t, const Load& load) {
+/// Two tokens at most. load(left, stride, row, k) gives 16 inputs of a token, multiply_add(acc, weights, token) adds 16
+/// products to four partial sums.
+template <int Rows, class Load, class MultiplyAdd>
+void gemv_rows(const Fp4Weight& weight, int64_t block, const Tile& t, const Load& load,
+               const MultiplyAdd& multiply_add) {
   // Eight channels at a time, so that the accumulators of two tokens fit the registers.
   for (int first = 0; first < 16; first += 8) {
     CodeReader reader(weight, block);
@@ -75,7 +97,7 @@ void gemv_rows(const Fp4Weight& weight, int64_t block, const Tile& t, const Load
       unroll<Rows>([&](int r) { tokens[r] = load(t.left, t.left_stride, r, k); });
       unroll<8>([&](int i) {
         const int8x16_t w = reader.weights(first + i);
-        unroll<Rows>([&](int r) { acc[r][i] = vdotq_s32(acc[r][i], w, tokens[r]); });
+        unroll<Rows>([&](int r) { acc[r][i] = multiply_add(acc[r][i], w, tokens[r]); });
       });
     }
     unroll<Rows>([&](int r) {
@@ -88,12 +110,13 @@ void gemv_rows(const Fp4Weight& weight, int64_t block, const Tile& t, const Load
   }
 }
 
-template <class Load>
-void gemv_with(const Fp4Weight& weight, int64_t block, const Tile& t, const Load& load) {
+template <class Load, class MultiplyAdd>
+void gemv_with(const Fp4Weight& weight, int64_t block, const Tile& t, const Load& load,
+               const MultiplyAdd& multiply_add) {
   if (t.rows == 1) {
-    gemv_rows<1>(weight, block, t, load);
+    gemv_rows<1>(weight, block, t, load, multiply_add);
   } else {
-    gemv_rows<2>(weight, block, t, load);
+    gemv_rows<2>(weight, block, t, load, multiply_add);
   }
 }
 

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// NEON without dot products (Armv8.0: Cortex-A53, A57, A72, A73, Apple's A12). SMULL and SMLAL give sums of two
+// products in int16, of which the largest is 2 * 127 * 127 = 32,258 and fits, and SADALP adds them in pairs into int32.
+// Left side: int8, one token a row. Panel: int8 [4][k_padded / 16][4 channels][16].
+#include "arch/arm/neon_loop.h"
+#include "arch/arm/neon_weights.h"
+#include "arch/arm/simd_neon.h"
+#include "float_ops/backend.h"
+#include "gemm/peak_loop.h"
+#include "gemm/processor.h"
+#include "gemm/tokens.h"
+
+namespace hqdit {
+namespace {
+
+constexpr int kTileRows = kLoopRows;
+
+struct NeonRows : Neon {
+  static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
+    vst1q_s8(reinterpret_cast<int8_t*>(left.data + row * left.stride + k), narrow(v));
+  }
+  static void finish_row(const Left& left, int64_t row, int64_t) { left.offset[row] = 0; }
+};
+
+/// acc + the 16 products, four partial sums.
+inline int32x4_t multiply_add(int32x4_t acc, int8x16_t weights, int8x16_t token) {
+  const int16x8_t pairs = vmull_s8(vget_low_s8(weights), vget_low_s8(token));
+  return vpadalq_s16(acc, vmlal_high_s8(pairs, weights, token));
+}
+
+void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
+  const int64_t k_padded = padded_inputs(weight.k);
+  CodeReader reader(weight, block);
+  for (int64_t k = 0; k < k_padded; k += 16, panel += 64) {
+    reader.at(k);
+    for (int channel = 0; channel < 16; ++channel) {
+      const int64_t place = channel / 4 * 4 * k_padded + channel % 4 * 16;
+      vst1q_s8(reinterpret_cast<int8_t*>(panel + place), reader.weights(channel));
+    }
+  }
+}
+
+void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
+  for (int64_t k = 0; k < k_padded; k += 4) {
+    for (int64_t channel = 0; channel < 16; ++channel, quads += 4) {
+      const int64_t place = channel / 4 * 4 * k_padded + k / 16 * 64 + channel % 4 * 16 + k % 16;
+      std::memcpy(panel + place, quads, 4);
+    }
+  }
+}
+
+/// As multiply_4_by_4, for fewer tokens.
+template <int Rows>
+void multiply_by_4(const uint8_t* left, int64_t stride, const uint8_t* panel, int64_t k_padded, int32_t* sums) {
+  int32x4_t acc[Rows][4];
+  unroll<Rows>([&](int r) { unroll<4>([&](int c) { acc[r][c] = vdupq_n_s32(0); }); });
+  const int8_t* w = reinterpret_cast<const int8_t*>(panel);
+  for (int64_t k = 0; k < k_padded; k += 16, left += 16, w += 64) {
+    unroll<4>([&](int c) {
+      const int8x16_t weights = vld1q_s8(w + 16 * c);
+      unroll<Rows>([&](int r) {
+        acc[r][c] = multiply_add(acc[r][c], weights, vld1q_s8(reinterpret_cast<const int8_t*>(left + r * stride)));
+      });
+    });
+  }
+  unroll<Rows>([&](int r) {
+    vst1q_s32(sums + 4 * r, vpaddq_s32(vpaddq_s32(acc[r][0], acc[r][1]), vpaddq_s32(acc[r][2], acc[r][3])));
+  });
+}
+
+void tile(const Tile& t) {
+  static constexpr void (*kKernels[kLoopRows])(const uint8_t*, int64_t, const uint8_t*, int64_t, int32_t*) = {
+      multiply_by_4<1>, multiply_by_4<2>, multiply_by_4<3>, multiply_4_by_4};
+  int32_t sums[4 * kLoopRows];
+  for (int first = 0; first < 16 && first < t.channels; first += 4) {
+    kKernels[t.rows - 1](t.left, t.left_stride, t.panel + first * t.k_padded, t.k_padded, sums);
+    for (int r = 0; r < t.rows; ++r) finish(vld1q_s32(sums + 4 * r), t, r, first);
+  }
+}
+
+void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
+  const auto load = [](const uint8_t* left, int64_t stride, int row, int64_t k) {
+    return vld1q_s8(reinterpret_cast<const int8_t*>(left + row * stride + k));
+  };
+  gemv_with(weight, block, t, load, multiply_add);
+}
+
+int64_t dot_loop(int64_t rounds) {
+  return run_chains<24, int16x8_t>(rounds, 8, [](int16x8_t acc, int16x8_t a) {
+    const int8x8_t eight = vget_low_s8(vreinterpretq_s8_s16(a));
+    return vmlal_s8(acc, eight, eight);
+  });
+}
+
+constexpr Backend make_backend() {
+  Backend b;
+  b.name = "neon";
+  b.supported = always;
+  b.float_ops = &kFloatNeon;
+  b.tile_rows = kTileRows;
+  b.gemv_rows = 2;
+  b.prepare = prepare_tokens<NeonRows>;
+  b.unpack = unpack;
+  b.pack = pack;
+  b.put = put_values<NeonRows>;
+  b.tile = tile;
+  b.gemv = gemv;
+  b.dot_loop = dot_loop;
+  return b;
+}
+
+}  // namespace
+
+constexpr Backend kNeon = make_backend();
+static_assert(is_complete(kNeon));
+
+}  // namespace hqdit
