@@ -113,10 +113,9 @@ def _write_bundle(
     parity = check_parity(options, folder, model)
     write_json(folder / "parity.json", parity.to_json())
     require_parity(parity)
-    stages.begin("Compare with the float model")
     # Read again rather than kept from the start: block by block it takes no memory, a copy would take gigabytes.
     float_dit, labels = _load(options).dit, preview_labels(model, effort.pictures)
-    quality = compare_with_float(folder, model, float_dit, labels, effort, options.guidance_scale)
+    quality = compare_with_float(folder, model, float_dit, labels, effort, options.guidance_scale, stages)
     Image.fromarray(quality.grid()).save(folder / "preview.png")
     write_report(folder / "report.html", manifest, quantized, parity, quality, options.command)
     card = model_card(manifest, folder, parity, quality, model.model_card, options.command)

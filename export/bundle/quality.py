@@ -18,6 +18,7 @@ from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.runtime.open_bundle import open_bundle
 from hqdit_mobile.util.metrics import psnr_db
 from hqdit_mobile.util.pictures import to_rgb
+from hqdit_mobile.util.progress import Stages
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,36 @@ class Quality:
 
 
 def compare_with_float(
-    bundle: Path, model: LoadedModel, float_dit: DiT, labels: list[int], effort: Effort, guidance_scale: float
+    bundle: Path,
+    model: LoadedModel,
+    float_dit: DiT,
+    labels: list[int],
+    effort: Effort,
+    guidance_scale: float,
+    stages: Stages,
 ) -> Quality:
-    """Draws one image per label (seed = position) with the float torch model and with the bundle's engine."""
+    """Draws one image per label (seed = position) with the float torch model and with the bundle's engine.
+
+    ``stages``: gets one stage, whose pieces are the steps of both comparisons and the bundle's pictures.
+    """
+    stages.begin("Compare with the float model", 2 * effort.steps + len(labels))
     noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
     classes = torch.tensor(labels)
-    walked = list(trajectory(float_dit, model.process, noise, classes, effort.steps, guidance_scale))
+    runs = model.process, noise, classes, effort.steps, guidance_scale
+    walked = list(trajectory(float_dit, *runs, lambda *_: stages.advance()))
     few = slice(0, effort.noise_images)
-    snr = eps_snr_db(float_dit, model.dit, [(t, x[few]) for t, x, _ in walked if t is not None], classes[few])
+    snr: dict[float, float] = {}
+    for t, x, _ in walked:
+        if t is not None:
+            snr |= eps_snr_db(float_dit, model.dit, [(t, x[few])], classes[few])
+            stages.advance()
     latents = walked[-1][1]
     float_images = list(to_rgb(model.decode(latents)))
     with open_bundle(bundle) as pipeline:
         settings: dict[str, Any] = IN_ENGINE | {"steps": effort.steps, "guidance_scale": guidance_scale}
-        drawn = [pipeline.generate_batch(label, [seed], **settings) for seed, label in enumerate(labels)]
+        drawn = []
+        for seed, label in enumerate(labels):
+            drawn.append(pipeline.generate_batch(label, [seed], **settings))
+            stages.advance()
     images, times = [pictures.images[0] for pictures in drawn], [pictures.total_ms for pictures in drawn]
     return Quality([model.labels[i] for i in labels], float_images, images, times, effort.steps, snr)

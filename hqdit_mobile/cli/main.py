@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hqdit_mobile.cli.exits import EPILOG, exits, when_stopped
-from hqdit_mobile.cli.options import SEED, VERBOSE, FiniteRange, Interval
+from hqdit_mobile.cli.options import SEED, VERBOSE, FiniteRange, Interval, OutputFile
 from hqdit_mobile.diffusion.process import SAMPLERS
 from hqdit_mobile.quantize.recipes import RECIPES
 
@@ -109,9 +109,9 @@ def info(bundle: Path, labels: bool) -> None:
 @click.option("--steps", type=click.IntRange(1, 1000), default=10, help="Of the whole image.")
 @click.option("-m", "--model", help="The bundle's float model, if it is not where the bundle says.")
 @click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Write a picture (PNG) here.")
-@click.option("--markdown", type=click.Path(path_type=Path), help="Write the tables here.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write every figure here.")
+@click.option("--plot", type=OutputFile(), help="Write a picture (PNG) here.")
+@click.option("--markdown", type=OutputFile(), help="Write the tables here.")
 @VERBOSE
 @exits
 def bench(bundle: Path | None, quick: bool, **settings: Any) -> None:
@@ -126,7 +126,7 @@ def bench(bundle: Path | None, quick: bool, **settings: Any) -> None:
 @click.option("--runtime", type=click.Choice(["executorch", "onnxruntime", "onnxruntime-portable"]),
               help="Default: the bundle's.")  # fmt: skip
 @click.option("--against", type=click.Choice(["torch", "executorch", "onnxruntime"]), default="torch")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write every figure here.")
 @VERBOSE
 @exits
 def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | None) -> int:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -34,6 +36,22 @@ class Interval(click.ParamType):
         if low > high:
             self.fail(f"LOW is {low:g} and HIGH {high:g}: nothing lies between; swap them.", parameter, context)
         return low, high
+
+
+class OutputFile(click.ParamType):
+    """The path of a file to write: a folder that is missing is better known before the work than after it."""
+
+    name = "file"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Path:
+        path = Path(value)
+        if path.is_dir():
+            self.fail(f"{path} is a folder.", parameter, context)
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {path.parent}; make it first.", parameter, context)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            self.fail(f"{path} may not be written.", parameter, context)
+        return path
 
 
 # Every generator takes it, and what is added to it for a second one.
