@@ -14,6 +14,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from hqdit_mobile.export.bundle import forecast as forecasts
 from hqdit_mobile.export.bundle.agreement import Agreement
 from hqdit_mobile.export.bundle.card import model_card
 from hqdit_mobile.export.bundle.forecast import duration, operations_of_a_run
@@ -119,6 +120,13 @@ def test_operations_are_those_that_torch_counts():
     with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         dit(torch.zeros(1, 4, 32, 32), torch.zeros(1), torch.zeros(1, dtype=torch.int64))
     assert operations_of_a_run(dit) == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_the_speed_is_one_whatever_the_clock_does(monkeypatch):
+    """On a busy machine the first product took longer than all the time there was to look."""
+    clock = iter(range(0, 10_000, 7))
+    monkeypatch.setattr(forecasts.time, "perf_counter", lambda: float(next(clock)))
+    assert forecasts.speed() == pytest.approx(forecasts.SHARE_OF_PEAK * 2 * 1024**3 / 7)
 
 
 def test_durations():
