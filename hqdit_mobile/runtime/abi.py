@@ -23,9 +23,24 @@ from ctypes import (
 from typing import Any
 
 from hqdit_mobile.ops.native import library_path
+from hqdit_mobile.runtime.errors import OF_STATUS, EngineError, InvalidArgumentError
 
 
-class Memory(Structure):
+class Fields(Structure):
+    """A structure of hqdit.h that takes no number that its field cannot hold: ctypes would cut off the rest.
+
+    Raises InvalidArgumentError naming the field.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        kept = getattr(self, name)
+        if isinstance(value, int) and isinstance(kept, int) and kept != value:
+            bits = 8 * getattr(type(self), name).size
+            raise InvalidArgumentError(f"{name} must fit into {bits} bits, which {value} does not")
+
+
+class Memory(Fields):
     _fields_ = [
         ("struct_size", c_size_t),
         ("weights_bytes", c_uint64),
@@ -36,7 +51,7 @@ class Memory(Structure):
     ]
 
 
-class OpenOptions(Structure):
+class OpenOptions(Fields):
     _fields_ = [
         ("struct_size", c_size_t),
         ("memory_limit_bytes", c_uint64),
@@ -46,7 +61,7 @@ class OpenOptions(Structure):
     ]
 
 
-class Info(Structure):
+class Info(Fields):
     _fields_ = [
         ("struct_size", c_size_t),
         ("name", c_char_p),
@@ -70,7 +85,7 @@ class Info(Structure):
     ]
 
 
-class Progress(Structure):
+class Progress(Fields):
     _fields_ = [
         ("struct_size", c_size_t),
         ("phase", c_int32),
@@ -92,7 +107,7 @@ class Progress(Structure):
 ProgressFunction = CFUNCTYPE(c_bool, POINTER(Progress), c_void_p)
 
 
-class Request(Structure):
+class Request(Fields):
     _fields_ = [
         ("struct_size", c_size_t),
         ("label", c_int32),
@@ -113,7 +128,7 @@ class Request(Structure):
     ]
 
 
-class Result(Structure):
+class Result(Fields):
     _fields_ = [
         ("struct_size", c_size_t),
         ("rgb", c_void_p),
@@ -155,3 +170,11 @@ def library() -> CDLL:
         function = getattr(handle, name)
         function.restype, function.argtypes = result, arguments
     return handle
+
+
+def check(status: int) -> None:
+    """Raises the exception of a status of hqdit.h other than HQDIT_OK, with the engine's message."""
+    if status != 0:
+        message = library().hqdit_last_error().decode(errors="replace")
+        name = library().hqdit_status_name(status).decode()
+        raise OF_STATUS.get(status, EngineError)(f"{message} [{name}]")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from hqdit_mobile.runtime import abi
+from hqdit_mobile.runtime.abi import check
 from hqdit_mobile.runtime.errors import BusyError as BusyError
 from hqdit_mobile.runtime.errors import CancelledError as CancelledError
 from hqdit_mobile.runtime.errors import EngineError as EngineError
@@ -26,7 +27,6 @@ from hqdit_mobile.runtime.errors import InvalidBundleError as InvalidBundleError
 from hqdit_mobile.runtime.errors import MemoryLimitError as MemoryLimitError
 from hqdit_mobile.runtime.errors import NotFoundError as NotFoundError
 from hqdit_mobile.runtime.errors import OutOfMemoryError as OutOfMemoryError
-from hqdit_mobile.runtime.errors import check
 from hqdit_mobile.runtime.interrupts import held_interrupts
 from hqdit_mobile.runtime.labels import find_label, resolve_label
 from hqdit_mobile.runtime.open_handle import OpenHandle
@@ -299,7 +299,7 @@ class Pipeline:
         Raises:
             InvalidArgumentError: a shape or value does not fit; ``EngineError`` if the runtime failed.
         """
-        latents = self._latents(latents)
+        latents, label = self._latents(latents), resolve_label(self.labels, self.null_label, label)
         out = np.empty((2 if guided else 1, *self.latent_shape), dtype=np.float32)
         call = self._library.hqdit_denoise
         with self._open as handle:

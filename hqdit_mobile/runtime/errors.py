@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from hqdit_mobile.runtime import abi
-
 
 class EngineError(RuntimeError):
     """A call that the engine refused or could not finish; the text is the engine's."""
@@ -42,7 +40,7 @@ class FileAccessError(EngineError):
     """The system refused a file that is there, for the reason in the text; the bundle may be whole."""
 
 
-_OF_STATUS: dict[int, type[EngineError]] = {
+OF_STATUS: dict[int, type[EngineError]] = {
     1: CancelledError,
     2: BusyError,
     3: InvalidArgumentError,
@@ -52,12 +50,3 @@ _OF_STATUS: dict[int, type[EngineError]] = {
     7: OutOfMemoryError,
     10: FileAccessError,
 }
-
-
-def check(status: int) -> None:
-    """Raises the exception of a status of hqdit.h other than HQDIT_OK, with the engine's message."""
-    if status != 0:
-        library = abi.library()
-        message = library.hqdit_last_error().decode(errors="replace")
-        name = library.hqdit_status_name(status).decode()
-        raise _OF_STATUS.get(status, EngineError)(f"{message} [{name}]")

@@ -9,7 +9,8 @@ import weakref
 from collections.abc import Callable
 from types import TracebackType
 
-from hqdit_mobile.runtime.errors import BusyError, InvalidArgumentError, check
+from hqdit_mobile.runtime.abi import check
+from hqdit_mobile.runtime.errors import BusyError, InvalidArgumentError
 
 
 class OpenHandle:

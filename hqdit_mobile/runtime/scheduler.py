@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from ctypes import POINTER, Structure, c_bool, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
+from ctypes import POINTER, c_bool, c_double, c_float, c_int32, c_int64, c_size_t, c_void_p
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ from hqdit_mobile.runtime import abi as engine_abi
 from hqdit_mobile.runtime.engine import SCHEDULERS, SPACINGS, InvalidArgumentError
 
 
-class SchedulerOptions(Structure):
+class SchedulerOptions(engine_abi.Fields):
     """hqdit_scheduler_options of export/sampler/include/hqdit_parts.h."""
 
-    _fields_ = [
+    _fields_ = (
         ("struct_size", c_size_t),
         ("kind", c_int32),
         ("spacing", c_int32),
@@ -29,7 +29,7 @@ class SchedulerOptions(Structure):
         ("scaled_linear", c_bool),
         ("steps_offset", c_int32),
         ("set_alpha_to_one", c_bool),
-    ]
+    )
 
 
 def _library() -> ctypes.CDLL:

@@ -267,6 +267,9 @@ REQUESTS = [
     ({"steps": 0}, "steps must be in 1 .. 1000"),
     ({"steps": -5}, "steps must be in 1 .. 1000"),
     ({"steps": 1001}, "steps must be in 1 .. 1000"),
+    ({"steps": 2**32 + 4}, "steps must fit into 32 bits"),
+    ({"preview_interval": 2**32}, "preview_interval must fit into 32 bits"),
+    ({"label": 2**32}, "label must be in"),
     ({"guidance_scale": float("nan")}, "guidance_scale must be in"),
     ({"guidance_scale": float("inf")}, "guidance_scale must be in"),
     ({"guidance_interval": (-0.1, 1)}, "guidance_low"),
@@ -297,6 +300,10 @@ def test_bad_calls(pipeline, tiny_bundle):
     refuse(tiny_bundle, InvalidArgumentError, "threads must be in 0 .. 64", threads=-1)
     refuse(tiny_bundle, InvalidArgumentError, "threads must be in 0 .. 64", threads=65)
     refuse(tiny_bundle, InvalidArgumentError, "load_mode must be one of", load_mode="fast")
+    refuse(tiny_bundle, InvalidArgumentError, "threads must fit into 32 bits", threads=2**32 + 1)
+    refuse(tiny_bundle, InvalidArgumentError, "memory_limit_bytes must fit into 64 bits", memory_limit_bytes=2**64)
+    with pytest.raises(InvalidArgumentError, match="label must be in"):
+        pipeline.denoise(zeros, 0, 2**32, guided=False)
 
 
 def test_preview_needs_a_projection(tmp_path, tiny_files, manifest):
