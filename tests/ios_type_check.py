@@ -41,3 +41,16 @@ def type_check(modules: Path, sources: list[Path]) -> subprocess.CompletedProces
     """Warnings are errors."""
     command = ["swiftc", *options(modules), "-typecheck", "-warnings-as-errors", "-module-name", "HqDitDemo"]
     return run_in_debian13(*command, *sources)
+
+
+def document(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The library's pages, of its comments and of HqDit.docc; a link to nothing is an error. Needs build_modules."""
+    (folder / "symbols").mkdir()
+    maps = [word for word in options(folder) if word == "-Xcc" or word.startswith("-fmodule-map-file")]
+    module = ["-module-name", "HqDit", "-I", folder, "-target", "x86_64-pc-linux-gnu"]
+    done = run_in_debian13("swift-symbolgraph-extract", *module, *maps, "-output-dir", folder / "symbols")
+    assert done.returncode == 0, done.stderr
+    catalog = DEMO / "HqDit/Sources/HqDit/HqDit.docc"
+    graphs = ["--additional-symbol-graph-dir", folder / "symbols", "--output-path", folder / "HqDit.doccarchive"]
+    names = ["--fallback-display-name", "HqDit", "--fallback-bundle-identifier", "org.hqdit.mobile.HqDit"]
+    return run_in_debian13("docc", "convert", catalog, *graphs, *names, "--warnings-as-errors")

@@ -26,6 +26,7 @@ def test_package_and_engine_have_the_version_of_the_sources():
         ("android_demo/checks/**/pom.xml", r"<artifactId>checks</artifactId>\s*<version>(.+?)<"),
         ("android_demo/checks/**/pom.xml", r"--version-name ([\d.]+)"),
         ("android_demo/checks/**/pom.xml", r"android:versionName=&quot;([\d.]+)&quot;"),
+        ("ios_demo/**/project.pbxproj", r"MARKETING_VERSION = (.+?);"),
     ],
 )
 def test_files_that_repeat_the_version(pattern, form):

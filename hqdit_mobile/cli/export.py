@@ -120,7 +120,7 @@ def _summary(output: Path, manifest: Manifest) -> tuple[str, str]:
 
 PUT = {
     "android": "Put it on a phone: android_demo/install_bundle.sh {folder} (docs/android.md)",
-    "ios": "Put it into an app: hqdit_open of hqdit.h takes the folder (docs/engine.md)",
+    "ios": "Put it on a phone: ios_demo/install_bundle.sh {folder}, or import the folder in the app (docs/ios.md)",
     "desktop": "Use it in a program: hqdit_open of hqdit.h, or hqdit_mobile.Pipeline in Python (docs/engine.md)",
 }
 

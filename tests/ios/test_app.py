@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from debian13 import need_debian13
 from ios_checks import DEMO
-from ios_type_check import APP, build_modules, type_check
+from ios_type_check import APP, build_modules, document, type_check
 
 pytestmark = [pytest.mark.ios, pytest.mark.slow]
 PLANTED = sorted((DEMO / "checks/planted").glob("*.swift"))
@@ -49,3 +49,8 @@ def test_conditions_that_the_check_would_skip():
     """What is behind #if os(iOS) would not be checked here; canImport sees the stand-ins."""
     for file in (*APP, *(DEMO / "Studio/Sources").rglob("*.swift"), *(DEMO / "HqDit/Sources").rglob("*.swift")):
         assert not re.search(r"#if (?!canImport\(CoreGraphics\))", file.read_text()), file
+
+
+def test_the_librarys_pages(modules):
+    done = document(modules)
+    assert done.returncode == 0, done.stdout + done.stderr

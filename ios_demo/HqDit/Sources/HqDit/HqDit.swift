@@ -36,12 +36,14 @@ public actor HqDit {
     self.info = info
   }
 
-  /// Draws one picture for each seed of `request`.
+  /// Draws one picture for each seed of a request.
   ///
   /// Cancelling the task stops the engine within one step.
   ///
-  /// - Parameter onProgress: hears of every step, on the engine's thread, which waits for it. What it throws stops the
-  ///   generation and is thrown from here.
+  /// - Parameters:
+  ///   - request: what to draw.
+  ///   - onProgress: hears of every step, on the engine's thread, which waits for it. What it throws stops the generation
+  ///     and is thrown from here.
   /// - Throws: `CancellationError` when the task was cancelled, ``HqDitError/closed`` after ``close()``, else
   ///   ``HqDitError`` with the engine's message.
   public func generate(
