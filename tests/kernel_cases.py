@@ -110,7 +110,8 @@ def make_case(
     return Case(
         x=np.stack([token(rng, INPUTS[rng.integers(len(INPUTS))], k) for _ in range(rows)]),
         codes=rng.integers(0, 256, (blocks, -(-k // 32), 16, 16), dtype=np.uint8),
-        tables=rng.integers(0, 29, (blocks, -(-k // group), 16), dtype=np.uint8),
+        # Half of the cases without E3M0, which alone has large grid values.
+        tables=rng.integers(0, rng.choice([28, 29]), (blocks, -(-k // group), 16), dtype=np.uint8),
         scale=(rng.standard_normal(n) * 0.01).astype(np.float32),
         bias=rng.standard_normal(n).astype(np.float32) if rng.random() < 0.7 else None,
         pre=signs if rng.random() < 0.5 else None,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hqdit_mobile.export.lowering.executorch import lower
 from hqdit_mobile.ops import float_ops, native
+from hqdit_mobile.util.metrics import snr_db
 
 ops = torch.ops.hqdit
 DRIVER = "float_ops_driver"
@@ -80,6 +81,20 @@ def test_instruction_sets_agree(isa, cases):
             assert_same_bits(here, make_case(shape)[1])
     finally:
         native.use_isa(before)
+
+
+@pytest.mark.parametrize("tokens", [64, 77])
+def test_int8_attention_of_extremes(isa, tokens):
+    """All of q, k and v are 127 or -127 in int8, and exact there: what is left is the rounding of the probabilities."""
+    heads, dim = 2, 64
+    signs = torch.randint(0, 2, (1, tokens, 3 * heads * dim), generator=torch.Generator().manual_seed(7))
+    qkv = 2.0 * signs - 1.0
+    got = ops.attention_int8(qkv, heads)
+    q, k, v = qkv.double().view(1, tokens, 3, heads, dim).permute(2, 0, 3, 1, 4)
+    exact = torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(1, tokens, -1)
+    assert snr_db(exact, got) > 35
+    native.use_isa("scalar")
+    assert_same_bits(got.numpy(), ops.attention_int8(qkv, heads).numpy())
 
 
 @pytest.mark.parametrize("isa", ["scalar", *ARM_ISAS])

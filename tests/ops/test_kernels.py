@@ -122,6 +122,36 @@ def test_the_largest_accumulator(isa, rows):
         np.testing.assert_array_equal(case.native(), np.float32(np.int64(127) * 126 * k * sign))
 
 
+EXTREMES = {"E2M1": (9, 7, 120), "E1M2": (27, 7, 126), "E3M0": (28, 7, 64)}  # table, code, |weight| at its largest
+
+
+@pytest.mark.parametrize("rows", [1, 2, 14])
+def test_no_sum_of_extremes_overflows(isa, rows):
+    """Every product at its largest, of either sign, in each grid and in all mixed, against int64: what is added up in
+    16 bits on the way has room for it."""
+    rng, k = np.random.default_rng(6), 208
+    choices = [[e] for e in EXTREMES.values()] + [list(EXTREMES.values())]
+    for grids in choices:
+        for signs in ([1], [-1], [1, -1]):
+            case = make_case(6, rows, 50, k, group=16, rotation=1, activation="int8", activation_group=16)
+            picked = rng.integers(len(grids), size=case.tables.shape)  # [block, group, channel]
+            case.tables[:] = np.array([id for id, _, _ in grids], np.uint8)[picked]
+            weight_signs = rng.choice(signs, (50, k))
+            low, high = np.zeros((2, *case.codes.shape), np.uint8)
+            weights = np.zeros((50, k), np.int64)
+            for n in range(50):
+                for i in range(k):
+                    _, code, most = grids[picked[n // 16, i // 16, n % 16]]
+                    weights[n, i] = weight_signs[n, i] * most
+                    half = low if i % 32 < 16 else high
+                    half[n // 16, i // 32, n % 16, i % 16] = code + 8 * (weight_signs[n, i] < 0)
+            case.codes = low | high << 4
+            case.scale, case.bias, case.pre = np.ones(50, np.float32), None, None
+            for tokens in (np.full((rows, k), 127), np.full((rows, k), -127), rng.choice([127, -127], (rows, k))):
+                case.x = tokens.astype(np.float32)
+                np.testing.assert_array_equal(case.native().astype(np.int64), tokens @ weights.T)
+
+
 @pytest.mark.parametrize("group", [16, 48])
 def test_more_tokens_and_inputs_than_one_pass_holds(isa, group):
     case = make_case(4, 141, 50, 2336, group=group, rotation=1, activation="int8", activation_group=16)

@@ -46,8 +46,8 @@ struct Scratch {
     };
     take(k_quads, columns * depth);
     take(v_quads, width * keys);
-    take(k_panels, columns * depth * isa.operand_bytes);
-    take(v_panels, width * keys * isa.operand_bytes);
+    take(k_panels, columns / 16 * panel_bytes(isa, depth));
+    take(v_panels, width / 16 * panel_bytes(isa, keys));
     take(k_scale, columns);
     take(no_bias, columns);
     take(v_scale, width);
@@ -80,8 +80,7 @@ void each_panel(int64_t blocks, const Body& body) {
 void pack_panels(const int8_t* quads, int64_t blocks, int64_t k_padded, uint8_t* panels) {
   const Backend& isa = backend();
   each_panel(blocks, [&](int64_t first, int count) {
-    const int64_t offset = first * 16 * k_padded;
-    isa.pack(quads + offset, k_padded, count, panels + offset * isa.operand_bytes);
+    isa.pack(quads + first * 16 * k_padded, k_padded, count, panels + first * panel_bytes(isa, k_padded));
   });
 }
 
@@ -96,7 +95,7 @@ void multiply(const Rows& a, int64_t rows, const uint8_t* panels, int64_t channe
       tile.left_stride = a.left.stride;
       tile.token_scale = a.left.scale + row;
       tile.offset = a.left.offset + row;
-      tile.panel = panels + first * 16 * a.k_padded * isa.operand_bytes;
+      tile.panel = panels + first * panel_bytes(isa, a.k_padded);
       tile.k_padded = a.k_padded;
       tile.scale = scale + 16 * first;
       tile.bias = bias + 16 * first;

@@ -78,7 +78,8 @@ struct Backend {
   int panel_blocks = 1;                     ///< most 16-channel blocks of one panel
   int gemv_rows = 0;                        ///< up to so many tokens go through gemv; 0 if there is none
   int row_pack = 1;                         ///< tokens that share one run of the left side
-  int operand_bytes = 1;                    ///< bytes of one left or right operand
+  int64_t panel_input_bytes = 16;           ///< bytes, at most, that one input of 16 channels takes in a panel
+  int64_t panel_header_bytes = 0;           ///< bytes before the inputs of each 16 channels
   int k_step = 32;  ///< left side and panel are padded to a multiple of so many inputs, itself one of 32
   /// Rotates and quantizes tokens into the rows from `row` on. scratch: of prepare_scratch bytes, 64-byte alignment.
   void (*prepare)(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) = nullptr;
@@ -123,9 +124,14 @@ namespace {
 /// k as the left side and the panels of `isa` have it.
 inline int64_t padded_inputs(const Backend& isa, int64_t k) { return (k + isa.k_step - 1) / isa.k_step * isa.k_step; }
 
+/// Bytes of a panel for each 16-channel block.
+inline int64_t panel_bytes(const Backend& isa, int64_t k_padded) {
+  return isa.panel_header_bytes + k_padded * isa.panel_input_bytes;
+}
+
 /// Left::stride for rows of k_padded inputs.
 inline int64_t left_stride(const Backend& isa, int64_t k_padded) {
-  const int64_t bytes = k_padded * isa.row_pack * isa.operand_bytes;
+  const int64_t bytes = k_padded * isa.row_pack;
   // Rows a multiple of 512 bytes apart would fall into the same few cache sets.
   return bytes % 512 == 0 ? bytes + 64 : bytes;
 }

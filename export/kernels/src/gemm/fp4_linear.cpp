@@ -58,7 +58,7 @@ Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   l.left_stride = left_stride(isa, l.k_padded);
   l.panel_channels = 16 * isa.panel_blocks;
   const size_t padded_channels = aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
-  l.panel = aligned(l.panel_channels * l.k_padded * isa.operand_bytes) + padded_channels;
+  l.panel = aligned(isa.panel_blocks * panel_bytes(isa, l.k_padded)) + padded_channels;
   l.scratch = aligned(static_cast<int64_t>(prepare_scratch(l.k_padded)));
   l.left = 0;
   l.scale = l.left + aligned(ceil_div(rows, isa.row_pack) * l.left_stride);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
 #include "gemm/unroll.h"
 
@@ -14,14 +13,13 @@ namespace {
 /// a step does `multiply_adds`.
 template <int Chains, class Vector, class Step>
 int64_t run_chains(int64_t rounds, int64_t multiply_adds, const Step& step) {
+  // Each read may give another value as far as the compiler can tell, so no chain is another's twin.
+  volatile Vector zero{};
   Vector acc[Chains];
-  Vector operand;
-  // Each read may give another value to the compiler, so no chain is another's twin.
-  volatile unsigned char seed = 3;
-  unroll<Chains>([&](int i) { std::memset(&acc[i], seed, sizeof(Vector)); });
-  std::memset(&operand, seed, sizeof operand);
+  unroll<Chains>([&](int i) { acc[i] = zero; });
+  Vector operand = zero;
   for (int64_t round = 0; round < rounds; ++round) {
-    // As far as the compiler can tell the operand is new each time, so no product can leave the loop.
+    // The operand is new each time, too, so that no product can leave the loop.
 #if defined(__x86_64__)
     asm volatile("" : "+x"(operand));
 #elif defined(__aarch64__)
@@ -30,9 +28,7 @@ int64_t run_chains(int64_t rounds, int64_t multiply_adds, const Step& step) {
     unroll<Chains>([&](int i) { acc[i] = step(acc[i], operand); });
   }
   unroll<Chains - 1>([&](int i) { acc[0] = acc[0] ^ acc[i + 1]; });
-  int32_t lane;
-  std::memcpy(&lane, &acc[0], sizeof lane);
-  volatile int32_t kept = lane;
+  volatile Vector kept = acc[0];
   static_cast<void>(kept);
   return rounds * Chains * multiply_adds;
 }

@@ -4,13 +4,12 @@
 
 #include <immintrin.h>
 
+#include "arch/x86/two_level.h"
 #include "gemm/backend.h"
 #include "gemm/lattice.h"
 
 namespace hqdit {
 namespace {
-
-inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
 /// Lanes: channels i and i + 8.
 inline void sixteen_tables(const uint8_t* ids, __m256i out[8]) {

@@ -14,9 +14,6 @@ namespace {
 
 constexpr int kTileRows = 6;
 
-__m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-void store256(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
-
 struct AvxVnni : Avx2 {
   static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
     const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
@@ -70,18 +67,6 @@ struct WeightReader {
     }
   }
 };
-
-/// In each lane, the 4 x 4 matrix of 32-bit elements transposed: out[j] element i = in[i] element j.
-void transpose_in_lanes(const __m256i in[4], __m256i out[4]) {
-  const __m256i ab_low = _mm256_unpacklo_epi32(in[0], in[1]);
-  const __m256i ab_high = _mm256_unpackhi_epi32(in[0], in[1]);
-  const __m256i cd_low = _mm256_unpacklo_epi32(in[2], in[3]);
-  const __m256i cd_high = _mm256_unpackhi_epi32(in[2], in[3]);
-  out[0] = _mm256_unpacklo_epi64(ab_low, cd_low);
-  out[1] = _mm256_unpackhi_epi64(ab_low, cd_low);
-  out[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
-  out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
-}
 
 void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   WeightReader reader(weight, block);

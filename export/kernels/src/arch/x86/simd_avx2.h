@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// V of tokens.h for AVX2: 8 floats. The left side is int16, one token a row.
+// V of tokens.h for AVX2: 8 floats. The left side is a + 128 in uint8, one token a row.
 #pragma once
 
 #include "arch/x86/simd_x86.h"
@@ -51,7 +51,9 @@ struct Avx2 : X86Int16 {
     return _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xD8);
   }
   static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(left.data + row * left.stride + 2 * k), v);
+    const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(left.data + row * left.stride + k),
+                     _mm_xor_si128(bytes, _mm_set1_epi8(-128)));
   }
   static void finish_row(const Left& left, int64_t row, int64_t) { left.offset[row] = 0; }
 };
