@@ -6,13 +6,35 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any, TextIO
+
+# Of C++: "[threadpool.cpp:66] ..." is ExecuTorch in Python, whose standard error is Python's own.
+_LOG = re.compile(r"\[[\w./-]+\.(?:cpp|cc|c|h):\d+\] ")
+
+
+class _WithoutLogs:
+    """A text stream; lines that look like a C++ library's go to file descriptor 2 instead."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            if _LOG.match(line):
+                os.write(2, line.encode(errors="replace"))
+            else:
+                self._stream.write(line)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @contextmanager
@@ -34,7 +56,8 @@ def quiet(verbose: bool, unexpected: Callable[[Exception], bool]) -> Iterator[No
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         os.dup2(kept.fileno(), 2)
-        sys.stderr = os.fdopen(os.dup(original), "w", buffering=1, encoding=before.encoding, errors=before.errors)
+        stream = os.fdopen(os.dup(original), "w", buffering=1, encoding=before.encoding, errors=before.errors)
+        sys.stderr = _WithoutLogs(stream)  # type: ignore[assignment]
         try:
             yield
         except Exception as error:

@@ -132,6 +132,7 @@ def command(ending):
     ctypes.CDLL(None).dprintf(2, b"native noise\\n")
     warnings.warn("python noise")
     logging.getLogger("torch").warning("log noise")
+    print("[thread_pool.cpp:66] redirected noise", file=sys.stderr)
     print("our own", file=sys.stderr)
     if ending == "fails": raise CheckFailed("a check")
     if ending == "breaks": raise TypeError("ours")
@@ -141,13 +142,17 @@ exits(command)(sys.argv[1], verbose=sys.argv[2] == "loud")
 
 @pytest.mark.parametrize(
     ("ending", "loudness", "code", "noises"),
-    [("ends", "quiet", 0, []), ("ends", "loud", 0, ["native", "python", "log"]), ("fails", "quiet", 1, []),
-     ("breaks", "quiet", 70, ["native"])],
-)  # fmt: skip
+    [
+        ("ends", "quiet", 0, []),
+        ("ends", "loud", 0, ["native", "python", "log", "redirected"]),
+        ("fails", "quiet", 1, []),
+        ("breaks", "quiet", 70, ["native", "redirected"]),
+    ],
+)
 def test_other_libraries_are_heard_when_asked_for(ending, loudness, code, noises):
     done = run("python", "-c", NOISY, ending, loudness, cwd="/")
     assert done.returncode == code, done.stderr
-    heard = [noise for noise in ("native", "python", "log") if f"{noise} noise" in done.stderr]
+    heard = [noise for noise in ("native", "python", "log", "redirected") if f"{noise} noise" in done.stderr]
     assert heard == noises and "our own" in done.stderr and ("a check" in done.stderr) == (ending == "fails")
 
 
