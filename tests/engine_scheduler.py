@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine's scheduler through ctypes, and diffusers' with the same settings."""
 
-from dataclasses import asdict
-
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-from hqdit_mobile.diffusion.process import VariancePreserving
+from hqdit_mobile.diffusion.process import Process, VariancePreserving
 from hqdit_mobile.runtime.scheduler import Scheduler
 
 
 class EngineScheduler(Scheduler):
-    """With the usual noise schedule for what a test does not name, and steps that leave their sample alone."""
+    """With a process of betas, the usual ones for what a test does not name, or any other; its steps leave their sample
+    alone."""
 
-    def __init__(self, kind: str, spacing: str, steps: int, eta: float = 0.0, count: int = 4096, **schedule):
-        super().__init__(kind, spacing, steps, eta, asdict(VariancePreserving()) | schedule, count)
+    def __init__(
+        self, kind: str, spacing: str, steps: int, eta: float = 0.0, count: int = 4096, process=None, **schedule
+    ):
+        super().__init__(kind, spacing, steps, eta, process or Process(VariancePreserving(**schedule)), count)
 
     def step(self, index: int, noise: np.ndarray, sample: np.ndarray, random: np.ndarray | None = None) -> np.ndarray:
         out = sample.copy()

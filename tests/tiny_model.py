@@ -10,6 +10,8 @@ from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPar
 from executorch.exir import to_edge_transform_and_lower
 from torch import Tensor, nn
 
+from hqdit_mobile.diffusion.process import Process
+
 CLASSES = 5
 LATENT = (4, 8, 8)
 IMAGE = (3, 16, 16)
@@ -78,7 +80,17 @@ def make_files() -> dict[str, bytes]:
     }
 
 
-def make_manifest(files: dict[str, bytes]) -> dict:
+def make_manifest(files: dict[str, bytes], process: Process | None = None) -> dict:
+    """Of schema 1, or of schema 2 with a process."""
+    manifest = _manifest(files)
+    if process is None:
+        return manifest
+    del manifest["scheduler"], manifest["guidance"]
+    manifest["defaults"]["scheduler"] = process.sampler
+    return manifest | {"schema_version": 2, "process": process.to_json()}
+
+
+def _manifest(files: dict[str, bytes]) -> dict:
     return {
         "schema_version": 1,
         "name": "tiny",

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from hqdit_mobile.diffusion.process import Process, VariancePreserving
 from hqdit_mobile.export.bundle.memory import measure_peak_bytes
 from hqdit_mobile.export.bundle.model_files import ModelFiles
 from hqdit_mobile.export.bundle.options import ExportOptions
@@ -57,14 +56,13 @@ def build_manifest(
         methods=files.methods,
         decoder=files.decoder,
         onnx=files.onnx,
-        scheduler=_schedule(model.process),
+        process=sections.ProcessSection.of(model.process),
         defaults=sections.Defaults(
             scheduler=options.scheduler or model.process.sampler,
             steps=options.steps,
             guidance_scale=options.guidance_scale,
             guidance_interval=options.guidance_interval,
         ),
-        guidance=sections.Guidance(channels=model.process.guided_channels),
         preview=fit_preview(model, latents),
         memory=sections.Memory(
             weights_bytes=sum(entry.bytes for entry in described.values()),
@@ -74,15 +72,6 @@ def build_manifest(
         labels=model.labels,
         tools={tool: version(tool) for tool in TOOLS + files.tools} | {"python": platform.python_version()},
     )
-
-
-def _schedule(process: Process) -> sections.Scheduler:
-    path = process.path
-    if not isinstance(path, VariancePreserving) or path.alphas_cumprod or process.prediction != "epsilon":
-        raise ValueError("the engine reads processes with linear or scaled_linear betas that predict epsilon only")
-    names = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "steps_offset", "set_alpha_to_one")
-    settings = {name: getattr(path, name) for name in names}
-    return sections.Scheduler(**settings, prediction_type="epsilon", timestep_spacing=process.spacing)
 
 
 def measure_memory(folder: Path, manifest: Manifest) -> None:

@@ -35,7 +35,7 @@ def run_evaluate_samplers(
 
     manifest = read_manifest(bundle)
     scale = manifest.defaults.guidance_scale if guidance_scale is None else guidance_scale
-    chosen = [parse_sampler(text, manifest.scheduler.timestep_spacing) for text in samplers]
+    chosen = [parse_sampler(text, manifest.process.spacing) for text in samplers]
     output.mkdir(parents=True, exist_ok=True)
     with process_group() as group, Stages(console) as stages:
         drawn = draw_samplers(bundle, chosen, samples, scale, output, group, stages)

@@ -182,7 +182,7 @@ def evaluate_samplers(bundle: Path, samplers: tuple[str, ...], **settings: Any) 
     """Compare what BUNDLE draws with each SAMPLER, the first one being the measure of the others.
 
     SAMPLER is SCHEDULER:STEPS[:SPACING][:LOW-HIGH], such as ddim:50 or dpm-solver++:15:trailing:0.1-0.8; guidance is on
-    where timestep / num_train_timesteps lies in LOW-HIGH. Shares the work between processes started by torchrun.
+    at the noise levels LOW to HIGH, timestep / num_train_timesteps. Shares the work between torchrun's processes.
     """
     from hqdit_mobile.cli.evaluate_samplers import run_evaluate_samplers
 

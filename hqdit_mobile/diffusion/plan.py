@@ -85,16 +85,23 @@ def plan(
         points = _flow_points(path, steps, spacing)
     else:
         points = _discrete_points(process, path, steps, sampler, spacing)
+    try:
+        solved = _solve(process, points, steps, sampler, eta)
+    except ZeroDivisionError as error:
+        raise ProcessError("noise levels are too near to each other: take fewer steps, or ddim") from error
+    return [_with_prediction(process, step) for step in solved]
+
+
+def _solve(process: Process, points: list[Point], steps: int, sampler: str, eta: float) -> list[SolverStep]:
+    path = process.path
     if sampler == "ddim":
         ends = points[1:] if isinstance(path, Flow) else _ddim_ends(path, points[:-1], steps)
-        solved = [_ddim(point, end, eta) for point, end in zip(points, ends, strict=False)]
-    elif sampler == "dpm-solver++":
-        solved = list(_dpm_solver(process, points))
-    elif sampler == "euler":
-        solved = [_euler(point, end) for point, end in pairwise(points)]
-    else:
-        solved = list(_heun(points))
-    return [_with_prediction(process, step) for step in solved]
+        return [_ddim(point, end, eta) for point, end in zip(points, ends, strict=False)]
+    if sampler == "dpm-solver++":
+        return list(_dpm_solver(process, points))
+    if sampler == "euler":
+        return [_euler(point, end) for point, end in pairwise(points)]
+    return list(_heun(points))
 
 
 def flow_point(path: Flow, level: float) -> Point:
@@ -255,6 +262,10 @@ def _with_prediction(process: Process, step: SolverStep) -> SolverStep:
         raise ProcessError(
             f"the network predicts {process.prediction}, which says nothing at time {step.time:g}, where no signal is "
             "left: take the leading spacing"
+        )
+    if not math.isfinite(step.sample + step.clean + step.previous + step.random):
+        raise ProcessError(
+            f"the noise levels around time {step.time:g} are too near to each other: take fewer steps, or ddim"
         )
     clip = process.clip_sample_range
     return replace(

@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 import torch
 
+from hqdit_mobile.diffusion.process import SPACINGS
 from hqdit_mobile.evaluate.emoji import EmojiJudge, class_weights_of, judge_of_labels
 from hqdit_mobile.evaluate.group import Group
 from hqdit_mobile.evaluate.protocol import Chunk, chunks, classes_of
 from hqdit_mobile.evaluate.shards import Store
-from hqdit_mobile.runtime.engine import SCHEDULERS, SPACINGS
+from hqdit_mobile.runtime.engine import SCHEDULERS
 from hqdit_mobile.runtime.manifest import Manifest, read_manifest
 from hqdit_mobile.runtime.open_bundle import open_bundle
 from hqdit_mobile.util.progress import Stages
@@ -29,7 +30,7 @@ TIMES = ("denoise_ms", "decode_ms")
 
 @dataclass(frozen=True)
 class Sampler:
-    """``guidance_interval``: in units of timestep / num_train_timesteps, as the engine takes it."""
+    """``guidance_interval``: of noise levels, 0 to 1, as the engine takes it."""
 
     scheduler: str
     steps: int
@@ -115,7 +116,7 @@ def draw_samplers(
 
 
 def _fingerprint(manifest: Manifest, sampler: Sampler, guidance_scale: float) -> dict[str, Any]:
-    about = {key: msgspec.to_builtins(getattr(manifest, key)) for key in ("runtime", "model", "scheduler", "guidance")}
+    about = {key: msgspec.to_builtins(getattr(manifest, key)) for key in ("runtime", "model", "process")}
     weights = {name: entry.sha256 for name, entry in manifest.files.items()}
     about["class_weights"] = class_weights_of(manifest.labels)
     drawn = {"sampler": sampler.name, "guidance_scale": guidance_scale, "hqdit-mobile": version("hqdit-mobile")}

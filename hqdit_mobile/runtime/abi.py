@@ -17,6 +17,7 @@ from ctypes import (
     c_int32,
     c_size_t,
     c_uint8,
+    c_uint32,
     c_uint64,
     c_void_p,
 )
@@ -82,6 +83,9 @@ class Info(Fields):
         ("default_guidance_low", c_float),
         ("default_guidance_high", c_float),
         ("decodes_tiled", c_bool),
+        ("time_at_noise", c_double),
+        ("time_at_data", c_double),
+        ("schedulers", c_uint32),
     ]
 
 
@@ -101,6 +105,8 @@ class Progress(Fields):
         ("preview", POINTER(c_uint8)),
         ("preview_width", c_int32),
         ("preview_height", c_int32),
+        ("time", c_double),
+        ("noise_level", c_double),
     ]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from hqdit_mobile.diffusion.process import SAMPLERS, SPACINGS
 from hqdit_mobile.runtime import abi
 from hqdit_mobile.runtime.abi import check
 from hqdit_mobile.runtime.errors import BusyError as BusyError
@@ -32,8 +33,7 @@ from hqdit_mobile.runtime.labels import find_label, resolve_label
 from hqdit_mobile.runtime.open_handle import OpenHandle
 from hqdit_mobile.util.texts import controls_in
 
-SCHEDULERS = ("ddim", "dpm-solver++")
-SPACINGS = ("leading", "trailing", "linspace")
+SCHEDULERS = SAMPLERS
 LOAD_MODES = ("mmap", "read")
 PHASES = ("step", "decode")
 
@@ -53,6 +53,8 @@ class Progress:
     elapsed_ms: float
     peak_memory_bytes: int
     preview: np.ndarray | None  # uint8 [latent height, latent width, 3]
+    time: float  # of the network
+    noise_level: float  # 0 (data) to 1 (noise)
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class Pipeline:
         self.num_train_timesteps: int = info.num_train_timesteps
         self.has_preview: bool = info.has_preview
         self.decodes_tiled: bool = info.decodes_tiled
+        self.schedulers = tuple(name for i, name in enumerate(SCHEDULERS) if info.schedulers >> i & 1)
         self.defaults = {
             "scheduler": SCHEDULERS[info.default_scheduler],
             "spacing": SPACINGS[info.default_spacing],
@@ -226,8 +229,9 @@ class Pipeline:
             seeds: each 0 to 2^64 - 1.
             steps: denoising steps, 1 to ``num_train_timesteps``.
             guidance_scale: weight of the class; 1 is the plain model and takes half the time.
-            guidance_interval: guide only where timestep / num_train_timesteps lies inside, within 0 to 1.
-            scheduler: one of ``SCHEDULERS``.
+            guidance_interval: guide only at these noise levels, within 0 to 1: timestep / num_train_timesteps, or a
+                flow's own.
+            scheduler: one of ``schedulers``.
             spacing: of the timesteps, one of ``SPACINGS``.
             eta: DDIM's share of fresh noise, 0 to 1.
             initial_noise: float32 [n, C, h, w], standard normal, in place of the seeds' own.
@@ -357,5 +361,5 @@ def _update(c: abi.Progress) -> Progress:
         preview = np.ctypeslib.as_array(c.preview, (c.preview_height, c.preview_width, 3)).copy()
     return Progress(
         PHASES[c.phase], c.image_index, c.image_count, c.step, c.step_count, c.timestep, c.guided,
-        c.step_ms, c.elapsed_ms, c.peak_memory_bytes, preview,
+        c.step_ms, c.elapsed_ms, c.peak_memory_bytes, preview, c.time, c.noise_level,
     )  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from hqdit_mobile.diffusion.process import Process, ProcessError
 from hqdit_mobile.util.texts import controls_in
 
 SCHEMA_VERSION = 2
@@ -73,17 +74,58 @@ class Quantization(_Section):
         return str(self.config.get("precision", "unknown"))
 
 
-class Scheduler(_Section):
-    """The noise schedule, in the terms of diffusers' scheduler_config.json."""
+class BetasPath(_Section, tag_field="kind", tag="variance_preserving"):
+    """diffusion.process.VariancePreserving; ``alphas_cumprod`` of the beta_schedule "tabulated" alone."""
 
-    num_train_timesteps: Count
+    num_train_timesteps: Annotated[int, Meta(ge=1, le=1_000_000)]
     beta_start: Share
     beta_end: Share
     beta_schedule: str
-    prediction_type: str
-    timestep_spacing: str
     steps_offset: Annotated[int, Meta(ge=0)]
     set_alpha_to_one: bool
+    alphas_cumprod: list[Share] = []
+
+
+class FlowPath(_Section, tag_field="kind", tag="flow"):
+    """diffusion.process.Flow."""
+
+    num_train_timesteps: Annotated[int, Meta(ge=1, le=1_000_000)]
+    interpolation: str
+    time_at_noise: float
+    time_at_data: float
+    shift: float
+    start: Share
+    end: Share
+
+
+class Multistep(_Section):
+    """diffusion.process.MultistepOptions."""
+
+    solver_order: Annotated[int, Meta(ge=1, le=2)]
+    solver_type: str
+    lower_order_final: bool
+    euler_at_final: bool
+    final_sigmas_type: str
+
+
+class ProcessSection(_Section):
+    """What the network was trained to undo: diffusion.process.Process, field by field."""
+
+    path: BetasPath | FlowPath
+    prediction: str
+    guided_channels: Count
+    spacing: str
+    sampler: str
+    multistep: Multistep
+    clip_sample_range: float | None = None
+
+    @classmethod
+    def of(cls, process: Process) -> ProcessSection:
+        return msgspec.convert(process.to_json(), cls)
+
+    def build(self) -> Process:
+        """Raises ProcessError naming the field at fault."""
+        return Process.from_json(msgspec.to_builtins(self))
 
 
 class Defaults(_Section):
@@ -93,12 +135,6 @@ class Defaults(_Section):
     steps: Count
     guidance_scale: float
     guidance_interval: tuple[Share, Share]
-
-
-class Guidance(_Section):
-    """The first ``channels`` channels of the latents are guided."""
-
-    channels: Count
 
 
 class Preview(_Section):
@@ -152,9 +188,8 @@ class Manifest(_Section):
     model: Model
     files: dict[str, ModelFile]
     methods: Methods
-    scheduler: Scheduler
+    process: ProcessSection
     defaults: Defaults
-    guidance: Guidance
     memory: Memory
     labels: list[str]
     source: Source | None = None
@@ -215,6 +250,9 @@ def parse_manifest(text: bytes, name: str = MANIFEST) -> Manifest:
                 "again or update hqdit-mobile"
             )
         manifest = msgspec.convert(values, Manifest)
+        manifest.process.build()
+    except ProcessError as error:
+        raise BundleError(f"{name}: process.{error}; export the bundle again") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{name} is no manifest ({error}); export the bundle again") from error
     if missing := {"transformer", "vae_decoder"} - set(manifest.files):
@@ -242,8 +280,20 @@ def _texts(manifest: Manifest) -> dict[str, str | list[str]]:
 
 
 def _from_schema_1(values: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 had the fields of HQDiTConfig among those that say what came of them."""
+    """Schema 1 had the fields of HQDiTConfig among those that say what came of them; it knew betas and predictions of
+    the noise only, in the terms of diffusers' scheduler_config.json."""
     values = {**values, "schema_version": SCHEMA_VERSION}
+    scheduler, guidance = (values.pop(key, None) for key in ("scheduler", "guidance"))
+    if not isinstance(scheduler, dict) or not isinstance(guidance, dict):
+        raise ProcessError("path: schema 1 has it as scheduler and guidance, which are missing")
+    if scheduler.get("prediction_type") != "epsilon":
+        raise ProcessError("prediction: schema 1 knows the prediction_type epsilon only")
+    path = {key: value for key, value in scheduler.items() if key not in ("prediction_type", "timestep_spacing")}
+    process = Process().to_json() | {"path": {"kind": "variance_preserving"} | path}
+    values["process"] = process | {
+        "spacing": scheduler.get("timestep_spacing"),
+        "guided_channels": guidance.get("channels"),
+    }
     if isinstance(about := values.get("quantization"), dict):
         results = Quantization.__struct_fields__
         config = {key: value for key, value in about.items() if key not in results}

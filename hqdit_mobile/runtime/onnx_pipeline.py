@@ -96,12 +96,14 @@ class OnnxPipeline:
         self.image_shape = (height, width, channels)
         self.latent_shape: tuple[int, int, int] = model.latent_shape
         self.null_label: int = model.null_label
-        self.num_train_timesteps: int = manifest.scheduler.num_train_timesteps
+        self.process = manifest.process.build()
+        self.num_train_timesteps: int = self.process.num_train_timesteps
+        self.schedulers = self.process.samplers
         self.has_preview = manifest.preview is not None
         self.labels: list[str] = manifest.labels
         self.defaults = {
             "scheduler": defaults.scheduler,
-            "spacing": manifest.scheduler.timestep_spacing,
+            "spacing": self.process.spacing,
             "steps": defaults.steps,
             "guidance_scale": defaults.guidance_scale,
             "guidance_interval": defaults.guidance_interval,
@@ -171,6 +173,10 @@ class OnnxPipeline:
         given |= {"guidance_interval": guidance_interval}
         given |= {"scheduler": scheduler, "spacing": spacing}
         chosen = self.defaults | {name: value for name, value in given.items() if value is not None}
+        interval: Any = chosen["guidance_interval"]
+        low, high = interval
+        if not 0 <= low <= high <= 1:
+            raise InvalidArgumentError(f"guidance_interval must lie in 0 .. 1, low before high, not {low:g} {high:g}")
         number = resolve_label(self.labels, self.null_label, label)
         # The engine's request holds eta in single precision.
         single = float(np.float32(eta))

@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 
+from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.diffusion.rng import normal
 from hqdit_mobile.runtime.engine import CancelledError, Pictures, Progress, ProgressCallback
 from hqdit_mobile.runtime.manifest import Manifest
@@ -23,7 +23,7 @@ class Networks(Protocol):
 
     manifest: Manifest
     latent_shape: tuple[int, int, int]
-    num_train_timesteps: int
+    process: Process
 
     def denoise(self, latents: np.ndarray, timestep: float, label: int, *, guided: bool) -> np.ndarray: ...
 
@@ -53,14 +53,13 @@ class OnnxSampler:
 
     def draw(self, image: int, seed: int, latents: np.ndarray) -> None:
         pipeline, s = self.pipeline, self.settings
-        schedule = msgspec.to_builtins(pipeline.manifest.scheduler)
-        scheduler = Scheduler(s["scheduler"], s["spacing"], s["steps"], self.eta, schedule, latents.size)
-        for index, timestep in enumerate(scheduler.timesteps):
+        scheduler = Scheduler(s["scheduler"], s["spacing"], s["steps"], self.eta, pipeline.process, latents.size)
+        for index, (at, level) in enumerate(zip(scheduler.times, scheduler.noise_levels, strict=True)):
             began = time.perf_counter()
-            guided = self._is_guided(timestep)
-            noise = self._noise(latents, timestep, guided)
+            guided = self._is_guided(level)
+            prediction = self._predict(latents, at, guided)
             random = normal(seed, 1 + index, latents.size) if self.eta > 0 else None
-            scheduler.step(index, noise, latents, random)
+            scheduler.step(index, prediction, latents, random)
             step_ms = 1e3 * (time.perf_counter() - began)
             self.denoise_ms += step_ms
             self.evaluations += 2 if guided else 1
@@ -76,21 +75,20 @@ class OnnxSampler:
         times = (self.denoise_ms, self.decode_ms, 1e3 * (time.perf_counter() - self.started))
         return Pictures(np.stack(self.images), np.stack(self.latents), self.evaluations, *times, peak_rss_bytes())
 
-    def _is_guided(self, timestep: int) -> bool:
+    def _is_guided(self, noise_level: float) -> bool:
         low, high = (np.float32(bound) for bound in self.settings["guidance_interval"])
-        level = np.float32(timestep) / np.float32(self.pipeline.num_train_timesteps)
-        return self.settings["guidance_scale"] != 1 and bool(low <= level <= high)
+        return self.settings["guidance_scale"] != 1 and bool(low <= np.float32(noise_level) <= high)
 
-    def _noise(self, latents: np.ndarray, timestep: int, guided: bool) -> np.ndarray:
-        halves = self.pipeline.denoise(latents, timestep, self.label, guided=guided)
-        noise: np.ndarray = halves[0].copy()
+    def _predict(self, latents: np.ndarray, at: float, guided: bool) -> np.ndarray:
+        halves = self.pipeline.denoise(latents, at, self.label, guided=guided)
+        prediction: np.ndarray = halves[0].copy()
         if guided:
-            channels = self.pipeline.manifest.guidance.channels
+            channels = self.pipeline.process.guided_channels
             unconditional = halves[1, :channels]
-            noise[:channels] = unconditional + np.float32(self.settings["guidance_scale"]) * (
+            prediction[:channels] = unconditional + np.float32(self.settings["guidance_scale"]) * (
                 halves[0, :channels] - unconditional
             )
-        return noise
+        return prediction
 
     def _preview(self, scheduler: Scheduler, step: int) -> np.ndarray | None:
         interval = self.preview_interval
@@ -124,6 +122,8 @@ class OnnxSampler:
             elapsed_ms=1e3 * (time.perf_counter() - self.started),
             peak_memory_bytes=peak_rss_bytes(),
             preview=preview,
+            time=scheduler.times[index],
+            noise_level=scheduler.noise_levels[index],
         )
         if self.progress(update) is False:
             raise CancelledError("cancelled by the progress callback")

@@ -113,9 +113,12 @@ def test_out_of_range(seed, stream):
         rng.normal(seed, stream, 4)
 
 
+SOURCES = ("rng", "portable_math", "noise_schedule", "process", "scheduler")
+
+
 def build_and_run(compiler: str, runner: list[str], folder: Path) -> bytes:
     program = folder / "bits"
-    sources = [SAMPLER / "src" / f"{name}.cpp" for name in ("rng", "portable_math", "noise_schedule", "scheduler")]
+    sources = [SAMPLER / "src" / f"{name}.cpp" for name in SOURCES]
     includes = [f"-I{folder}" for folder in (SAMPLER / "include", SAMPLER / "src", ROOT / "export/kernels/include")]
     flags = ["-std=c++17", "-O3", "-ffp-contract=off", *includes]
     command = [compiler, *flags, *map(str, sources), str(ROOT / "tests" / "native" / "sampler_bits.cpp")]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes random numbers and two sampling trajectories to stdout as raw float32, to compare machines bit by bit.
+// Writes random numbers and sampling trajectories to stdout as raw float32, to compare machines bit by bit.
 #include <cstdio>
 #include <vector>
 
@@ -12,9 +12,9 @@ constexpr size_t kCount = 4099;  // no multiple of four: the last block is cut
 
 void write(const std::vector<float>& values) { std::fwrite(values.data(), sizeof(float), values.size(), stdout); }
 
-bool write_trajectory(int32_t kind, int32_t spacing, int32_t steps, double eta) {
+bool write_trajectory(const hqdit::Process& process, int32_t kind, int32_t spacing, int32_t steps, double eta) {
   std::vector<hqdit::SolverStep> plan;
-  if (!hqdit::plan_steps({}, kind, spacing, steps, eta, &plan).ok()) return false;
+  if (!hqdit::plan_steps(process, kind, spacing, steps, eta, &plan).ok()) return false;
   std::vector<float> sample(kCount), noise(kCount), random(kCount);
   hqdit::Scheduler scheduler(kCount);
   hqdit::fill_normal(7, 0, sample.data(), kCount);
@@ -39,6 +39,13 @@ int main() {
       write(values);
     }
   }
-  const bool ddim = write_trajectory(HQDIT_SCHEDULER_DDIM, HQDIT_SPACING_LEADING, 20, 0.5);
-  return ddim && write_trajectory(HQDIT_SCHEDULER_DPM_SOLVER, HQDIT_SPACING_TRAILING, 20, 0.0) ? 0 : 1;
+  hqdit::Process betas, flow;
+  flow.is_flow = true;
+  flow.flow.gvp = true;
+  flow.flow.shift = 3;
+  flow.prediction = HQDIT_PREDICTION_VELOCITY;
+  bool done = write_trajectory(betas, HQDIT_SCHEDULER_DDIM, HQDIT_SPACING_LEADING, 20, 0.5);
+  done = done && write_trajectory(betas, HQDIT_SCHEDULER_DPM_SOLVER, HQDIT_SPACING_TRAILING, 20, 0.0);
+  done = done && write_trajectory(flow, HQDIT_SCHEDULER_DPM_SOLVER, HQDIT_SPACING_LEADING, 20, 0.0);
+  return done && write_trajectory(flow, HQDIT_SCHEDULER_HEUN, HQDIT_SPACING_TRAILING, 20, 0.0) ? 0 : 1;
 }

@@ -20,15 +20,17 @@
 
 namespace {
 
-/// Walks every step that the manifest's own noise schedule allows: no coefficient may be undefined.
+/// Walks every step that the manifest's own process allows: no coefficient may be undefined.
 bool plans_are_finite(const hqdit::Manifest& manifest) {
-  for (const int32_t kind : {0, 1, 2}) {
+  for (const int32_t kind : {-1, 0, 1, 2, 3, 4}) {
     for (const int32_t spacing : {0, 1, 2, 3}) {
       for (const int32_t steps : {-1, 0, 1, 2, 19}) {
         std::vector<hqdit::SolverStep> plan;
-        if (!hqdit::plan_steps(manifest.schedule, kind, spacing, steps, 0.0, &plan).ok()) continue;
+        if (!hqdit::plan_steps(manifest.process, kind, spacing, steps, 0.0, &plan).ok()) continue;
         for (const hqdit::SolverStep& step : plan) {
-          if (!std::isfinite(step.sample + step.clean + step.previous + step.random)) return false;
+          if (!std::isfinite(step.sample + step.clean + step.previous + step.random + step.time + step.level))
+            return false;
+          if (!std::isfinite((step.from_sample + step.from_prediction) / step.divisor)) return false;
         }
       }
     }

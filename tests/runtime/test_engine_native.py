@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny_model
 
+from hqdit_mobile.diffusion.process import Flow, Process, VariancePreserving
 from hqdit_mobile.ops.native import library_path
 from hqdit_mobile.runtime import abi as abi
 
@@ -29,6 +30,8 @@ PORTABLE = [
     "noise_schedule",
     "picture",
     "portable_math",
+    "process",
+    "process_fields",
     "rng",
     "scheduler",
 ]
@@ -55,11 +58,19 @@ def robust(compiler, tmp_path_factory) -> Path:
     return program
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_manifest_reader_under_sanitizers(robust, tmp_path, seed):
+PROCESSES = [
+    None,
+    Process(Flow("gvp", shift=3.0), "velocity", 3, sampler="heun"),
+    Process(VariancePreserving.cosine(20), "v_prediction", clip_sample_range=1.0, sampler="ddim"),
+]
+
+
+@pytest.mark.parametrize(("seed", "process"), [*enumerate(PROCESSES)], ids=["schema 1", "flow", "table"])
+def test_manifest_reader_under_sanitizers(robust, tmp_path, seed, process):
     files = {"transformer.pte": b"x", "vae_decoder.pte": b"x"}
     path = tmp_path / "manifest.json"
-    manifest = tiny_model.make_manifest(files) | {"decoder": {"tiles": tiny_model.decoder_tiles()}}
+    manifest = tiny_model.make_manifest(files, process) | {"decoder": {"tiles": tiny_model.decoder_tiles()}}
+    manifest["defaults"]["steps"] = 10
     path.write_text(json.dumps(manifest))
     result = subprocess.run([robust, path, str(seed), "5000"], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import tiny_model
 
+from hqdit_mobile.diffusion.process import Flow, Process, VariancePreserving
 from hqdit_mobile.runtime import manifest as m
 
 TEXT = {"transformer.pte": b"t", "vae_decoder.pte": b"v"}
@@ -51,11 +52,45 @@ def test_schema_1_keeps_the_configuration_beside_the_results():
         (lambda v: v["defaults"].update(guidance_interval=[0.0, 1.5]), r"\$\.defaults\.guidance_interval"),
         (lambda v: v.update(schema_version=3), "schema_version is 3"),
         (lambda v: v.update(schema_version="1"), "schema_version is '1'"),
+        (lambda v: v["scheduler"].update(prediction_type="v_prediction"), r"process\.prediction"),
+        (lambda v: v["scheduler"].update(beta_start=0.5), r"process\.betas must satisfy"),
+        (lambda v: v.pop("guidance"), r"process\.path"),
     ],
 )
 def test_names_the_member_at_fault(change, message):
     with pytest.raises(m.BundleError, match=message):
         m.parse_manifest(tiny(change))
+
+
+FLOW = Process(Flow(time_at_noise=0.0, time_at_data=1.0), "velocity", 3, spacing="trailing", sampler="heun")
+
+
+def of_schema_2(change=lambda process: None) -> bytes:
+    values = tiny_model.make_manifest(TEXT, FLOW)
+    change(values["process"])
+    return json.dumps(values).encode()
+
+
+def test_the_process_of_both_schemas():
+    assert m.parse_manifest(of_schema_2()).process.build() == FLOW
+    assert m.parse_manifest(tiny()).process.build() == Process(sampler="dpm-solver++")
+    table = Process(VariancePreserving.cosine(50), "v_prediction", clip_sample_range=2.0)
+    assert m.ProcessSection.of(table).build() == table
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p["path"].update(kind="vp"), r"\$\.process\.path"),
+        (lambda p: p["path"].update(interpolation="cubic"), "process.interpolation 'cubic'"),
+        (lambda p: p.update(prediction="epsilon"), "process.prediction 'epsilon' says nothing at level 1"),
+        (lambda p: p["multistep"].update(solver_order=3), r"\$\.process\.multistep\.solver_order"),
+        (lambda p: p.pop("guided_channels"), "guided_channels"),
+    ],
+)
+def test_names_what_is_wrong_with_a_process(change, message):
+    with pytest.raises(m.BundleError, match=message):
+        m.parse_manifest(of_schema_2(change))
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"null", b"{", b'{"schema_version": 1}', b"\xff\xfe", b"[" * 100_000])

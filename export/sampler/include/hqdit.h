@@ -109,8 +109,10 @@ HQDIT_API hqdit_status hqdit_open(const char* bundle_dir, const hqdit_open_optio
 HQDIT_API hqdit_status hqdit_close(hqdit_pipeline* pipeline);
 
 typedef enum hqdit_scheduler_kind {
-  HQDIT_SCHEDULER_DDIM = 0,       ///< DDIM (Song et al. 2021), no clipping
-  HQDIT_SCHEDULER_DPM_SOLVER = 1  ///< DPM-Solver++ 2M (Lu et al. 2022), midpoint, last step of first order
+  HQDIT_SCHEDULER_DDIM = 0,        ///< DDIM (Song et al. 2021)
+  HQDIT_SCHEDULER_DPM_SOLVER = 1,  ///< DPM-Solver++ 2M (Lu et al. 2022), with the bundle's options
+  HQDIT_SCHEDULER_EULER = 2,       ///< Euler's method, for flows
+  HQDIT_SCHEDULER_HEUN = 3         ///< Heun's method, for flows: two evaluations a step but for the last
 } hqdit_scheduler_kind;
 
 typedef enum hqdit_timestep_spacing {
@@ -132,6 +134,9 @@ typedef struct hqdit_info {
   int32_t default_scheduler, default_spacing, default_steps;
   float default_guidance_scale, default_guidance_low, default_guidance_high;
   bool decodes_tiled;  ///< the memory limit made this pipeline decode in tiles
+  /// The network's time where a sample is all noise and where it is all data.
+  double time_at_noise, time_at_data;
+  uint32_t schedulers;  ///< bit i: request.scheduler may be i
 } hqdit_info;
 
 /// `info` must have struct_size set.
@@ -156,8 +161,8 @@ typedef struct hqdit_progress {
   size_t struct_size;
   int32_t phase;                     ///< hqdit_phase
   int32_t image_index, image_count;  ///< which of the request's seeds
-  int32_t step, step_count;          ///< steps done of this picture, from 1
-  int32_t timestep;                  ///< of the step just done, in training timesteps
+  int32_t step, step_count;          ///< steps done of this picture, from 1; Heun's method has 2 steps - 1
+  int32_t timestep;                  ///< of the step just done, in training timesteps: 0 for data
   bool guided;                       ///< whether that step evaluated the null label too
   double step_ms;                    ///< time of that step (the first one also loads the method it runs)
   double elapsed_ms;                 ///< since hqdit_generate was called
@@ -166,6 +171,8 @@ typedef struct hqdit_progress {
   /// projection; NULL when this step has none. Valid during the callback.
   const uint8_t* preview;
   int32_t preview_width, preview_height;
+  double time;         ///< of the network, at the step just done
+  double noise_level;  ///< 0 (data) to 1 (noise), which guidance_low and guidance_high are compared with
 } hqdit_progress;
 
 /// Called on the thread that called hqdit_generate. Return false to stop: the call then returns HQDIT_CANCELLED without
@@ -177,15 +184,15 @@ typedef struct hqdit_request {
   int32_t label;          ///< class, or null_label for a picture of no class; no default
   const uint64_t* seeds;  ///< [seed_count]: one picture each
   size_t seed_count;      ///< at least 1
-  int32_t scheduler;      ///< hqdit_scheduler_kind, default from the bundle
+  int32_t scheduler;      ///< hqdit_scheduler_kind, one of info.schedulers, default from the bundle
   int32_t spacing;        ///< hqdit_timestep_spacing, default from the bundle
   int32_t steps;          ///< 1 .. num_train_timesteps, default from the bundle
-  float eta;              ///< DDIM only: share of fresh noise, 0 (default, deterministic) to 1
-  /// noise = unconditional + scale * (conditional - unconditional). 1 needs no unconditional half: every step then runs
-  /// the cheaper method. Default from the bundle.
+  float eta;              ///< DDIM, not of a flow: share of fresh noise, 0 (default, deterministic) to 1
+  /// prediction = unconditional + scale * (conditional - unconditional). 1 needs no unconditional half: every step then
+  /// runs the cheaper method. Default from the bundle.
   float guidance_scale;
-  /// Guide only steps with guidance_low <= timestep / num_train_timesteps <= guidance_high; the others run the cheaper
-  /// method. Default from the bundle.
+  /// Guide only steps with guidance_low <= noise level <= guidance_high; the others run the cheaper method. The level
+  /// is timestep / num_train_timesteps or, of a flow, 0 (data) to 1 (noise). Default from the bundle.
   float guidance_low, guidance_high;
   /// [seed_count][latent channels][height][width] standard normal numbers instead of those drawn from the seeds; NULL
   /// (default) to draw. initial_noise_count is the number of floats.
@@ -218,8 +225,9 @@ HQDIT_API hqdit_status hqdit_generate(hqdit_pipeline* pipeline, const hqdit_requ
 // ---------------------------------------------------------------------------------------------------------------------
 // The two networks on their own, for parity tests and other samplers
 
-/// One evaluation of the transformer. latents [C][H][W]; guided: out [2][C][H][W], the noise for `label` and for the
-/// null label; else out [C][H][W]. out_count is the number of floats in `out`.
+/// One evaluation of the transformer at a time of its own (a timestep, or between info.time_at_noise and time_at_data).
+/// latents [C][H][W]; guided: out [2][C][H][W], the prediction for `label` and for the null label; else out [C][H][W].
+/// out_count is the number of floats in `out`.
 HQDIT_API hqdit_status hqdit_denoise(hqdit_pipeline* pipeline, const float* latents, float timestep, int32_t label,
                                      bool guided, float* out, size_t out_count);
 

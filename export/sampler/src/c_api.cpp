@@ -70,7 +70,7 @@ hqdit_info describe(const hqdit::Pipeline& pipeline) {
   info.latent_width = manifest.latent_shape[2];
   info.num_classes = manifest.num_classes;
   info.null_label = manifest.null_label;
-  info.num_train_timesteps = manifest.schedule.num_train_timesteps;
+  info.num_train_timesteps = manifest.process.schedule.num_train_timesteps;
   info.has_preview = manifest.has_preview;
   info.default_scheduler = manifest.default_scheduler;
   info.default_spacing = manifest.spacing;
@@ -79,6 +79,10 @@ hqdit_info describe(const hqdit::Pipeline& pipeline) {
   info.default_guidance_low = manifest.default_guidance_low;
   info.default_guidance_high = manifest.default_guidance_high;
   info.decodes_tiled = pipeline.decodes_tiled();
+  const hqdit::Process& process = manifest.process;
+  info.time_at_noise = process.is_flow ? process.flow.time_at_noise : process.schedule.num_train_timesteps - 1;
+  info.time_at_data = process.is_flow ? process.flow.time_at_data : 0;
+  for (int32_t i = 0; process.has_sampler(i); ++i) info.schedulers |= 1u << i;
   return info;
 }
 

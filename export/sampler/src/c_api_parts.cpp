@@ -12,6 +12,7 @@ struct hqdit_scheduler {
   explicit hqdit_scheduler(size_t count) : scheduler(count) {}
 
   hqdit::Scheduler scheduler;
+  hqdit::Process process;
   std::vector<hqdit::SolverStep> plan;
 };
 
@@ -30,7 +31,25 @@ hqdit_scheduler_options default_options() {
   options.beta_start = schedule.beta_start;
   options.beta_end = schedule.beta_end;
   options.set_alpha_to_one = schedule.set_alpha_to_one;
+  options.time_at_noise = options.shift = options.start = 1;
+  options.solver_order = 2;
+  options.lower_order_final = true;
   return options;
+}
+
+hqdit::Process process_of(const hqdit_scheduler_options& o) {
+  hqdit::Process process;
+  process.is_flow = o.path != HQDIT_PATH_VARIANCE_PRESERVING;
+  process.schedule = {o.num_train_timesteps, o.beta_start,       o.beta_end, o.scaled_linear,
+                      o.steps_offset,        o.set_alpha_to_one, {}};
+  if (o.alphas_cumprod != nullptr && o.num_train_timesteps > 0) {
+    process.schedule.table.assign(o.alphas_cumprod, o.alphas_cumprod + o.num_train_timesteps);
+  }
+  process.flow = {o.path == HQDIT_PATH_GVP_FLOW, o.time_at_noise, o.time_at_data, o.shift, o.start, o.end};
+  process.prediction = o.prediction;
+  process.clip_sample_range = o.clip_sample_range;
+  process.multistep = {o.solver_order, o.solver_heun, o.lower_order_final, o.euler_at_final, o.ends_at_sigma_min};
+  return process;
 }
 
 }  // namespace
@@ -56,11 +75,13 @@ hqdit_status hqdit_scheduler_create(const hqdit_scheduler_options* options, size
     *scheduler = nullptr;
     hqdit_scheduler_options o = default_options();
     if (Status status = hqdit::read_struct(options, "options", &o); !status.ok()) return status;
-    const hqdit::NoiseSchedule schedule{o.num_train_timesteps, o.beta_start,   o.beta_end,
-                                        o.scaled_linear,       o.steps_offset, o.set_alpha_to_one};
-    if (Status status = hqdit::check(schedule); !status.ok()) return status;
+    if (o.path < HQDIT_PATH_VARIANCE_PRESERVING || o.path > HQDIT_PATH_GVP_FLOW) {
+      return invalid_argument("unknown path " + std::to_string(o.path));
+    }
     auto created = std::make_unique<hqdit_scheduler>(count);
-    Status status = hqdit::plan_steps(schedule, o.kind, o.spacing, o.steps, o.eta, &created->plan);
+    created->process = process_of(o);
+    if (Status status = hqdit::check(created->process); !status.ok()) return status;
+    Status status = hqdit::plan_steps(created->process, o.kind, o.spacing, o.steps, o.eta, &created->plan);
     if (status.ok()) *scheduler = created.release();
     return status;
   });
@@ -69,20 +90,30 @@ hqdit_status hqdit_scheduler_create(const hqdit_scheduler_options* options, size
 void hqdit_scheduler_destroy(hqdit_scheduler* scheduler) { delete scheduler; }
 
 size_t hqdit_scheduler_timesteps(const hqdit_scheduler* scheduler, int64_t* timesteps, size_t capacity) {
-  for (size_t i = 0; i < std::min(capacity, scheduler->plan.size()); ++i) timesteps[i] = scheduler->plan[i].timestep;
+  for (size_t i = 0; i < std::min(capacity, scheduler->plan.size()); ++i) {
+    timesteps[i] = scheduler->plan[i].timestep(scheduler->process);
+  }
   return scheduler->plan.size();
 }
 
-hqdit_status hqdit_scheduler_step(hqdit_scheduler* scheduler, size_t index, const float* noise_prediction,
+size_t hqdit_scheduler_times(const hqdit_scheduler* scheduler, double* times, double* levels, size_t capacity) {
+  for (size_t i = 0; i < std::min(capacity, scheduler->plan.size()); ++i) {
+    if (times != nullptr) times[i] = scheduler->plan[i].time;
+    if (levels != nullptr) levels[i] = scheduler->plan[i].level;
+  }
+  return scheduler->plan.size();
+}
+
+hqdit_status hqdit_scheduler_step(hqdit_scheduler* scheduler, size_t index, const float* prediction,
                                   const float* random, float* sample) {
   return guard([&]() -> Status {
-    if (scheduler == nullptr || noise_prediction == nullptr || sample == nullptr) {
+    if (scheduler == nullptr || prediction == nullptr || sample == nullptr) {
       return invalid_argument("an argument is NULL");
     }
     if (index >= scheduler->plan.size()) return invalid_argument("there is no step " + std::to_string(index));
     const hqdit::SolverStep& step = scheduler->plan[index];
     if (step.random != 0.0 && random == nullptr) return invalid_argument("eta > 0 needs random numbers");
-    scheduler->scheduler.apply(step, noise_prediction, random, sample);
+    scheduler->scheduler.apply(step, prediction, random, sample);
     return {};
   });
 }

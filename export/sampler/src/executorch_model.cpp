@@ -40,8 +40,9 @@ class ExecutorchModel final : public Model {
     return status;
   }
 
-  Status denoise(bool guided, const float* latents, float timestep, int64_t label, float* noise) override {
-    return run(*transformer_, guided ? guided_ : unguided_, {data(latents), &timestep, &label}, noise);
+  Status denoise(bool guided, const float* latents, double time, int64_t label, float* prediction) override {
+    auto timestep = static_cast<float>(time);
+    return run(*transformer_, guided ? guided_ : unguided_, {data(latents), &timestep, &label}, prediction);
   }
 
   Status decode(const float* latents, float* image) override {

@@ -4,12 +4,12 @@
 #include "files.h"
 #include "json.h"
 #include "json_fields.h"
+#include "process_fields.h"
 
 namespace hqdit {
 namespace {
 
-/// Schema 1 differs in what the engine does not read (hqdit_mobile/runtime/manifest.py).
-constexpr int kSchemaVersion = 2;
+constexpr int kOldestSchema = 1, kNewestSchema = 2;
 constexpr int64_t kMaxClasses = 100000;
 constexpr int64_t kMaxBytes = int64_t{1} << 46;
 
@@ -34,25 +34,17 @@ void read_model(JsonFields fields, Manifest* m) {
   m->vae_scaling_factor = fields.number("vae_scaling_factor", 1e-6, 1e6);
 }
 
-void read_scheduler(JsonFields fields, Manifest* m) {
-  m->schedule.num_train_timesteps = static_cast<int32_t>(fields.integer("num_train_timesteps", 1, 1000000));
-  m->schedule.beta_start = fields.number("beta_start", 0, 1);
-  m->schedule.beta_end = fields.number("beta_end", 0, 1);
-  m->schedule.scaled_linear = fields.choice("beta_schedule", {"linear", "scaled_linear"}) == 1;
-  m->schedule.steps_offset = static_cast<int32_t>(fields.integer("steps_offset", 0, 1000000));
-  m->schedule.set_alpha_to_one = fields.boolean("set_alpha_to_one");
-  m->spacing =
-      static_cast<hqdit_timestep_spacing>(fields.choice("timestep_spacing", {"leading", "trailing", "linspace"}));
-  fields.choice("prediction_type", {"epsilon"});
-}
-
 void read_defaults(JsonFields fields, Manifest* m) {
-  m->default_scheduler = static_cast<hqdit_scheduler_kind>(fields.choice("scheduler", {"ddim", "dpm-solver++"}));
-  m->default_steps = static_cast<int32_t>(fields.integer("steps", 1, m->schedule.num_train_timesteps));
+  m->default_scheduler =
+      static_cast<hqdit_scheduler_kind>(fields.choice("scheduler", {"ddim", "dpm-solver++", "euler", "heun"}));
+  if (!m->process.has_sampler(m->default_scheduler))
+    fields.fail("scheduler", "is for flows; this process has ddim and dpm-solver++");
+  m->default_steps = static_cast<int32_t>(fields.integer("steps", 1, m->process.schedule.num_train_timesteps));
   m->default_guidance_scale = static_cast<float>(fields.number("guidance_scale", -1000, 1000));
   const std::vector<double> interval = fields.numbers("guidance_interval", 2, 0, 1);
   m->default_guidance_low = static_cast<float>(interval[0]);
   m->default_guidance_high = static_cast<float>(interval[1]);
+  if (interval[0] > interval[1]) fields.fail("guidance_interval", "must have the lower number first");
 }
 
 void read_preview(JsonFields fields, Manifest* m) {
@@ -102,9 +94,9 @@ Status parse_manifest(std::string text, Manifest* m) {
   Status status;
   JsonFields fields(document.root(), &status);
   const int64_t version = fields.integer("schema_version", 0, kMaxBytes);
-  if (status.ok() && (version < 1 || version > kSchemaVersion)) {
-    fields.fail("schema_version", "is " + std::to_string(version) + ", this engine reads versions 1 to " +
-                                      std::to_string(kSchemaVersion) +
+  if (status.ok() && (version < kOldestSchema || version > kNewestSchema)) {
+    fields.fail("schema_version", "is " + std::to_string(version) + ", this engine reads versions " +
+                                      std::to_string(kOldestSchema) + " to " + std::to_string(kNewestSchema) +
                                       "; export the bundle again or use the engine it was made for");
   }
   m->name = fields.text("name");
@@ -118,17 +110,21 @@ Status parse_manifest(std::string text, Manifest* m) {
   m->method_guided = methods.text("guided");
   m->method_unguided = methods.text("unguided");
   m->method_decode = methods.text("decode");
-  read_scheduler(fields.object("scheduler"), m);
+  if (version == kOldestSchema) {
+    read_schedule(fields.object("scheduler"), fields.object("guidance"), m->latent_shape[0], m);
+  } else {
+    read_process(fields.object("process"), m->latent_shape[0], m);
+  }
   read_defaults(fields.object("defaults"), m);
-  m->guided_channels = static_cast<int32_t>(fields.object("guidance").integer("channels", 1, m->latent_shape[0]));
   if (fields.has("preview")) read_preview(fields.object("preview"), m);
   read_decoder(fields, m);
   read_memory(fields.object("memory"), &m->memory);
   m->memory.file_bytes = m->transformer.bytes + m->vae_decoder.bytes;
   m->labels = fields.texts("labels", static_cast<size_t>(m->num_classes));
   if (!status.ok()) return status;
-  status = check(m->schedule);
-  return status.ok() ? status : invalid_bundle("scheduler: " + status.message);
+  status = check(m->process);
+  const char* where = version == kOldestSchema ? "scheduler: " : "process: ";
+  return status.ok() ? status : invalid_bundle(where + status.message);
 }
 
 Status load_manifest(const std::filesystem::path& bundle, Manifest* manifest) {

@@ -9,7 +9,7 @@
 
 #include "decoder_tiles.h"
 #include "hqdit.h"
-#include "noise_schedule.h"
+#include "process.h"
 #include "status.h"
 
 namespace hqdit {
@@ -26,7 +26,7 @@ struct PreviewProjection {
   std::array<float, 3> bias = {};
 };
 
-/// What the engine needs from a bundle's manifest.json (schema version 1); other keys are ignored.
+/// What the engine needs from a bundle's manifest.json (schema version 1 or 2); other keys are ignored.
 struct Manifest {
   std::string name, target, runtime;
   std::array<int32_t, 3> latent_shape = {}, image_shape = {};
@@ -34,7 +34,7 @@ struct Manifest {
   double vae_scaling_factor = 1;
   ModelFile transformer, vae_decoder;
   std::string method_guided, method_unguided, method_decode;
-  NoiseSchedule schedule;
+  Process process;
   hqdit_timestep_spacing spacing = HQDIT_SPACING_LEADING;
   hqdit_scheduler_kind default_scheduler = HQDIT_SCHEDULER_DDIM;
   int32_t default_steps = 0;

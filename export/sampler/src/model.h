@@ -14,9 +14,9 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  /// The noise in latents [C][H][W]. guided: noise [2][C][H][W], for `label` and then for the null label; else
-  /// noise [C][H][W] for `label`. Loads what it runs on first use.
-  virtual Status denoise(bool guided, const float* latents, float timestep, int64_t label, float* noise) = 0;
+  /// What the network predicts for latents [C][H][W] at a time of its own. guided: prediction [2][C][H][W], for `label`
+  /// and then for the null label; else [C][H][W] for `label`. Loads what it runs on first use.
+  virtual Status denoise(bool guided, const float* latents, double time, int64_t label, float* prediction) = 0;
 
   /// latents [C][H][W], divided by the scaling factor -> image [3][H][W].
   virtual Status decode(const float* latents, float* image) = 0;

@@ -5,15 +5,34 @@
 
 namespace hqdit {
 
+namespace {
+
+Status check_table(const NoiseSchedule& schedule) {
+  const std::vector<double>& table = schedule.table;
+  bool falls = table.front() < 1 && table.back() >= 0;
+  for (size_t i = 1; i < table.size(); ++i) falls = falls && table[i] < table[i - 1];
+  if (falls && table.size() == static_cast<size_t>(schedule.num_train_timesteps)) return {};
+  return invalid_argument("alphas_cumprod must hold num_train_timesteps numbers that fall from below 1 to 0 or above");
+}
+
+}  // namespace
+
+Status check_steps(int32_t num_train_timesteps, int32_t steps) {
+  if (steps >= 1 && steps <= num_train_timesteps) return {};
+  return invalid_argument("steps must be in 1 .. " + std::to_string(num_train_timesteps) +
+                          " (the training timesteps), not " + std::to_string(steps));
+}
+
 Status check(const NoiseSchedule& schedule) {
   if (schedule.num_train_timesteps < 1 || schedule.num_train_timesteps > 1000000) {
     return invalid_argument("num_train_timesteps must be in 1 .. 1000000");
   }
-  if (!(schedule.beta_start > 0 && schedule.beta_start <= schedule.beta_end && schedule.beta_end < 1)) {
-    return invalid_argument("betas must satisfy 0 < beta_start <= beta_end < 1");
-  }
   if (schedule.steps_offset < 0 || schedule.steps_offset >= schedule.num_train_timesteps) {
     return invalid_argument("steps_offset must be in 0 .. num_train_timesteps - 1");
+  }
+  if (!schedule.table.empty()) return check_table(schedule);
+  if (!(schedule.beta_start > 0 && schedule.beta_start <= schedule.beta_end && schedule.beta_end < 1)) {
+    return invalid_argument("betas must satisfy 0 < beta_start <= beta_end < 1");
   }
   if (!(alphas_cumprod(schedule).back() > 0)) {
     return invalid_argument("betas are too large: no signal is left at the last training timestep");
@@ -22,6 +41,7 @@ Status check(const NoiseSchedule& schedule) {
 }
 
 std::vector<double> alphas_cumprod(const NoiseSchedule& schedule) {
+  if (!schedule.table.empty()) return schedule.table;
   const auto n = static_cast<size_t>(schedule.num_train_timesteps);
   const bool scaled = schedule.scaled_linear;
   const auto start = static_cast<float>(scaled ? std::sqrt(schedule.beta_start) : schedule.beta_start);
@@ -42,10 +62,7 @@ std::vector<double> alphas_cumprod(const NoiseSchedule& schedule) {
 Status make_timesteps(const NoiseSchedule& schedule, int32_t kind, int32_t spacing, int32_t steps,
                       std::vector<int64_t>* timesteps) {
   const int32_t train = schedule.num_train_timesteps;
-  if (steps < 1 || steps > train) {
-    return invalid_argument("steps must be in 1 .. " + std::to_string(train) + " (the training timesteps), not " +
-                            std::to_string(steps));
-  }
+  if (Status status = check_steps(train, steps); !status.ok()) return status;
   // The multistep solver places one point more and leaves out the last, at timestep 0.
   const int32_t points = kind == HQDIT_SCHEDULER_DPM_SOLVER ? steps + 1 : steps;
   timesteps->clear();

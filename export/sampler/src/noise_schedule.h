@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "hqdit.h"
@@ -17,10 +18,15 @@ struct NoiseSchedule {
   bool scaled_linear = false;  ///< linear in sqrt(beta) instead of beta
   int32_t steps_offset = 0;
   bool set_alpha_to_one = true;
+  /// alpha^2 of every timestep, [num_train_timesteps], in place of the betas; empty for none.
+  std::vector<double> table;
 };
 
 /// Says which field is out of range.
 Status check(const NoiseSchedule& schedule);
+
+/// How many steps a run may have: 1 to all training timesteps.
+Status check_steps(int32_t num_train_timesteps, int32_t steps);
 
 /// Cumulative products of 1 - beta, [num_train_timesteps]. Rounded to float32 where diffusers holds float32, so that
 /// the samplers agree with its schedulers.

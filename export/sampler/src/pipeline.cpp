@@ -34,7 +34,7 @@ void Pipeline::allocate() {
   const size_t count = manifest_.latent_count();
   scheduler_ = Scheduler(count);
   for (std::vector<float>* buffer : {&latents_, &random_}) buffer->resize(count);
-  noise_.resize(2 * count);
+  prediction_.resize(2 * count);
   image_.resize(3 * manifest_.image_plane());
   if (manifest_.has_preview) preview_.resize(3 * manifest_.latent_plane());
 }
@@ -93,6 +93,9 @@ Status Pipeline::check(const hqdit_request& request, const hqdit_result& result)
         request.guidance_high <= 1)) {
     return invalid_argument("guidance_low and guidance_high must be in 0 .. 1");
   }
+  if (request.guidance_low > request.guidance_high) {
+    return invalid_argument("guidance_low must not be above guidance_high");
+  }
   if (request.preview_interval < 0) return invalid_argument("preview_interval must not be negative");
   if (request.preview_interval > 0 && !manifest_.has_preview) {
     return invalid_argument("this bundle has no preview projection: preview_interval must be 0");
@@ -101,37 +104,36 @@ Status Pipeline::check(const hqdit_request& request, const hqdit_result& result)
 }
 
 /// Which of the transformer's methods a step runs.
-bool Pipeline::is_guided(const hqdit_request& request, int64_t timestep) const {
-  const auto level = static_cast<float>(timestep) / static_cast<float>(manifest_.schedule.num_train_timesteps);
+bool Pipeline::is_guided(const hqdit_request& request, double noise_level) {
+  const auto level = static_cast<float>(noise_level);
   return request.guidance_scale != 1.0f && level >= request.guidance_low && level <= request.guidance_high;
 }
 
-Status Pipeline::predict_noise(const hqdit_request& request, int64_t timestep, bool guided) {
+Status Pipeline::predict(const hqdit_request& request, const SolverStep& step, bool guided) {
   const size_t count = latents_.size();
-  const auto t = static_cast<float>(timestep);
-  if (Status status = model_->denoise(guided, latents_.data(), t, request.label, noise_.data()); !status.ok()) {
-    return status;
-  }
+  const float* latents = latents_.data();
+  Status status = model_->denoise(guided, latents, step.time, request.label, prediction_.data());
+  if (!status.ok()) return status;
   if (guided) {
     const size_t end = static_cast<size_t>(manifest_.guided_channels) * manifest_.latent_plane();
     for (size_t i = 0; i < end; ++i) {
-      const float unconditional = noise_[count + i];
-      noise_[i] = unconditional + request.guidance_scale * (noise_[i] - unconditional);
+      const float unconditional = prediction_[count + i];
+      prediction_[i] = unconditional + request.guidance_scale * (prediction_[i] - unconditional);
     }
   }
-  if (all_finite(noise_.data(), count)) return {};
-  return {HQDIT_RUNTIME_ERROR,
-          "the transformer returned a value that is not finite at timestep " + std::to_string(timestep)};
+  if (all_finite(prediction_.data(), count)) return {};
+  return {HQDIT_RUNTIME_ERROR, "the transformer returned a value that is not finite at timestep " +
+                                   std::to_string(step.timestep(manifest_.process))};
 }
 
 Status Pipeline::step(const hqdit_request& request, size_t image, size_t index, bool* guided) {
   const SolverStep& solver = plan_[index];
-  *guided = is_guided(request, solver.timestep);
-  if (Status status = predict_noise(request, solver.timestep, *guided); !status.ok()) return status;
+  *guided = is_guided(request, solver.level);
+  if (Status status = predict(request, solver, *guided); !status.ok()) return status;
   if (solver.random != 0.0) {
     fill_normal(request.seeds[image], static_cast<uint32_t>(index) + 1, random_.data(), random_.size());
   }
-  scheduler_.apply(solver, noise_.data(), random_.data(), latents_.data());
+  scheduler_.apply(solver, prediction_.data(), random_.data(), latents_.data());
   return {};
 }
 
@@ -174,7 +176,9 @@ Status Pipeline::draw(const hqdit_request& request, size_t index, Clock::time_po
     result->denoise_ms += progress.step_ms;
     result->evaluations += progress.guided ? 2 : 1;
     progress.step = static_cast<int32_t>(i + 1);
-    progress.timestep = static_cast<int32_t>(plan_[i].timestep);
+    progress.timestep = static_cast<int32_t>(plan_[i].timestep(manifest_.process));
+    progress.time = plan_[i].time;
+    progress.noise_level = plan_[i].level;
     if (!preview(request, i + 1, &progress)) progress.preview = nullptr;
     if (!report(HQDIT_PHASE_STEP)) return cancelled;
   }
@@ -193,16 +197,16 @@ Status Pipeline::generate(const hqdit_request& request, hqdit_result* result) {
   const auto start = Clock::now();
   if (Status status = check(request, *result); !status.ok()) return status;
   const auto eta = static_cast<double>(request.eta);
-  Status status = plan_steps(manifest_.schedule, request.scheduler, request.spacing, request.steps, eta, &plan_);
+  Status status = plan_steps(manifest_.process, request.scheduler, request.spacing, request.steps, eta, &plan_);
   for (size_t i = 0; i < request.seed_count && status.ok(); ++i) status = draw(request, i, start, result);
   result->total_ms = milliseconds(Clock::now() - start);
   result->peak_memory_bytes = peak_memory_bytes();
   return status;
 }
 
-Status Pipeline::denoise(bool guided, const float* latents, float timestep, int32_t label, float* out) {
+Status Pipeline::denoise(bool guided, const float* latents, double time, int32_t label, float* out) {
   if (Status status = check_label(label); !status.ok()) return status;
-  return model_->denoise(guided, latents, timestep, label, out);
+  return model_->denoise(guided, latents, time, label, out);
 }
 
 Status Pipeline::decode(const float* latents, float* image) {

@@ -24,7 +24,7 @@ class Pipeline {
   const Manifest& manifest() const { return manifest_; }
   bool decodes_tiled() const { return decodes_tiled_; }
   Status generate(const hqdit_request& request, hqdit_result* result);
-  Status denoise(bool guided, const float* latents, float timestep, int32_t label, float* out);
+  Status denoise(bool guided, const float* latents, double time, int32_t label, float* out);
   Status decode(const float* latents, float* image);
 
  private:
@@ -34,8 +34,8 @@ class Pipeline {
   void allocate();
   Status check(const hqdit_request& request, const hqdit_result& result) const;
   Status check_label(int32_t label) const;
-  bool is_guided(const hqdit_request& request, int64_t timestep) const;
-  Status predict_noise(const hqdit_request& request, int64_t timestep, bool guided);
+  static bool is_guided(const hqdit_request& request, double noise_level);
+  Status predict(const hqdit_request& request, const SolverStep& step, bool guided);
   Status draw(const hqdit_request& request, size_t index, Clock::time_point start, hqdit_result* result);
   Status step(const hqdit_request& request, size_t image, size_t index, bool* guided);
   bool preview(const hqdit_request& request, size_t step, hqdit_progress* progress);
@@ -45,7 +45,7 @@ class Pipeline {
   std::unique_ptr<Model> model_;
   Scheduler scheduler_;
   std::vector<SolverStep> plan_;
-  std::vector<float> latents_, noise_, random_, image_;
+  std::vector<float> latents_, prediction_, random_, image_;
   std::vector<uint8_t> preview_;
 };
 

@@ -5,20 +5,27 @@
 #include <cstdint>
 #include <vector>
 
-#include "noise_schedule.h"
+#include "process.h"
 
 namespace hqdit {
 
-/// One step of any of the solvers: with x0 = (x - sigma noise) / alpha the clean sample that the prediction implies,
+/// One evaluation of the network and what follows, of any process and solver: with the clean sample that the prediction
+/// implies, x0 = (from_sample x - from_prediction prediction) / divisor,
 ///   x <- sample x + clean x0 + previous (x0 of the step before) + random z
+/// A clip_range above 0 clips x0, which moves the next x by clip_gain (clipped - x0).
 struct SolverStep {
-  int64_t timestep;
-  double alpha, sigma;
+  double time;   ///< of the network
+  double level;  ///< of noise, 0 .. 1, by which guidance intervals go
+  double from_sample, from_prediction, divisor;
   double sample, clean, previous, random;
+  double clip_range, clip_gain;
+
+  /// The time in training timesteps, for reports.
+  int64_t timestep(const Process& process) const;
 };
 
-/// DDIM, or DPM-Solver++ 2M: the coefficients of all steps, in order. `eta` is DDIM's, in 0 .. 1.
-Status plan_steps(const NoiseSchedule& schedule, int32_t kind, int32_t spacing, int32_t steps, double eta,
+/// All steps of a run, in order: `steps` of them, 2 steps - 1 for Heun's method. `eta` is DDIM's, in 0 .. 1.
+Status plan_steps(const Process& process, int32_t kind, int32_t spacing, int32_t steps, double eta,
                   std::vector<SolverStep>* plan);
 
 /// Applies steps to a sample of a fixed size. Allocates in the constructor only.
@@ -26,8 +33,8 @@ class Scheduler {
  public:
   explicit Scheduler(size_t count) : clean_(count) {}
 
-  /// `random` is read if step.random is not 0 only. Steps must come in order: the multistep solver looks back.
-  void apply(const SolverStep& step, const float* noise_prediction, const float* random, float* sample);
+  /// `random` is read if step.random is not 0 only. Steps must come in order: some solvers look back.
+  void apply(const SolverStep& step, const float* prediction, const float* random, float* sample);
 
   /// The clean sample that the latest step predicted.
   const float* clean() const { return clean_.data(); }

@@ -8,6 +8,7 @@ public struct GenerationRequest: Sendable, Hashable, Codable {
   /// One picture each. The same seed gives the same picture everywhere.
   public var seeds: [UInt64]
 
+  /// One that the model's process has: ``Scheduler/euler`` and ``Scheduler/heun`` are for flows.
   public var scheduler: Scheduler?
 
   /// Denoising steps, 1 to ``ModelInfo/numTrainTimesteps``.
@@ -16,10 +17,10 @@ public struct GenerationRequest: Sendable, Hashable, Codable {
   /// Weight of the class; 1 is the plain model and needs half the work.
   public var guidanceScale: Float?
 
-  /// Share of the training timesteps, within 0 to 1, in which guidance is used.
+  /// Noise levels, within 0 (data) to 1 (noise), at which guidance is used.
   public var guidanceInterval: ClosedRange<Float>?
 
-  /// DDIM only: the share of fresh noise in each step, 0 (deterministic) to 1.
+  /// DDIM only, and not of a flow: the share of fresh noise in each step, 0 (deterministic) to 1.
   public var eta: Float
 
   /// A preview after every n-th step and the last; 0 for none.
@@ -45,12 +46,18 @@ public struct GenerationRequest: Sendable, Hashable, Codable {
     self.previewInterval = previewInterval
   }
 
-  /// How a step follows from the predicted noise. The numbers are those of hqdit_scheduler_kind.
+  /// How a step follows from what the network predicts. The numbers are those of hqdit_scheduler_kind.
   public enum Scheduler: Int32, Sendable, Hashable, Codable, CaseIterable {
     /// DDIM (Song et al. 2021).
     case ddim = 0
 
     /// DPM-Solver++ 2M (Lu et al. 2022): fewer steps for the same picture.
     case dpmSolver = 1
+
+    /// Euler's method, for models of flow matching.
+    case euler = 2
+
+    /// Heun's method, for models of flow matching: twice the work a step.
+    case heun = 3
   }
 }

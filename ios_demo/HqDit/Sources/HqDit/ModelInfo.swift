@@ -26,7 +26,7 @@ public struct ModelInfo: Sendable, Hashable {
   public let defaultSteps: Int
   public let defaultGuidanceScale: Float
 
-  /// Share of the training timesteps in which guidance is used.
+  /// Noise levels, within 0 (data) to 1 (noise), at which guidance is used.
   public let defaultGuidanceInterval: ClosedRange<Float>
 
   /// Whether the memory limit made this model decode in tiles.
@@ -41,7 +41,7 @@ public struct ModelInfo: Sendable, Hashable {
     nullLabel = Int(info.null_label)
     numTrainTimesteps = Int(info.num_train_timesteps)
     hasPreview = info.has_preview
-    defaultScheduler = info.default_scheduler == GenerationRequest.Scheduler.ddim.rawValue ? .ddim : .dpmSolver
+    defaultScheduler = GenerationRequest.Scheduler(rawValue: info.default_scheduler) ?? .ddim
     defaultSteps = Int(info.default_steps)
     defaultGuidanceScale = info.default_guidance_scale
     defaultGuidanceInterval = info.default_guidance_low...info.default_guidance_high

@@ -8,7 +8,7 @@ package hqdit.mobile
  * @property labels the name of every class; its index is the label
  * @property nullLabel the label that stands for "no class"
  * @property hasPreview whether [GenerationRequest.previewInterval] may be set
- * @property defaultGuidanceInterval share of the training timesteps in which guidance is used
+ * @property defaultGuidanceInterval noise levels, within 0 (data) to 1 (noise), at which guidance is used
  * @property decodesTiled whether the memory limit made this model decode in tiles
  */
 public class ModelInfo internal constructor(
