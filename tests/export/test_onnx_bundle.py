@@ -2,6 +2,7 @@
 """ONNX bundles: drawing with them, hqdit parity, and what damaged ones say."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -83,13 +84,16 @@ def edit_manifest(bundle, change):
     write_json(bundle / MANIFEST, manifest)
 
 
-def test_export(tmp_path):
+def test_export(tmp_path, capfd):
     """hqdit-export --runtime onnxruntime on a small checkpoint."""
     tiny_folder(tmp_path / "model")
     output = tmp_path / "bundle"
     arguments = ["-m", str(tmp_path / "model"), "--target", "ios", "--runtime", "onnxruntime", "--fast", "--steps", "3"]
     done = CliRunner().invoke(cli.export, [*arguments, "-o", str(output)])
     assert done.exit_code == 0, done.output
+    said = capfd.readouterr().err
+    assert "This export takes about" in said and "What now" in said and "report.html" in said
+    assert not re.search("register_pal|cpuinfo|pytree|torchao|Warning", said), said
     manifest = read_manifest(output)
     assert manifest.runtime == "onnxruntime" and manifest.target == "ios" and manifest.memory.peak_bytes > 0
     assert manifest.onnx is not None and manifest.onnx.opset == 20
