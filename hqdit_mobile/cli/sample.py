@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hqdit_mobile.cli.console import say
 from hqdit_mobile.cli.picture_output import picture_output
+from hqdit_mobile.runtime.labels import resolve_label
 from hqdit_mobile.runtime.open_bundle import open_bundle
 
 
@@ -36,11 +37,12 @@ def run_sample(
     previews: list[np.ndarray] = []
     limit = (memory_limit or 0) * 10**6
     with open_bundle(bundle, threads=threads, portable=portable, memory_limit_bytes=limit) as pipeline:
+        number = resolve_label(pipeline.labels, pipeline.null_label, label)
         started = time.perf_counter()
         columns = TextColumn("drawing"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn()
-        with Progress(*columns, console=console) as bar:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
             chosen |= {"seed": seed, "progress": _follow(bar, previews), "preview_interval": preview_interval}
-            image = pipeline.generate(label, **chosen)
+            image = pipeline.generate(number, **chosen)
         elapsed = time.perf_counter() - started
     goal.write(image)
     if strip is not None and previews:
@@ -49,7 +51,7 @@ def run_sample(
 
 
 def _follow(bar: Progress, previews: list[np.ndarray]) -> Callable[[Any], bool]:
-    task = bar.add_task("")
+    task = bar.add_task("", total=None)
 
     def progress(update: Any) -> bool:
         bar.update(task, completed=update.step, total=update.step_count)
