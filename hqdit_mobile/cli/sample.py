@@ -38,10 +38,11 @@ def run_sample(
     limit = (memory_limit or 0) * 10**6
     with open_bundle(bundle, threads=threads, portable=portable, memory_limit_bytes=limit) as pipeline:
         number = resolve_label(pipeline.labels, pipeline.null_label, label)
+        steps: Any = chosen.get("steps") or pipeline.defaults["steps"]
         started = time.perf_counter()
         columns = TextColumn("drawing"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn()
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-            chosen |= {"seed": seed, "progress": _follow(bar, previews), "preview_interval": preview_interval}
+            chosen |= {"seed": seed, "progress": _follow(bar, steps, previews), "preview_interval": preview_interval}
             image = pipeline.generate(number, **chosen)
         elapsed = time.perf_counter() - started
     goal.write(image)
@@ -50,8 +51,8 @@ def run_sample(
     say(console, f"{output}: {image.shape[1]} x {image.shape[0]}, {elapsed:.2f} s")
 
 
-def _follow(bar: Progress, previews: list[np.ndarray]) -> Callable[[Any], bool]:
-    task = bar.add_task("", total=None)
+def _follow(bar: Progress, steps: int, previews: list[np.ndarray]) -> Callable[[Any], bool]:
+    task = bar.add_task("", total=steps)
 
     def progress(update: Any) -> bool:
         bar.update(task, completed=update.step, total=update.step_count)
