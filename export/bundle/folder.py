@@ -62,6 +62,13 @@ def put_back(output: Path) -> None:
     shutil.rmtree(_old(output), ignore_errors=True)
 
 
+def real_output(output: Path) -> Path:
+    """``output`` with a name that others can lie beside: of the folder itself where it is a link, "." or ".."."""
+    if output.name in ("", "..") or (output.is_symlink() and output.exists()):
+        return Path(os.path.realpath(output))
+    return output
+
+
 def check_output(output: Path, force: bool) -> None:
     """Raises BundleError if ``output`` exists and ``force`` is false, if it is no bundle of ours (--force must not
     delete somebody's documents), or if no folder can be made there."""

@@ -15,7 +15,14 @@ from hqdit_mobile.diffusion.plan import plan
 from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
 from hqdit_mobile.export.bundle.budget import calibration_for, effort_for
 from hqdit_mobile.export.bundle.card import model_card
-from hqdit_mobile.export.bundle.folder import check_output, check_space, put_back, staged_folder, write_json
+from hqdit_mobile.export.bundle.folder import (
+    check_output,
+    check_space,
+    put_back,
+    real_output,
+    staged_folder,
+    write_json,
+)
 from hqdit_mobile.export.bundle.forecast import duration, forecast
 from hqdit_mobile.export.bundle.manifest import build_manifest, measure_memory
 from hqdit_mobile.export.bundle.model_files import RUNTIMES, write_model_files
@@ -50,6 +57,7 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
         raise ValueError(f"target {options.target!r} is not one of {', '.join(TARGETS)}")
     if options.runtime not in RUNTIMES:
         raise ValueError(f"runtime {options.runtime!r} is not one of {', '.join(RUNTIMES)}")
+    options = replace(options, output=real_output(options.output))
     check_output(options.output, options.force)
     low, high = options.guidance_interval
     if not 0 <= low <= high <= 1:

@@ -35,6 +35,7 @@ def run_export(
     force: bool,
 ) -> None:
     console = Console(stderr=True)
+    from hqdit_mobile.export.bundle.folder import real_output
     from hqdit_mobile.export.bundle.job import ParityError, export_bundle
     from hqdit_mobile.export.bundle.options import ExportOptions
     from hqdit_mobile.quantize.recipes import high_quality, recipe
@@ -45,6 +46,7 @@ def run_export(
         if fast:
             raise ValueError("--fast is a first look and --quality high takes its time: choose one of them")
         config = high_quality(config)
+    output = real_output(output)
     options = ExportOptions(
         model,
         output,
@@ -75,9 +77,10 @@ def run_export(
 
 def after_stop(output: Path) -> str:
     """What to say when Ctrl-C ended an export."""
+    from hqdit_mobile.export.bundle.folder import real_output
     from hqdit_mobile.export.bundle.resume import work_path
 
-    kept = work_path(output)
+    kept = work_path(real_output(output))
     return f"{kept} has what is finished; the same command goes on" if kept.exists() else "nothing was written"
 
 

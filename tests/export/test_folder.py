@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hqdit_mobile.export.bundle.folder import check_output, check_space, put_back, staged_folder
+from hqdit_mobile.export.bundle.folder import check_output, check_space, put_back, real_output, staged_folder
 from hqdit_mobile.runtime.manifest import BundleError
 from hqdit_mobile.util.exchange import exchange
 
@@ -94,3 +94,15 @@ def test_a_failure_leaves_the_old_bundle(tmp_path):
         (staging / "manifest.json").write_text("half")
         raise RuntimeError
     assert (output / "manifest.json").read_text() == "old" and os.listdir(tmp_path) == ["out"]
+
+
+def test_a_linked_bundle_is_replaced_where_it_is(tmp_path, monkeypatch):
+    output = bundle(tmp_path / "real", "old")
+    (tmp_path / "link").symlink_to("real")
+    with staged_folder(real_output(tmp_path / "link"), force=True) as staging:
+        (staging / "manifest.json").write_text("new")
+    assert (tmp_path / "link").is_symlink() and (output / "manifest.json").read_text() == "new"
+    monkeypatch.chdir(output)
+    assert real_output(Path(".")) == output and real_output(Path("..")) == tmp_path
+    assert real_output(Path("other")) == Path("other")
+    assert sorted(os.listdir(tmp_path)) == ["link", "real"]
