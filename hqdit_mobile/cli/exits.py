@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -48,10 +49,14 @@ def exits(command: Callable[..., int | None]) -> Callable[..., NoReturn]:
 
     @functools.wraps(command)
     def run(*arguments: object, verbose: bool = False, **options: object) -> NoReturn:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # what a terminal's encoding has not is told, not refused
         try:
             with quiet(verbose, _unexpected):
                 code = command(*arguments, **options) or 0
-                sys.stdout.flush()
+                if sys.stdout is not None:  # it may be closed
+                    sys.stdout.flush()
         except Exception as error:
             code = _code(error)
         except SystemExit as end:

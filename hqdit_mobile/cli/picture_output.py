@@ -64,6 +64,8 @@ def picture_output(name: str) -> PictureOutput:
     takes no new file.
     """
     if name == STANDARD_OUTPUT:
+        if sys.stdout is None:
+            raise ValueError("standard output is closed: give -o the name of a file")
         if sys.stdout.isatty():
             raise ValueError("a PNG would fill the terminal: send standard output to a file or a program")
         return PictureOutput(name, "PNG", None)

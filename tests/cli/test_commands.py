@@ -119,6 +119,16 @@ def test_info_on_what_is_no_manifest(tmp_path, text):
     assert done.returncode == 2 and done.stderr.startswith("Error: ") and "manifest.json" in done.stderr, done.stderr
 
 
+def test_closed_and_narrow_streams(tiny_bundle, tmp_path):
+    draw = f"{BIN / 'hqdit'} sample {tiny_bundle} --label 1 --steps 1"
+    for ending, code in (("-o a.png >&-", 0), ("-o b.png >&- 2>&-", 0), ("-o - >&-", 2), ("-o - >/dev/full", 2)):
+        done = subprocess.run(f"{draw} {ending}", shell=True, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == code and "Traceback" not in done.stderr, (ending, done)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+    done = run("hqdit", "info", tiny_bundle, "--labels", env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and "class 1 \\U0001f642" in done.stdout
+
+
 def test_exit_code_of_a_fault_of_ours():
     code = "from hqdit_mobile.cli.exits import exits; exits(lambda: {}['missing'])()"
     done = run("python", "-c", code, cwd="/")
