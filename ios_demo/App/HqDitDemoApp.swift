@@ -26,7 +26,7 @@ private struct RootView: View {
       .task { await studio.load() }
       .task { for await pace in Device.paces() { studio.pace = pace } }
       .task { for await _ in Device.memoryWarnings() { await studio.releaseMemory() } }
-      .onChange(of: studio.model?.info.name) { _, _ in if let model = studio.model { choices.use(model) } }
+      .onChange(of: studio.model) { _, model in if let model { choices.use(model) } }
       .onChange(of: scenePhase) { _, phase in if phase == .background { leave() } }
       .onChange(of: studio.stage) { _, stage in Device.keepAwake(stage == .drawing) }
   }

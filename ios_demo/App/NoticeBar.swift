@@ -12,7 +12,7 @@ struct NoticeBar: View {
       Image(systemName: notice.symbol).accessibilityHidden(true)
       NoticeText(notice: notice).frame(maxWidth: .infinity, alignment: .leading)
       Button("Close", systemImage: "xmark", action: dismiss)
-        .labelsHidden()
+        .labelStyle(.iconOnly)
         .frame(minWidth: 44, minHeight: 44)
     }
     .padding(.horizontal, 12)

@@ -16,12 +16,12 @@ struct SeedRow: View {
           .frame(minWidth: 80)
           .multilineTextAlignment(.trailing)
         Button("Another seed", systemImage: "dice", action: choices.shuffleSeed)
-          .labelsHidden()
+          .labelStyle(.iconOnly)
           .frame(minWidth: 44, minHeight: 44)
         Button("Paste a seed", systemImage: "doc.on.clipboard") {
           _ = UIPasteboard.general.string.map(choices.setSeed)
         }
-        .labelsHidden()
+        .labelStyle(.iconOnly)
         .frame(minWidth: 44, minHeight: 44)
       }
     }

@@ -32,7 +32,8 @@ extension View {
   nonisolated public func multilineTextAlignment(_ alignment: TextAlignment) -> some View { Opaque() }
   nonisolated public func textSelection(_ selectability: TextSelectability) -> some View { Opaque() }
   nonisolated public func keyboardType(_ type: KeyboardType) -> some View { Opaque() }
-  nonisolated public func labelsHidden() -> some View { Opaque() }
+  /// documentation/swiftui/view/labelstyle(_:), iOS 14.
+  nonisolated public func labelStyle(_ style: LabelStyle) -> some View { Opaque() }
   nonisolated public func disabled(_ disabled: Bool) -> some View { Opaque() }
   nonisolated public func buttonStyle(_ style: ButtonStyle) -> some View { Opaque() }
   nonisolated public func controlSize(_ size: ControlSize) -> some View { Opaque() }
@@ -99,6 +100,9 @@ public struct TextSelectability: Sendable { public static let enabled = TextSele
 
 /// documentation/uikit/uikeyboardtype, iOS 2.
 public enum KeyboardType: Sendable { case numberPad }
+
+/// documentation/swiftui/labelstyle, iOS 14; a protocol with this value.
+public struct LabelStyle: Sendable { public static let iconOnly = LabelStyle() }
 
 /// documentation/swiftui/primitivebuttonstyle, iOS 15; a protocol with these values.
 public struct ButtonStyle: Sendable {
