@@ -134,5 +134,5 @@ def _next_steps(output: Path, manifest: Manifest) -> tuple[str, ...]:
         "\nWhat now",
         f"  Draw here: hqdit sample {folder} --label {shlex.quote(manifest.labels[0])} --seed 7 -o picture.png",
         f"  {PUT[manifest.target].format(folder=folder)}",
-        f"  Look at it: {output / 'report.html'} has pictures beside the float model's, errors and parity",
+        f"  Look at it: {output / 'report.html'} (pictures, errors, parity)",
     )

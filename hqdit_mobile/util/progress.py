@@ -33,7 +33,7 @@ def peak_rss_bytes() -> int:
 
 class _PeakMemoryColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"peak {peak_rss_bytes() / 2**30:.2f} GiB", style="dim")
+        return Text(f"{peak_rss_bytes() / 2**30:.2f} GiB", style="dim")
 
 
 class _DoneColumn(MofNCompleteColumn):
@@ -44,14 +44,14 @@ class _DoneColumn(MofNCompleteColumn):
 
 
 class _LeftColumn(ProgressColumn):
-    """The time left of a stage, from what its pieces have taken."""
+    """The time left of a stage, as on a count-down, from what its pieces have taken."""
 
     def render(self, task: Task) -> Text:
         if task.finished or not task.total or task.time_remaining is None:
             return Text()
         minutes, seconds = divmod(round(task.time_remaining), 60)
         hours, minutes = divmod(minutes, 60)
-        return Text(f"{hours}:{minutes:02}:{seconds:02} left", style="cyan")
+        return Text(f"-{hours}:{minutes:02}:{seconds:02}", style="cyan")
 
 
 class Stages:
@@ -65,10 +65,10 @@ class Stages:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None),
-            _DoneColumn(),
-            TimeElapsedColumn(),
-            _LeftColumn(),
-            _PeakMemoryColumn(),
+            _DoneColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            _LeftColumn(table_column=Column(no_wrap=True)),
+            _PeakMemoryColumn(table_column=Column(no_wrap=True)),
             console=self._console,
             disable=not self._console.is_terminal,
         )
