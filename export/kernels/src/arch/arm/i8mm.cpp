@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NEON with SMMLA (Armv8.6 int8 matrix multiplication): each instruction multiplies 2 tokens by 2 channels over 8
 // inputs. Left side: int8 [tokens / 2][k_padded / 8][2][8]. Panel: int8 [k_padded / 8][16][8].
+#include "arch/arm/i8mm_loop.h"
 #include "arch/arm/neon_weights.h"
 #include "arch/arm/simd_neon.h"
 #include "float_ops/backend.h"
@@ -11,7 +12,7 @@
 namespace hqdit {
 namespace {
 
-constexpr int kTileRows = 6;
+constexpr int kTileRows = 2 * kLoopPairs;
 
 struct I8mm : Neon {
   static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
@@ -50,31 +51,32 @@ int32x4_t row_of(int row, int32x4_t ab, int32x4_t cd) {
   return vreinterpretq_s32_s64(row == 0 ? vtrn1q_s64(x, y) : vtrn2q_s64(x, y));
 }
 
+/// As multiply_6_by_16, for fewer tokens.
 template <int Pairs>
-void tile_of(const Tile& t) {
+void multiply_by_16(const uint8_t* left, int64_t stride, const uint8_t* panel, int64_t k_padded, int32_t* sums) {
   int32x4_t acc[Pairs][8];
   unroll<Pairs>([&](int p) { unroll<8>([&](int c) { acc[p][c] = vdupq_n_s32(0); }); });
-  const int8_t* a = reinterpret_cast<const int8_t*>(t.left);
-  const int8_t* w = reinterpret_cast<const int8_t*>(t.panel);
-  for (int64_t k = 0; k < t.k_padded; k += 8, a += 16, w += 128) {
+  const int8_t* w = reinterpret_cast<const int8_t*>(panel);
+  for (int64_t k = 0; k < k_padded; k += 8, left += 16, w += 128) {
     int8x16_t tokens[Pairs];
-    unroll<Pairs>([&](int p) { tokens[p] = vld1q_s8(a + p * t.left_stride); });
+    unroll<Pairs>([&](int p) { tokens[p] = vld1q_s8(reinterpret_cast<const int8_t*>(left + p * stride)); });
     unroll<8>([&](int c) {
       const int8x16_t weights = vld1q_s8(w + 16 * c);
       unroll<Pairs>([&](int p) { acc[p][c] = vmmlaq_s32(acc[p][c], tokens[p], weights); });
     });
   }
   unroll<2 * Pairs>([&](int r) {
-    unroll<4>([&](int c) {
-      if (r < t.rows && t.channels > 4 * c) {
-        finish(row_of(r % 2, acc[r / 2][2 * c], acc[r / 2][2 * c + 1]), t, r, 4 * c);
-      }
-    });
+    unroll<4>(
+        [&](int c) { vst1q_s32(sums + 16 * r + 4 * c, row_of(r % 2, acc[r / 2][2 * c], acc[r / 2][2 * c + 1])); });
   });
 }
 
 void tile(const Tile& t) {
-  with_count<kTileRows / 2>((t.rows + 1) / 2, [&](auto pairs) { tile_of<pairs>(t); });
+  static constexpr void (*kKernels[kLoopPairs])(const uint8_t*, int64_t, const uint8_t*, int64_t, int32_t*) = {
+      multiply_by_16<1>, multiply_by_16<2>, multiply_6_by_16};
+  alignas(64) int32_t sums[16 * kTileRows];
+  kKernels[(t.rows - 1) / 2](t.left, t.left_stride, t.panel, t.k_padded, sums);
+  finish_rows<4>(t, 0, sums);
 }
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {

@@ -74,7 +74,7 @@ void tile(const Tile& t) {
   int32_t sums[4 * kLoopRows];
   for (int first = 0; first < 16 && first < t.channels; first += 4) {
     kKernels[t.rows - 1](t.left, t.left_stride, t.panel + first * t.k_padded, t.k_padded, sums);
-    for (int r = 0; r < t.rows; ++r) finish(vld1q_s32(sums + 4 * r), t, r, first);
+    finish_rows<1>(t, first, sums);
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <arm_neon.h>
 
+#include <cstring>
+
 #include "gemm/backend.h"
 #include "gemm/lattice.h"
 #include "gemm/unroll.h"
@@ -78,6 +80,28 @@ inline void finish(int32x4_t acc, const Tile& t, int row, int first) {
     float parts[4];
     vst1q_f32(parts, y);
     for (int64_t i = 0; i < t.channels - first; ++i) out[i] = parts[i];
+  }
+}
+
+/// The outputs of a tile's channels first .. first + 4 Vectors - 1 from their sums [rows][4 Vectors].
+template <int Vectors>
+inline void finish_rows(const Tile& t, int64_t first, const int32_t* sums) {
+  float32x4_t scale[Vectors];
+  float32x4_t bias[Vectors];
+  unroll<Vectors>([&](int i) {
+    scale[i] = vld1q_f32(t.scale + first + 4 * i);
+    bias[i] = vld1q_f32(t.bias + first + 4 * i);
+  });
+  const int64_t count = t.channels - first;
+  float* out = t.out + first;
+  for (int r = 0; r < t.rows; ++r, sums += 4 * Vectors, out += t.out_stride) {
+    float parts[4 * Vectors];
+    float* to = count >= 4 * Vectors ? out : parts;
+    unroll<Vectors>([&](int i) {
+      const float32x4_t y = vmulq_f32(vcvtq_f32_s32(vld1q_s32(sums + 4 * i)), scale[i]);
+      vst1q_f32(to + 4 * i, vaddq_f32(vmulq_n_f32(y, t.token_scale[r]), bias[i]));
+    });
+    if (to == parts) std::memcpy(out, parts, static_cast<size_t>(count) * sizeof(float));
   }
 }
 
