@@ -54,7 +54,17 @@ def compiled_loops(source: str, cpu: str, suffix: str) -> list[Loop]:
     """The innermost loops of a kernel of ours that load something and decode nothing."""
     includes = [SYSROOT / "include/c++", *sorted((SYSROOT / "include/c++").glob("*"))]
     includes += [folder / "aarch64-linux-gnu" for folder in includes[1:]] + [SYSROOT / "include"]
-    flags = ["-O3", "-std=c++17", "-ffp-contract=off", f"-march={MARCH[source]}", f"-mtune={cpu}", "-S", "-o", "-"]
+    flags = [
+        "-O3",
+        "-std=c++17",
+        "-ffp-contract=off",
+        f"-march={MARCH[source]}",
+        f"-mtune={cpu}",
+        "-S",
+        "-o",
+        "-",
+        "-DHQDIT_ARM64",
+    ]
     search = [f"-isystem{folder}" for folder in includes] + [f"-I{KERNELS / folder}" for folder in ("include", "src")]
     command = [f"clang++{suffix}", "--target=aarch64-linux-gnu", *flags, *search]
     lines = run([*command, str(KERNELS / f"src/arch/arm/{source}.cpp")]).splitlines()
@@ -70,6 +80,16 @@ def compiled_loops(source: str, cpu: str, suffix: str) -> list[Loop]:
             if not any(line.startswith(".L") for line in body):
                 found.append(Loop(source, [line for line in body if re.match(r"\t[a-z]", line)]))
     return [loop for loop in found if loop.count("ld[rp1]") and not loop.count("tbl")]
+
+
+def tile_loop(source: str, instruction: str, cpu: str, suffix: str) -> Loop:
+    """The one with the most products."""
+    return max(compiled_loops(source, cpu, suffix), key=lambda loop: loop.count(instruction))
+
+
+def share_of_limit(loop: Loop, instruction: str, cpu: str, suffix: str) -> float:
+    """How near a loop comes to what the processor can start of its products alone."""
+    return issue_cost(loop, instruction, cpu, suffix) / cycles(loop, instruction, cpu, suffix)
 
 
 def library_loops(library: Path, suffix: str) -> list[Loop]:
@@ -125,7 +145,7 @@ def main() -> None:
         # Rests and single rows have few products; streaming mode's instructions are no processor's here.
         rivals = [loop for loop in peers if loop.count(instruction) >= 16 and not any("\tz" in x for x in loop.body)]
         for cpu in processors:
-            ours = max(compiled_loops(source, cpu, suffix), key=lambda loop: loop.count(instruction))
+            ours = tile_loop(source, instruction, cpu, suffix)
             shown = [(source, "8-bit, decoded", ours)]
             for nibbles in (False, True):
                 same = [loop for loop in rivals if loop.takes_nibbles_apart == nibbles]
@@ -134,7 +154,7 @@ def main() -> None:
                     shown.append((best.name, "4-bit" if nibbles else "8-bit", best))
             for name, weights, loop in shown:
                 each = cycles(loop, instruction, cpu, suffix)
-                share = 100 * issue_cost(loop, instruction, cpu, suffix) / each
+                share = 100 * share_of_limit(loop, instruction, cpu, suffix)
                 products = loop.count(instruction)
                 per = 1000 / multiply_adds
                 dense = per * len(loop.body) / products
