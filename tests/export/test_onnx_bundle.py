@@ -4,9 +4,6 @@
 import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import msgspec
@@ -31,7 +28,7 @@ from hqdit_mobile.export.bundle.options import ExportOptions
 from hqdit_mobile.export.bundle.probe import PROBE, make_probe, write_probe
 from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.runtime import onnx_pipeline
-from hqdit_mobile.runtime.engine import EngineError, InvalidArgumentError, Pipeline
+from hqdit_mobile.runtime.engine import EngineError, Pipeline
 from hqdit_mobile.runtime.manifest import MANIFEST, BundleError, describe_file, read_manifest, write_manifest
 from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
 from hqdit_mobile.util.metrics import psnr_db
@@ -295,44 +292,3 @@ def test_bad_settings(bundles):
                 pipeline.generate(label)
         with pytest.raises(EngineError, match="cancelled"):
             pipeline.generate(1, progress=lambda update: False)
-
-
-INTERRUPTED = """
-import signal, sys
-from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
-before = signal.getsignal(signal.SIGINT)
-with OnnxPipeline(sys.argv[1]) as pipeline:
-    steps = []
-    def progress(update):
-        steps.append(update.step)
-        if update.step == 3: print("drawing", flush=True)
-    try:
-        pipeline.generate(0, steps=1000, progress=progress)
-    except KeyboardInterrupt:
-        pipeline.generate(0, steps=1)
-        print("stopped" if signal.getsignal(signal.SIGINT) is before and len(steps) < 1000 else "not", flush=True)
-"""
-
-
-def test_ctrl_c_stops_an_onnx_drawing(bundles):
-    command = [sys.executable, "-I", "-c", INTERRUPTED, bundles["onnxruntime"]]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "drawing\n"
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (out, err, process.returncode) == ("stopped\n", "", 0)
-
-
-def test_a_closed_onnx_pipeline_says_so(bundles):
-    pipeline = OnnxPipeline(bundles["onnxruntime"])
-    latents = np.zeros(pipeline.latent_shape, np.float32)
-
-    def close(update):
-        pipeline.close()
-
-    with pytest.raises(InvalidArgumentError, match="the pipeline is closed"):
-        pipeline.generate(0, steps=3, progress=close)
-    pipeline.close()
-    for call in (lambda: pipeline.decode(latents), lambda: pipeline.denoise(latents, 1.0, 0, guided=True)):
-        with pytest.raises(InvalidArgumentError, match="the pipeline is closed"):
-            call()
