@@ -2,6 +2,7 @@
 """The figures of hqdit evaluate against their definitions, and the charts against what they must show."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from hqdit_mobile.evaluate.run import Measured
 from hqdit_mobile.evaluate.shards import Store
 from hqdit_mobile.evaluate.subjects import Facts
 from hqdit_mobile.evaluate.summary import json_ready, summarize
-from hqdit_mobile.util.charts import Point, heat_map, pareto, scatter, ticks
+from hqdit_mobile.util.charts import Point, curve, heat_map, pareto, scatter, ticks
 
 
 def ssim_by_definition(x, y):
@@ -175,3 +176,11 @@ def test_report_plots_quality_against_size_and_time_with_float_at_zero():
     assert text.count("<svg") == 2 and text.count("<circle") == 4 and text.count("data:image/png") == 1
     assert "0.250<small>0.200 to 0.300" in text and "hqdit evaluate &#x27;a&lt;b&#x27;" in text and "a<b" not in text
     assert "A word." in text and "one, two" in text
+
+
+@pytest.mark.parametrize("times", [(750, 500, 0), (0.0, 0.25, 0.75)])
+def test_the_first_point_of_a_curve_is_on_the_left(times):
+    """Noise comes first, whether a network's time falls to the data or rises to it."""
+    chart = curve("SNR", "time", "dB", [(t, 10.0 + t) for t in times])
+    places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', chart)]
+    assert len(places) == 3 and places == sorted(places)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The engine draws with flows: bundles of schema 2 against loops in float64 around the same tiny network."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tiny_model
@@ -9,6 +11,7 @@ import torch
 from hqdit_mobile.diffusion import rng
 from hqdit_mobile.diffusion.process import Flow, Process, VariancePreserving
 from hqdit_mobile.runtime.engine import InvalidArgumentError, InvalidBundleError, Pipeline
+from hqdit_mobile.runtime.onnx_sampler import OnnxSampler
 
 SIT = Process(Flow(time_at_noise=0.0, time_at_data=1.0), "velocity", 3, spacing="trailing", sampler="euler")
 REPA = Process(Flow(), "velocity", 4, spacing="trailing", sampler="heun")
@@ -143,3 +146,26 @@ def test_a_table_that_cannot_be(tiny_files, tmp_path, table):
 
     with pytest.raises(InvalidBundleError, match="alphas_cumprod"):
         Pipeline(bundle(tmp_path / "bad", tiny_files, process, change))
+
+
+@pytest.mark.parametrize("process", [SIT, REPA], ids=["sit", "repa"])
+@pytest.mark.parametrize("sampler", ["ddim", "dpm-solver++", "euler", "heun"])
+def test_the_loop_of_onnx_bundles_has_the_engine_s_bits(tiny_files, tmp_path, process, sampler):
+    """Around the engine's own networks: what remains is the loop."""
+    settings = {"steps": 5, "scheduler": sampler, "guidance_scale": SCALE, "guidance_interval": (0.3, 1.0)}
+    updates, expected_updates = [], []
+    with Pipeline(bundle(tmp_path / "flow", tiny_files, process)) as pipeline:
+        expected = pipeline.generate_batch(LABEL, [SEED], progress=expected_updates.append, **settings)
+        networks = SimpleNamespace(
+            latent_shape=pipeline.latent_shape, process=process, denoise=pipeline.denoise, decode=pipeline.decode
+        )
+        loop = OnnxSampler(networks, settings | {"spacing": "trailing"}, 0.0, LABEL, 1, 0, updates.append)
+        start = rng.normal(SEED, 0, int(np.prod(pipeline.latent_shape))).reshape(pipeline.latent_shape)
+        loop.draw(0, SEED, start)
+    result = loop.result()
+    np.testing.assert_array_equal(result.latents, expected.latents)
+    np.testing.assert_array_equal(result.images, expected.images)
+    assert result.evaluations == expected.evaluations
+    told = [[(u.phase, u.time, u.noise_level, u.timestep, u.guided, u.step, u.step_count) for u in heard]
+            for heard in (updates, expected_updates)]  # fmt: skip
+    assert told[0] == told[1]
