@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -116,7 +117,8 @@ def draw_samplers(
 
 
 def _fingerprint(manifest: Manifest, sampler: Sampler, guidance_scale: float) -> dict[str, Any]:
-    about = {key: msgspec.to_builtins(getattr(manifest, key)) for key in ("runtime", "model", "process")}
+    # As it is read back: JSON has no tuples.
+    about = {key: json.loads(msgspec.json.encode(getattr(manifest, key))) for key in ("runtime", "model", "process")}
     weights = {name: entry.sha256 for name, entry in manifest.files.items()}
     about["class_weights"] = class_weights_of(manifest.labels)
     drawn = {"sampler": sampler.name, "guidance_scale": guidance_scale, "hqdit-mobile": version("hqdit-mobile")}

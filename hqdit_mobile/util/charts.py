@@ -83,7 +83,8 @@ def scatter(title: str, x_name: str, y_name: str, points: Sequence[Point], highe
 def curve(title: str, x_name: str, y_name: str, points: Sequence[tuple[float, float]]) -> str:
     """A line through ``points`` (x, y) with a mark at each, the first one on the left, whichever way x grows."""
     xs, ys = zip(*points, strict=True)
-    parts, place = _axes(ticks(min(xs), max(xs)), ticks(min(0.0, min(ys)), max(ys)), x_name, y_name, leftwards=xs[0] > xs[-1])
+    leftwards = xs[0] > xs[-1]
+    parts, place = _axes(ticks(min(xs), max(xs)), ticks(min(0.0, min(ys)), max(ys)), x_name, y_name, leftwards)
     places = [place(x, y) for x, y in points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     parts.append(f'<polyline points="{path}" fill="none" stroke="#d60" stroke-width="2"/>')
