@@ -126,27 +126,28 @@ void tile_of(const Tile& t) {
   __m256i acc[Rows][2];
   unroll<Rows>([&](int r) { unroll<2>([&](int i) { acc[r][i] = load256(header->start + 8 * i); }); });
   const Step* step = reinterpret_cast<const Step*>(header + 1);
-  for (const uint8_t *a = t.left, *end = a + t.k_padded; a != end; a += 16) {
-    unroll<Parts>([&](int) {
-      __m256i pairs[Rows][2];
-      unroll<4>([&](int j) {
-        const __m256i grid[2] = {load256(step->grid[j][0]), load256(step->grid[j][8])};
-        unroll<Rows>([&](int r) {
-          int32_t quad;
-          std::memcpy(&quad, a + r * t.left_stride + 4 * j, sizeof quad);
-          const __m256i token = _mm256_set1_epi32(quad);
-          unroll<2>([&](int i) {
-            const __m256i products = _mm256_maddubs_epi16(token, grid[i]);
-            pairs[r][i] = j == 0 ? products : added(pairs[r][i], products);
-          });
+  const uint8_t* a = t.left;
+  // One step a turn: compilers load the weights of two together, and have no registers for them.
+  for (int64_t left = t.k_padded / 16 * Parts; left > 0; --left, ++step) {
+    __m256i pairs[Rows][2];
+    unroll<4>([&](int j) {
+      const __m256i grid[2] = {load256(step->grid[j][0]), load256(step->grid[j][8])};
+      unroll<Rows>([&](int r) {
+        int32_t quad;
+        std::memcpy(&quad, a + r * t.left_stride + 4 * j, sizeof quad);
+        const __m256i token = _mm256_set1_epi32(quad);
+        unroll<2>([&](int i) {
+          const __m256i products = _mm256_maddubs_epi16(token, grid[i]);
+          pairs[r][i] = j == 0 ? products : added(pairs[r][i], products);
         });
       });
-      unroll<2>([&](int i) {
-        const __m256i multiplier = load256(step->multiplier[8 * i]);
-        unroll<Rows>([&](int r) { acc[r][i] = multiplied(acc[r][i], pairs[r][i], multiplier); });
-      });
-      ++step;
     });
+    unroll<2>([&](int i) {
+      const __m256i multiplier = load256(step->multiplier[8 * i]);
+      unroll<Rows>([&](int r) { acc[r][i] = multiplied(acc[r][i], pairs[r][i], multiplier); });
+    });
+    // Both parts of a weight meet the same inputs.
+    a += Parts == 1 ? 16 : left % 2 * 16;
   }
   unroll<Rows>([&](int r) {
     finish(in_order(acc[r][0]), t, r, 0);
