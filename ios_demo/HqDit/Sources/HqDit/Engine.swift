@@ -35,7 +35,7 @@ final class Engine: @unchecked Sendable {
     info.struct_size = MemoryLayout<hqdit_info>.size
     try HqDitError.check(hqdit_get_info(pipeline, &info))
     let labels = (0..<info.num_classes).map { String(cString: hqdit_label_name(pipeline, $0)) }
-    return ModelInfo(info, labels: labels)
+    return try ModelInfo(info, labels: labels)
   }
 
   func generate(_ request: GenerationRequest, size: ModelInfo, relay: ProgressRelay) throws -> GenerationResult {

@@ -22,6 +22,9 @@ public struct ModelInfo: Sendable, Hashable {
   /// Whether ``GenerationRequest/previewInterval`` may be set.
   public let hasPreview: Bool
 
+  /// What ``GenerationRequest/scheduler`` may be.
+  public let schedulers: [GenerationRequest.Scheduler]
+
   public let defaultScheduler: GenerationRequest.Scheduler
   public let defaultSteps: Int
   public let defaultGuidanceScale: Float
@@ -32,7 +35,10 @@ public struct ModelInfo: Sendable, Hashable {
   /// Whether the memory limit made this model decode in tiles.
   public let decodesTiled: Bool
 
-  init(_ info: hqdit_info, labels: [String]) {
+  init(_ info: hqdit_info, labels: [String]) throws {
+    guard let scheduler = GenerationRequest.Scheduler(rawValue: info.default_scheduler) else {
+      throw HqDitError.internalFault("scheduler \(info.default_scheduler) is newer than this package")
+    }
     name = String(cString: info.name)
     target = String(cString: info.target)
     imageWidth = Int(info.image_width)
@@ -41,7 +47,8 @@ public struct ModelInfo: Sendable, Hashable {
     nullLabel = Int(info.null_label)
     numTrainTimesteps = Int(info.num_train_timesteps)
     hasPreview = info.has_preview
-    defaultScheduler = GenerationRequest.Scheduler(rawValue: info.default_scheduler) ?? .ddim
+    schedulers = GenerationRequest.Scheduler.allCases.filter { info.schedulers >> $0.rawValue & 1 == 1 }
+    defaultScheduler = scheduler
     defaultSteps = Int(info.default_steps)
     defaultGuidanceScale = info.default_guidance_scale
     defaultGuidanceInterval = info.default_guidance_low...info.default_guidance_high

@@ -11,6 +11,7 @@ import Testing
     #expect(info.nullLabel == 5 && info.numTrainTimesteps == 1000)
     #expect(info.labels == (0..<5).map { "class \($0) \u{1F642}" })
     #expect(info.hasPreview && !info.decodesTiled)
+    #expect(info.schedulers == [.ddim, .dpmSolver])
     #expect(info.defaultScheduler == .ddim && info.defaultSteps == 10)
     #expect(info.defaultGuidanceScale == 3 && info.defaultGuidanceInterval == 0...1)
   }

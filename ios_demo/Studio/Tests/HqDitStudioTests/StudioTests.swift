@@ -64,12 +64,14 @@ import Testing
   }
 
   @Test func cancellingLeavesTheModelReady() async throws {
-    let studio = await studio(rest: { _ in Thread.sleep(forTimeInterval: 0.01) })
+    let gate = Gate()
+    let studio = await studio(rest: { _ in gate.rest() })
     studio.pace = .slow
     let drawing = Task { await studio.draw(wish, seeds: Array(0..<100)) }
     try await until { studio.drawing?.progress != nil }
     #expect(studio.stage == .drawing && studio.notice == .slow)
     studio.cancel()
+    gate.open()
     await drawing.value
     #expect(studio.stage == .ready && studio.notice == .cancelled && studio.finished.isEmpty)
     studio.pace = .full
@@ -89,11 +91,13 @@ import Testing
   }
 
   @Test func heatWhileDrawingStopsIt() async throws {
-    let studio = await studio(rest: { _ in Thread.sleep(forTimeInterval: 0.01) })
+    let gate = Gate()
+    let studio = await studio(rest: { _ in gate.rest() })
     studio.pace = .slow
     let drawing = Task { await studio.draw(wish, seeds: Array(0..<100)) }
     try await until { studio.drawing?.progress != nil }
     studio.pace = .stop
+    gate.open()
     await drawing.value
     #expect(studio.notice == .tooHot && studio.stage == .ready)
   }
@@ -108,11 +112,14 @@ import Testing
   }
 
   @Test func memoryGivenBackIsTakenAgain() async throws {
-    let studio = await studio(rest: { _ in Thread.sleep(forTimeInterval: 0.01) })
+    let gate = Gate()
+    let studio = await studio(rest: { _ in gate.rest() })
     studio.pace = .slow
     let drawing = Task { await studio.draw(wish, seeds: Array(0..<100)) }
     try await until { studio.drawing?.progress != nil }
-    await studio.releaseMemory(.leftApp)
+    let leaving = Task { await studio.releaseMemory(.leftApp) }
+    gate.open()
+    await leaving.value
     await drawing.value
     #expect(studio.notice == .leftApp && studio.stage == .ready)
     studio.pace = .full
@@ -121,24 +128,30 @@ import Testing
   }
 
   @Test func leavingTheAppLetsAPictureBeFinished() async throws {
-    let studio = await studio(rest: { _ in Thread.sleep(forTimeInterval: 0.01) })
+    let gate = Gate()
+    let studio = await studio(rest: { _ in gate.rest() })
     studio.pace = .slow
     let drawing = Task { await studio.draw(wish, seeds: [7]) }
     try await until { studio.drawing?.progress != nil }
     let (never, _) = AsyncStream.makeStream(of: Void.self)
-    await studio.finishOrStop(when: never)
+    let leaving = Task { await studio.finishOrStop(when: never) }
+    gate.open()
+    await leaving.value
     await drawing.value
     #expect(studio.finished.count == 1 && studio.notice == nil)
   }
 
   @Test func leavingTheAppStopsAPictureWhenTheTimeIsOver() async throws {
-    let studio = await studio(rest: { _ in Thread.sleep(forTimeInterval: 0.01) })
+    let gate = Gate()
+    let studio = await studio(rest: { _ in gate.rest() })
     studio.pace = .slow
     let drawing = Task { await studio.draw(wish, seeds: Array(0..<100)) }
     try await until { studio.drawing?.progress != nil }
     let (isOver, over) = AsyncStream.makeStream(of: Void.self)
     over.yield()
-    await studio.finishOrStop(when: isOver)
+    let leaving = Task { await studio.finishOrStop(when: isOver) }
+    gate.open()
+    await leaving.value
     await drawing.value
     #expect(studio.finished.isEmpty && studio.notice == .leftApp && studio.stage == .ready)
   }
@@ -161,8 +174,13 @@ import Testing
     #expect(studio.stage == .noBundle && studio.model == nil)
   }
 
+  /// The engine is held up meanwhile, so that what is waited for cannot pass unseen.
   private func until(_ condition: () -> Bool) async throws {
-    while !condition() { try await Task.sleep(for: .milliseconds(1)) }
+    let deadline = ContinuousClock.now + .seconds(60)
+    while !condition() {
+      try #require(ContinuousClock.now < deadline, "what was waited for did not come")
+      try await Task.sleep(for: .milliseconds(1))
+    }
   }
 }
 
