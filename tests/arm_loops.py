@@ -19,9 +19,10 @@ from pathlib import Path
 
 KERNELS = Path(__file__).parent.parent / "export/kernels"
 SYSROOT = Path("/usr/aarch64-linux-gnu")
-MARCH = {"neon": "armv8-a", "dotprod": "armv8.2-a+dotprod", "i8mm": "armv8.2-a+dotprod+i8mm"}
+MARCH = {"scalar": "armv8-a", "neon": "armv8-a", "dotprod": "armv8.2-a+dotprod", "i8mm": "armv8.2-a+dotprod+i8mm"}
 # Source, instruction, its multiply-adds, processors.
 CASES = [
+    ("scalar", r"smull2?\tv\d+\.8h", 8, ["cortex-a53", "cortex-a72"]),
     ("neon", r"sm(?:lal|ull)2?\tv\d+\.8h", 8, ["cortex-a53", "cortex-a72", "apple-a12"]),
     ("dotprod", r"sdot", 16, ["cortex-a55", "cortex-a76", "cortex-x2", "neoverse-v1"]),
     ("i8mm", r"smmla", 32, ["cortex-x2", "neoverse-n2", "neoverse-v1"]),
@@ -67,7 +68,8 @@ def compiled_loops(source: str, cpu: str, suffix: str) -> list[Loop]:
     ]
     search = [f"-isystem{folder}" for folder in includes] + [f"-I{KERNELS / folder}" for folder in ("include", "src")]
     command = [f"clang++{suffix}", "--target=aarch64-linux-gnu", *flags, *search]
-    lines = run([*command, str(KERNELS / f"src/arch/arm/{source}.cpp")]).splitlines()
+    folder = "gemm" if source == "scalar" else "arch/arm"
+    lines = run([*command, str(KERNELS / f"src/{folder}/{source}.cpp")]).splitlines()
     labels: dict[str, int] = {}
     found = []
     for i, line in enumerate(lines):
