@@ -25,7 +25,7 @@ from hqdit_mobile.export.lowering.onnx.lower import IR_VERSION
 from hqdit_mobile.export.lowering.onnx.operators import functions
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.model.loading import LoadedModel
-from hqdit_mobile.model.vae import VAEDecoder
+from hqdit_mobile.model.vae import random_vae_decoder
 from hqdit_mobile.ops.formats import E2M1, NUM_TABLES, nearest_codes, table_ids
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.ops.native import library_path
@@ -118,9 +118,8 @@ def small_model(dit: DiT | None = None) -> LoadedModel:
     torch.manual_seed(0)
     blocks = {"up_block_types": ["UpDecoderBlock2D"] * 2, "down_block_types": ["DownEncoderBlock2D"] * 2}
     sizes = {"block_out_channels": [8, 8], "norm_num_groups": 4, "layers_per_block": 1, "latent_channels": 4}
-    vae = VAEDecoder(blocks | sizes)
     labels = [f"class {i}" for i in range(CLASSES)]
-    decoder = vae.eval().requires_grad_(False)
+    decoder = random_vae_decoder(blocks | sizes)
     return LoadedModel("small", "a test", "none", dit or small_dit(), decoder, Process(), labels)
 
 

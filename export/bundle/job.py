@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hqdit_mobile.diffusion.plan import plan
 from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
+from hqdit_mobile.export.bundle.agreement import Agreement, decibels
 from hqdit_mobile.export.bundle.budget import calibration_for, effort_for
 from hqdit_mobile.export.bundle.card import model_card
 from hqdit_mobile.export.bundle.folder import (
@@ -24,6 +25,7 @@ from hqdit_mobile.export.bundle.folder import (
     write_json,
 )
 from hqdit_mobile.export.bundle.forecast import duration, forecast
+from hqdit_mobile.export.bundle.loader_check import check_loader
 from hqdit_mobile.export.bundle.manifest import build_manifest, measure_memory
 from hqdit_mobile.export.bundle.model_files import RUNTIMES, write_model_files
 from hqdit_mobile.export.bundle.options import TARGETS, ExportOptions
@@ -41,10 +43,6 @@ from hqdit_mobile.util.progress import Stages, peak_rss_bytes
 
 PREVIEW_IMAGES = 12
 PREVIEW_STEPS = 10
-
-
-class ParityError(RuntimeError):
-    """The exported programs do not compute what the quantized model computes."""
 
 
 def export_bundle(options: ExportOptions, stages: Stages) -> Path:
@@ -69,6 +67,7 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
         stages.note(note)
     scheduler = options.scheduler or model.process.sampler
     plan(model.process, options.steps, scheduler)  # before an hour of work, whether it can be drawn so
+    loaded = _check_loader(options, model, stages)
     config = calibration_for(model.dit, options.config, options.fast, options.calibration_samples)
     options = replace(options, config=config, scheduler=scheduler)
     expected = forecast(model, config, effort_for(model.dit, options.steps, options.fast))
@@ -81,7 +80,7 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
         quantized = quantize_(model.dit, config, model.process, stages, work)
         with staged_folder(options.output, options.force) as folder:
             remember_staging(work, folder)
-            manifest = _write_bundle(options, model, quantized, folder, stages)
+            manifest = _write_bundle(options, model, loaded, quantized, folder, stages)
             manifest.export_seconds = round(time.perf_counter() - started, 1)
             manifest.export_peak_bytes = peak_rss_bytes()
             write_manifest(folder, manifest)
@@ -89,7 +88,7 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
 
 
 def _load(options: ExportOptions) -> LoadedModel:
-    model = load_model(options.model, options.vae, streamed=True)
+    model = load_model(options.model, options.vae, streamed=True, given=options.given)
     check_heads(model.dit.config)
     drop_learned_sigma_(model.dit)
     return model
@@ -105,8 +104,26 @@ def check_heads(config: DiTConfig) -> None:
         )
 
 
+def _check_loader(options: ExportOptions, model: LoadedModel, stages: Stages) -> list[Agreement]:
+    """Compares the float network with the source's own, where there is one."""
+    if model.diffusers is None:
+        return []
+    stages.begin("Compare with diffusers' network")
+    report = ParityReport("torch", check_loader(model, options.guidance_scale))
+    model.diffusers = None  # its tensors are not wanted again
+    report.require("the network that was loaded does not compute what diffusers' own does with the same folder")
+    worst = report.worst("loader")
+    stages.note(f"as diffusers' own network computes it, {decibels(worst.db)} dB SNR at least")
+    return report.checks
+
+
 def _write_bundle(
-    options: ExportOptions, model: LoadedModel, quantized: QuantizationReport, folder: Path, stages: Stages
+    options: ExportOptions,
+    model: LoadedModel,
+    loaded: list[Agreement],
+    quantized: QuantizationReport,
+    folder: Path,
+    stages: Stages,
 ) -> Manifest:
     """Everything after quantization, into `folder`; returns the manifest."""
     effort = effort_for(model.dit, options.steps, options.fast)
@@ -119,8 +136,9 @@ def _write_bundle(
     measure_memory(folder, manifest)
     stages.begin("Check parity with torch")
     parity = check_parity(options, folder, model)
+    parity.checks[:0] = loaded
     write_json(folder / "parity.json", parity.to_json())
-    require_parity(parity)
+    parity.require("the exported programs do not match the quantized model")
     # Read again rather than kept from the start: block by block it takes no memory, a copy would take gigabytes.
     float_dit, labels = _load(options).dit, preview_labels(model, effort.pictures)
     quality = compare_with_float(folder, model, float_dit, labels, effort, options.guidance_scale, stages)
@@ -167,9 +185,3 @@ def clean_latents(model: LoadedModel, options: ExportOptions) -> Tensor:
     labels = preview_labels(model, effort.pictures)
     noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
     return sample_latents(model.dit, model.process, noise, torch.tensor(labels), effort.steps, options.guidance_scale)
-
-
-def require_parity(parity: ParityReport) -> None:
-    if not parity.passed:
-        lines = [f"  {failure}" for failure in parity.failures]
-        raise ParityError("the exported programs do not match the quantized model:\n" + "\n".join(lines))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.quantize.config import HQDiTConfig
 
 TARGETS = ("android", "ios", "desktop")
@@ -36,3 +37,5 @@ class ExportOptions:
     """Images in place of ``config``'s, or of what effort.py makes of them for a fast export or a large model."""
     command: str = ""
     """What the card and the report say that the bundle was made with."""
+    given: Given = field(default_factory=Given)
+    """What the checkpoint does not say."""

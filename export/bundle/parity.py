@@ -15,6 +15,10 @@ from hqdit_mobile.runtime.manifest import read_manifest
 from hqdit_mobile.runtime.open_bundle import open_bundle
 
 
+class ParityError(RuntimeError):
+    """Two networks or programs that should compute the same do not."""
+
+
 @dataclass
 class ParityReport:
     """``runtime``: the bundle's. The checks of an ONNX bundle's portable way have names that say so."""
@@ -37,6 +41,11 @@ class ParityReport:
     def worst(self, stage: str) -> Agreement:
         """The check that passes with the least to spare; of checks that need equal bits, the farthest from them."""
         return min((c for c in self.checks if c.stage == stage), key=lambda c: (c.margin_db, c.db))
+
+    def require(self, what: str) -> None:
+        """Raises ParityError with what is wrong unless all checks passed."""
+        if not self.passed:
+            raise ParityError(f"{what}:\n" + "\n".join(f"  {failure}" for failure in self.failures))
 
     def to_json(self) -> dict[str, Any]:
         return {"runtime": self.runtime, "passed": self.passed, "checks": [c.to_json() for c in self.checks]}

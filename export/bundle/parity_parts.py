@@ -13,8 +13,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hqdit_mobile.export.lowering.denoiser import GuidedDenoiser, fused_block, fused_condition, fused_tokens
+from hqdit_mobile.export.lowering.denoiser import GuidedDenoiser
+from hqdit_mobile.model.arithmetic import FUSED
 from hqdit_mobile.model.dit import DiT, DiTBlock
+from hqdit_mobile.model.streaming import walk
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 
 
@@ -34,7 +36,7 @@ class FusedBlock(nn.Module):
         self.block = block
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
-        return fused_block(self.block, tokens, condition)
+        return self.block(tokens, condition, FUSED)
 
 
 class AttentionOp(nn.Module):
@@ -64,12 +66,10 @@ def model_parts(dit: DiT, latents: Tensor, timestep: float, label: int) -> list[
 @torch.no_grad()
 def block_inputs(dit: DiT, latents: Tensor, timestep: float, label: int) -> Iterator[tuple[Tensor, Tensor]]:
     """(tokens [2, T, D], condition [2, D]) of each block in turn: for the label, then for the null label."""
-    tokens = fused_tokens(dit, latents)
-    labels = torch.tensor([label, dit.null_label])
-    tokens, condition = torch.cat([tokens, tokens]), fused_condition(dit, torch.tensor([timestep]), labels)
-    for block in dit.blocks:
-        yield tokens, condition
-        tokens = fused_block(cast(DiTBlock, block), tokens, condition)
+    tokens = dit.embed(latents, FUSED)
+    conditions = dit.conditions(torch.tensor([timestep]), torch.tensor([label, dit.null_label]), FUSED)
+    for visit in walk(dit, torch.cat([tokens, tokens]), conditions, FUSED):
+        yield visit.tokens, visit.condition
 
 
 def block_parts(prefix: str, block: DiTBlock, tokens: Tensor, condition: Tensor) -> list[Part]:

@@ -39,7 +39,7 @@ class ImageDecoder(nn.Module):
 
     def __init__(self, vae: VAEDecoder, fused: bool = False):
         super().__init__()
-        self.vae = fused_decoder(vae) if fused else vae
+        self.vae = fused_decoder(vae) if fused and vae.kind == "kl" else vae
 
     def forward(self, latents: Tensor) -> Tensor:
         return self.vae(latents)
@@ -222,6 +222,8 @@ class ChosenDecoder:
 def choose_decoder(vae: VAEDecoder, latents: Tensor) -> ChosenDecoder:
     """int8 where it is near enough to ``vae`` on latents [B, C, S, S], divided by the scaling factor, else float32."""
     decoder = ImageDecoder(vae, fused=True)
+    if vae.kind == "pixels":
+        return ChosenDecoder(decoder, Decoder(precision="float32"), decoder, lambda module, _: module)
     quantized = with_int8_convolutions(decoder, (latents[:1],))
     db = decode_psnr_db(quantized, vae, latents)
     if db < NEEDED_DB:

@@ -178,8 +178,11 @@ class ToPixels(nn.Module):
 def tiled_decoder(decoder: ImageDecoder, latents: Tensor) -> TiledDecoder | None:
     """``decoder`` (fused) in sections, from the first block on that has a map above LARGE_BYTES.
 
-    None where no block has: tiles would gain nothing. ``latents`` [1, C, S, S].
+    None where no block has: tiles would gain nothing; and for decoders other than AutoencoderKL's, which are small.
+    ``latents`` [1, C, S, S].
     """
+    if decoder.vae.kind != "kl":
+        return None
     blocks = cast(Any, decoder.vae.decoder.up_blocks)
     height, width = latents.shape[2:]
     kept = 1  # up blocks of the head

@@ -33,11 +33,17 @@ def run_export(
     guidance_interval: tuple[float, float],
     fast: bool,
     force: bool,
+    family: str | None = None,
+    num_heads: int | None = None,
+    num_classes: int | None = None,
+    licence: str | None = None,
 ) -> None:
     console = Console(stderr=True)
     from hqdit_mobile.export.bundle.folder import real_output
-    from hqdit_mobile.export.bundle.job import ParityError, export_bundle
+    from hqdit_mobile.export.bundle.job import export_bundle
     from hqdit_mobile.export.bundle.options import ExportOptions
+    from hqdit_mobile.export.bundle.parity import ParityError
+    from hqdit_mobile.model.checkpoints.given import Given
     from hqdit_mobile.quantize.recipes import high_quality, recipe
     from hqdit_mobile.runtime.manifest import read_manifest
 
@@ -62,6 +68,7 @@ def run_export(
         guidance_interval,
         num_calibration_samples,
         shlex.join(["hqdit-export", *sys.argv[1:]]),
+        Given(family, num_heads, num_classes, licence),
     )
     console.print(_plan(options))
     try:

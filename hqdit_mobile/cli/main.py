@@ -23,7 +23,11 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 @click.option("-m", "--model", default="builtin:emoji-dit",
               help="builtin:emoji-dit, a DiTPipeline folder, a Hugging Face id, a DiT-*.pt file or, to measure, "
                    "random:DiT-XL/2-256 (also S, B, L; 512).")  # fmt: skip
-@click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")
+@click.option("--vae", help="Folder or Hugging Face id of a VAE, for a DiT-*.pt checkpoint; none for pixels.")
+@click.option("--family", type=click.Choice(["dit", "sit", "repa"]), help="Of a checkpoint that does not say it.")
+@click.option("--num-heads", type=click.IntRange(1), help="Attention heads, where the checkpoint does not say them.")
+@click.option("--num-classes", type=click.IntRange(1), help="Classes, where the checkpoint does not say them.")
+@click.option("--licence", metavar="TEXT", help="Of the weights, for the bundle's model card.")
 @click.option("--target", type=click.Choice(["android", "ios", "desktop"]), default="android")
 @click.option("--runtime", type=click.Choice(["executorch", "onnxruntime"]), default="executorch")
 @click.option("-o", "--output-dir", type=click.Path(path_type=Path), help="Default: MODEL-TARGET in this folder.")

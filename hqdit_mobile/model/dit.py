@@ -2,18 +2,20 @@
 """The Diffusion Transformer (Peebles and Xie, arXiv 2212.09748) with adaLN-Zero blocks.
 
 One module for every checkpoint we load. It computes what diffusers' ``DiTTransformer2DModel`` and facebookresearch's
-``DiT`` compute; the two differ in ``block_norm_eps`` and ``time_freq_shift`` only. Every embedder exists once, and q, k
-and v are one product, because that is what a phone should run.
+``DiT`` compute; the two differ in ``block_norm_eps`` and ``time_freq_shift``, and in that diffusers has embedders of
+timestep and class in every block, which are alike until they are trained there. q, k and v are one product.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from hqdit_mobile.model.arithmetic import PLAIN, Arithmetic
 
 TIME_FREQUENCIES = 256
 
@@ -35,6 +37,10 @@ class DiTConfig:
     """Epsilon of the norm before the MLP: diffusers' ``norm_eps``."""
     time_freq_shift: int = 0
     """diffusers spaces the 128 frequencies over 127 intervals (1), the original over 128 (0)."""
+    block_embedders: bool = False
+    """Every block has embedders of timestep and class of its own; the final layer uses the first block's."""
+    learned_positions: bool = False
+    """Positions are weights, not the fixed sines and cosines."""
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
@@ -59,10 +65,6 @@ def sincos_positions(dim: int, grid: int) -> Tensor:
     return torch.cat([column, row], dim=-1).reshape(grid * grid, dim).float()
 
 
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return x * (1 + scale[:, None]) + shift[:, None]
-
-
 class TimestepEmbedder(nn.Module):
     """[B] float timesteps -> [B, D]: cosines and sines of 128 frequencies, then two linear layers."""
 
@@ -76,9 +78,18 @@ class TimestepEmbedder(nn.Module):
         self.fc1 = nn.Linear(TIME_FREQUENCIES, config.hidden_size)
         self.fc2 = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, timestep: Tensor) -> Tensor:
-        angle = timestep[:, None] * self.frequencies[None]
-        return self.fc2(F.silu(self.fc1(torch.cat([angle.cos(), angle.sin()], dim=1))))
+    def forward(self, timestep: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
+        features = ops.timestep_features(timestep, self.frequencies)
+        return ops.linear(self.fc2, ops.silu(ops.linear(self.fc1, features)))
+
+
+class Embedders(nn.Module):
+    """Those of one block. The last row of labels is the null label."""
+
+    def __init__(self, config: DiTConfig):
+        super().__init__()
+        self.t_embedder = TimestepEmbedder(config)
+        self.y_embedder = nn.Embedding(config.num_classes + 1, config.hidden_size)
 
 
 class Attention(nn.Module):
@@ -90,12 +101,9 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.proj = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        b, t, d = x.shape
-        qkv = self.qkv(x).view(b, t, 3, self.num_heads, d // self.num_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, T, head_dim)
-        out = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(out.transpose(1, 2).reshape(b, t, d))
+    def forward(self, x: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
+        quantized = not isinstance(self.qkv, nn.Linear)
+        return ops.linear(self.proj, ops.attention(ops.linear(self.qkv, x), self.num_heads, quantized))
 
 
 class Mlp(nn.Module):
@@ -105,8 +113,8 @@ class Mlp(nn.Module):
         self.fc1 = nn.Linear(config.hidden_size, inner)
         self.fc2 = nn.Linear(inner, config.hidden_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+    def forward(self, x: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
+        return ops.linear(self.fc2, ops.linear_gelu(self.fc1, x))
 
 
 class DiTBlock(nn.Module):
@@ -120,10 +128,10 @@ class DiTBlock(nn.Module):
         self.mlp = Mlp(config)
         self.adaLN = nn.Linear(config.hidden_size, 6 * config.hidden_size)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.adaLN(condition).chunk(6, dim=1)
-        x = x + gate_a[:, None] * self.attn(modulate(self.norm1(x), shift_a, scale_a))
-        return x + gate_m[:, None] * self.mlp(modulate(self.norm2(x), shift_m, scale_m))
+    def forward(self, x: Tensor, condition: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
+        modulation = ops.linear(self.adaLN, condition)  # shift, scale, gate of the attention, then of the MLP
+        x = ops.gated_add(x, modulation, 2, self.attn(ops.modulated_norm(x, modulation, 0, 1, self.norm1), ops))
+        return ops.gated_add(x, modulation, 5, self.mlp(ops.modulated_norm(x, modulation, 3, 4, self.norm2), ops))
 
 
 class FinalLayer(nn.Module):
@@ -133,9 +141,9 @@ class FinalLayer(nn.Module):
         self.adaLN = nn.Linear(config.hidden_size, 2 * config.hidden_size)
         self.linear = nn.Linear(config.hidden_size, config.patch_size**2 * config.out_channels)
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        shift, scale = self.adaLN(condition).chunk(2, dim=1)
-        return self.linear(modulate(self.norm(x), shift, scale))
+    def forward(self, x: Tensor, condition: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
+        modulation = ops.linear(self.adaLN, condition)
+        return ops.linear(self.linear, ops.modulated_norm(x, modulation, 0, 1, self.norm))
 
 
 class DiT(nn.Module):
@@ -146,14 +154,18 @@ class DiT(nn.Module):
     [B, out_channels, S, S]; the first ``in_channels`` channels are the noise.
     """
 
+    positions: Tensor
+
     def __init__(self, config: DiTConfig):
         super().__init__()
         self.config = config
         self.x_embedder = nn.Conv2d(config.in_channels, config.hidden_size, config.patch_size, config.patch_size)
         positions = sincos_positions(config.hidden_size, config.sample_size // config.patch_size)
-        self.register_buffer("positions", positions[None], persistent=False)
+        self.register_buffer("positions", positions[None], persistent=config.learned_positions)
         self.t_embedder = TimestepEmbedder(config)
         self.y_embedder = nn.Embedding(config.num_classes + 1, config.hidden_size)
+        others = config.depth - 1 if config.block_embedders else 0
+        self.block_embedders = nn.ModuleList(Embedders(config) for _ in range(others))
         self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
         self.final = FinalLayer(config)
 
@@ -161,13 +173,28 @@ class DiT(nn.Module):
     def null_label(self) -> int:
         return self.config.num_classes
 
-    def embed(self, latents: Tensor) -> Tensor:
+    def embed(self, latents: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
         """Latents [B, C, S, S] -> tokens [B, T, D]."""
-        return self.x_embedder(latents).flatten(2).transpose(1, 2) + self.positions
+        return ops.patches(self.x_embedder, latents) + self.positions
 
-    def condition(self, timestep: Tensor, label: Tensor) -> Tensor:
-        """silu(t + y) [B, D]: every adaLN applies the same SiLU, so it is done once."""
-        return F.silu(self.t_embedder(timestep) + self.y_embedder(label))
+    def embedders(self, index: int) -> tuple[nn.Module, nn.Module]:
+        """(of timesteps, of labels) for block ``index``; the final layer's are those of block 0."""
+        if index == 0 or not self.config.block_embedders:
+            return self.t_embedder, self.y_embedder
+        own = self.block_embedders[index - 1]
+        return cast(nn.Module, own.t_embedder), cast(nn.Module, own.y_embedder)
+
+    def condition(self, timestep: Tensor, label: Tensor, index: int = 0, ops: Arithmetic = PLAIN) -> Tensor:
+        """silu(t + y) [B, D] for block ``index``: every adaLN applies the same SiLU, so it is done once."""
+        of_timestep, of_label = self.embedders(index)
+        embedded: Tensor = of_timestep(timestep, ops) + of_label(label)
+        return ops.silu(embedded)
+
+    def conditions(self, timestep: Tensor, label: Tensor, ops: Arithmetic = PLAIN) -> list[Tensor]:
+        """``condition`` of every block; the same tensor for all where embedders are shared."""
+        count = self.config.depth if self.config.block_embedders else 1
+        different = [self.condition(timestep, label, index, ops) for index in range(count)]
+        return different if count > 1 else different * self.config.depth
 
     def unpatchify(self, x: Tensor) -> Tensor:
         """[B, T, p * p * C] -> [B, C, S, S]."""
@@ -175,9 +202,15 @@ class DiT(nn.Module):
         x = x.reshape(x.shape[0], grid, grid, p, p, -1)
         return x.permute(0, 5, 1, 3, 2, 4).reshape(x.shape[0], -1, grid * p, grid * p)
 
+    def end(self, tokens: Tensor, condition: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
+        """What is left to do after the blocks: [B, T, D] and the first block's condition -> [B, out_channels, S, S]."""
+        return self.unpatchify(self.final(tokens, condition, ops))
+
     def forward(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
-        x = self.embed(latents)
-        condition = self.condition(timestep, label)
-        for block in self.blocks:
-            x = block(x, condition)
-        return self.unpatchify(self.final(x, condition))
+        return self.finish(self.embed(latents), self.conditions(timestep, label))
+
+    def finish(self, tokens: Tensor, conditions: list[Tensor], ops: Arithmetic = PLAIN) -> Tensor:
+        """The blocks and the end, with what ``embed`` and ``conditions`` give."""
+        for block, condition in zip(self.blocks, conditions, strict=True):
+            tokens = block(tokens, condition, ops)
+        return self.end(tokens, conditions[0], ops)

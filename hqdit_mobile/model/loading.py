@@ -3,32 +3,43 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.diffusion.scheduler_config import process_from_scheduler
-from hqdit_mobile.model.checkpoints import (
+from hqdit_mobile.model.checkpoints.build import dit_from_state
+from hqdit_mobile.model.checkpoints.diffusers import config_from_diffusers, dit_from_diffusers
+from hqdit_mobile.model.checkpoints.diffusers_source import DiffusersSource
+from hqdit_mobile.model.checkpoints.facebook import Source, dit_from_facebook
+from hqdit_mobile.model.checkpoints.given import Given
+from hqdit_mobile.model.checkpoints.hub import hub_folder, is_hub_id
+from hqdit_mobile.model.checkpoints.lora import merge_lora
+from hqdit_mobile.model.checkpoints.reading import (
     CheckpointError,
-    FloatState,
-    config_from_diffusers,
-    dit_from_diffusers,
-    dit_from_facebook,
-    dit_from_state,
+    one_line,
+    read_component,
+    read_json,
+    read_safetensors,
+    read_torch,
+    weight_files,
 )
+from hqdit_mobile.model.checkpoints.states import FloatState
+from hqdit_mobile.model.checkpoints.vae_files import FORMS as VAE_FORMS
+from hqdit_mobile.model.checkpoints.vae_files import read_vae
+from hqdit_mobile.model.checkpoints.wrappers import unwrap
 from hqdit_mobile.model.dit import DiT, DiTConfig
+from hqdit_mobile.model.family import family_of, process_of
 from hqdit_mobile.model.random_model import FORMS, RANDOM, VAE_CONFIG, RandomState, random_config
-from hqdit_mobile.model.vae import VAEDecoder, random_vae_decoder, vae_decoder
+from hqdit_mobile.model.vae import VAEDecoder, pixel_decoder, random_vae_decoder, vae_decoder
 
 BUILTIN = "builtin:"
-WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+NO_VAE = "none"
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 HUB_FILES = ["model_index.json", "transformer/*", "vae/*", "scheduler/*"]
 
 
@@ -50,7 +61,9 @@ class LoadedModel:
     weight_files: list[Path] = field(default_factory=list)
     """What tells one checkpoint of this source from another."""
     notes: list[str] = field(default_factory=list)
-    """What the export is to say of how the model was read."""
+    """What the loader chose or changed, for the user to read."""
+    diffusers: DiffusersSource | None = None
+    """The same network as diffusers builds it, to check the loader with, where the source is a folder of diffusers."""
 
     @property
     def has_random_weights(self) -> bool:
@@ -78,19 +91,21 @@ class LoadedModel:
             return torch.cat([self.vae(one[None]) for one in latents / self.vae.scaling_factor])
 
 
-def load_model(spec: str, vae: str | None = None, streamed: bool = False) -> LoadedModel:
+def load_model(spec: str, vae: str | None = None, streamed: bool = False, given: Given | None = None) -> LoadedModel:
     """Loads ``spec``, one of
 
     - ``builtin:emoji-dit``, the reference model that comes with this package;
     - a folder in diffusers' DiTPipeline layout (model_index.json, transformer/, vae/, scheduler/);
-    - a facebookresearch ``DiT-*.pt`` checkpoint, with ``vae`` a folder that holds an AutoencoderKL;
+    - a checkpoint in facebookresearch's names, such as ``DiT-*.pt`` or one of its training script, with ``vae``;
     - a Hugging Face id such as ``facebook/DiT-XL-2-256`` (needs the network, or the files in its cache);
     - ``random:DiT-XL/2-256`` and its like: a published architecture with random weights (random_model.py).
 
     Args:
         spec: see above.
-        vae: a folder with an AutoencoderKL in diffusers' layout, for a ``.pt`` checkpoint.
+        vae: a folder, file or Hugging Face id of a VAE, in place of the folder's own if that has one; "none" for
+            models of pixels.
         streamed: the blocks of the DiT are read when they run and keep no weights (streaming.py).
+        given: what a checkpoint does not say itself.
 
     Returns:
         The float32 networks in evaluation mode, without gradients, and what is known of their training and classes.
@@ -100,21 +115,33 @@ def load_model(spec: str, vae: str | None = None, streamed: bool = False) -> Loa
         CheckpointError: a file cannot be read or is of a model that is not supported; the message names the field.
         ValueError: ``spec`` or ``vae`` makes no sense.
     """
-    if spec.startswith(BUILTIN):
-        return _load_builtin(spec.removeprefix(BUILTIN), streamed)
-    if spec.startswith(RANDOM):
-        return _load_random(spec, streamed)
-    path = Path(spec)
-    if path.suffix in (".pt", ".pth"):
-        return _load_facebook(path, vae, streamed)
-    if path.is_dir():
-        return _load_folder(path, spec, "see the source model", streamed)
-    if path.exists() or spec.count("/") != 1 or spec.startswith((".", "/", "~")):
-        raise FileNotFoundError(
-            f"no model at {spec!r}: give a DiTPipeline folder, a DiT-*.pt file, a Hugging Face id, {BUILTIN}emoji-dit "
-            f"or {FORMS}"
+    given = given or Given()
+    if spec.startswith((BUILTIN, RANDOM)):
+        _refuse_given(spec, vae, given)
+        return (
+            _load_builtin(spec.removeprefix(BUILTIN), streamed)
+            if spec.startswith(BUILTIN)
+            else _load_random(spec, streamed)
         )
-    return _load_hub(spec, streamed)
+    path = Path(spec).expanduser()
+    if path.suffix in CHECKPOINTS and not path.is_dir():
+        return _load_facebook(path, vae, streamed, given)
+    if path.is_dir():
+        return _load_folder(path, spec, "see the source model", vae, streamed, given)
+    if path.exists() or not is_hub_id(spec):
+        raise FileNotFoundError(
+            f"no model at {one_line(repr(spec))}: give a DiTPipeline folder, a DiT-*.pt file, a Hugging Face id, "
+            f"{BUILTIN}emoji-dit or {FORMS}"
+        )
+    folder = hub_folder(spec, HUB_FILES)
+    return _load_folder(folder, spec, f"see the model card of {spec}", vae, streamed, given)
+
+
+def _refuse_given(spec: str, vae: str | None, given: Given) -> None:
+    if vae is not None or given != Given():
+        raise ValueError(
+            f"{spec} says everything itself: leave out --vae, --family, --num-heads, --num-classes, --licence"
+        )
 
 
 def builtin_models() -> list[str]:
@@ -123,7 +150,7 @@ def builtin_models() -> list[str]:
 
 def builtin_classes(name: str) -> dict[str, int]:
     """The classes of a built-in model with their numbers of training images, without its weights."""
-    config = _read_json(_builtin_folder(name) / "config.json")
+    config = read_json(_builtin_folder(name) / "config.json")
     return dict(zip(config["labels"], config["train_counts"], strict=True))
 
 
@@ -135,14 +162,14 @@ def _load_builtin(name: str, streamed: bool) -> LoadedModel:
     if name not in builtin_models():
         raise ValueError(f"there is no built-in model {name!r}; built in: {', '.join(builtin_models())}")
     folder = _builtin_folder(name)
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     weights = folder / "transformer.safetensors"
     return LoadedModel(
         name=name,
         source=BUILTIN + name,
         licence=config["licence"],
-        dit=dit_from_state(DiTConfig(**config["dit"]), FloatState(load_file(weights)), streamed),
-        vae=vae_decoder(config["vae"], load_file(folder / "vae_decoder.safetensors")),
+        dit=dit_from_state(DiTConfig(**config["dit"]), FloatState(read_safetensors(weights)), streamed),
+        vae=vae_decoder(config["vae"], read_safetensors(folder / "vae_decoder.safetensors")),
         process=Process.from_json(config["process"]),
         labels=config["labels"],
         defaults=config["defaults"],
@@ -166,92 +193,101 @@ def _load_random(spec: str, streamed: bool) -> LoadedModel:
     )
 
 
-def _load_folder(folder: Path, source: str, licence: str, streamed: bool) -> LoadedModel:
-    index = _read_json(folder / "model_index.json")
-    names = {int(k): v for k, v in (index.get("id2label") or {}).items()}
-    config = config_from_diffusers(_read_json(folder / "transformer" / "config.json"))
-    weights = _weight_file(folder / "transformer")
-    dit = dit_from_diffusers(config, _read_weights(weights), used_labels=len(names) or None, streamed=streamed)
-    process, notes = _process(folder, index, config.in_channels)
-    return LoadedModel(
-        name=Path(source).name,
-        source=source,
-        licence=licence,
-        dit=dit,
-        vae=_load_vae(folder / "vae"),
-        process=process,
-        labels=[names.get(i, f"class {i}") for i in range(dit.config.num_classes)],
-        weight_files=[weights, folder / "transformer" / "config.json"],
-        notes=notes,
+def _load_folder(folder: Path, source: str, licence: str, vae: str | None, streamed: bool, given: Given) -> LoadedModel:
+    if given.family not in (None, "dit"):
+        raise CheckpointError(f"{folder} is a DiTPipeline folder, so its family is dit, not {given.family}")
+    names = _labels(folder / "model_index.json")
+    config_file = folder / "transformer" / "config.json"
+    described = read_json(config_file)
+    config = config_from_diffusers(described)
+    for option, said in (("num_heads", config.num_heads), ("num_classes", config.num_classes)):
+        if getattr(given, option) not in (None, said):
+            raise CheckpointError(f"--{option.replace('_', '-')} {getattr(given, option)}: {config_file} says {said}")
+    if names and max(names) >= config.num_classes:
+        raise CheckpointError(
+            f"{folder / 'model_index.json'}: id2label names class {max(names)}, the network has {config.num_classes}"
+        )
+    weights, notes = weight_files(folder / "transformer"), list[str]()
+    with_lora = merge_lora(read_component(folder / "transformer"), weights[0], notes)
+    dit = dit_from_diffusers(config, with_lora, notes, used_labels=len(names) or None, streamed=streamed)
+    process, process_notes = _process(folder, config.in_channels)
+    return _checked(
+        LoadedModel(
+            name=folder.resolve().name if folder == Path(source) else Path(source).name,
+            source=source,
+            licence=given.licence or licence,
+            dit=dit,
+            vae=_vae_for(dit, str(folder / "vae") if vae is None else vae),
+            process=process,
+            labels=[names.get(i, f"class {i}") for i in range(dit.config.num_classes)],
+            weight_files=[*weights, config_file],
+            notes=[*notes, *process_notes],
+            diffusers=DiffusersSource(described, with_lora),
+        )
     )
 
 
-def _load_hub(repo_id: str, streamed: bool) -> LoadedModel:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+def _labels(file: Path) -> dict[int, str]:
+    labels = read_json(file).get("id2label")
+    if labels is None:
+        return {}
+    good = isinstance(labels, dict) and all(
+        key.isascii() and key.isdigit() and isinstance(text, str) and text for key, text in labels.items()
+    )
+    if not good:
+        raise CheckpointError(f'{file}: id2label must map numbers to names, such as {{"0": "tench", "1": "goldfish"}}')
+    return {int(key): text for key, text in labels.items()}
 
-    try:
-        folder = snapshot_download(repo_id, allow_patterns=HUB_FILES)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise FileNotFoundError(
-            f"could not get {repo_id!r} from the Hugging Face hub ({error}); download it first and give its folder"
-        ) from error
-    return _load_folder(Path(folder), repo_id, f"see the model card of {repo_id}", streamed)
 
-
-def _load_facebook(path: Path, vae: str | None, streamed: bool) -> LoadedModel:
+def _load_facebook(path: Path, vae: str | None, streamed: bool, given: Given) -> LoadedModel:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     if vae is None:
-        raise ValueError(f"{path.name} holds the transformer only: give --vae FOLDER with an AutoencoderKL")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
-        raise CheckpointError(f"{path} is not a PyTorch checkpoint that can be loaded safely: {error}") from error
-    dit = dit_from_facebook(state.get("ema", state), streamed)
-    return LoadedModel(
+        raise ValueError(f"{path.name} holds the transformer only: give --vae with {VAE_FORMS}")
+    unwrapped = unwrap(read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path), path)
+    notes = unwrapped.notes
+    source = Source(path, merge_lora(unwrapped.state, path, notes), unwrapped.arguments, given, notes)
+    dit = dit_from_facebook(source, streamed)
+    family = family_of(source)
+    model = LoadedModel(
         name=path.stem,
         source=str(path.name),
-        licence="CC-BY-NC-4.0 (facebookresearch/DiT)",
+        licence=given.licence or "unknown: see the source of the checkpoint",
         dit=dit,
-        vae=_load_vae(Path(vae)),
-        process=Process(guided_channels=min(3, dit.config.in_channels)),
+        vae=_vae_for(dit, vae),
+        process=process_of(family, source),
         labels=[f"class {i}" for i in range(dit.config.num_classes)],
         weight_files=[path],
+        notes=notes,
     )
+    for name in ("image_size", "resolution"):
+        if unwrapped.arguments.get(name) not in (None, model.image_size):
+            raise CheckpointError(
+                f"{path.name} was trained for images of {unwrapped.arguments[name]} pixels, as its argument {name!r} "
+                f"says, and with --vae {vae} it would draw {model.image_size}"
+            )
+    return _checked(model)
 
 
-def _load_vae(folder: Path) -> VAEDecoder:
-    return vae_decoder(_read_json(folder / "config.json"), _read_weights(_weight_file(folder)))
+def _vae_for(dit: DiT, vae: str) -> VAEDecoder:
+    return pixel_decoder(dit.config.in_channels) if vae == NO_VAE else read_vae(vae)
 
 
-def _process(folder: Path, index: Mapping[str, Any], channels: int) -> tuple[Process, list[str]]:
+def _checked(model: LoadedModel) -> LoadedModel:
+    """Raises CheckpointError where transformer and decoder do not fit together."""
+    channels = model.dit.config.in_channels
+    if model.vae.kind == "pixels" and channels != 3:
+        raise CheckpointError(f"without a VAE a model must draw 3 channels, not {channels}: give its VAE")
+    if model.vae.latent_channels != channels:
+        raise CheckpointError(
+            f"the transformer draws latents of {channels} channels, and the VAE takes {model.vae.latent_channels}: "
+            "give the VAE that it was trained with"
+        )
+    return model
+
+
+def _process(folder: Path, channels: int) -> tuple[Process, list[str]]:
     """That of a DiTPipeline folder, which guides every channel, and notes on it."""
-    entry = index.get("scheduler")
+    entry = read_json(folder / "model_index.json").get("scheduler")
     named = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
-    return process_from_scheduler(_read_json(folder / "scheduler" / "scheduler_config.json"), channels, named)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; a DiTPipeline folder has it")
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        return content
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-
-
-def _weight_file(folder: Path) -> Path:
-    for name in WEIGHT_FILES:
-        if (folder / name).is_file():
-            return folder / name
-    raise FileNotFoundError(f"{folder} has no {WEIGHT_FILES[0]} (or .bin)")
-
-
-def _read_weights(file: Path) -> dict[str, Tensor]:
-    """Tensors that are the file's own pages, so that reading costs memory only where it happens."""
-    if file.suffix == ".safetensors":
-        return load_file(file)
-    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    return state
+    return process_from_scheduler(read_json(folder / "scheduler" / "scheduler_config.json"), channels, named)

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.model.arithmetic import PLAIN, Arithmetic
 from hqdit_mobile.model.dit import DiT, DiTBlock, DiTConfig
 
 
@@ -33,14 +35,43 @@ class StreamedBlock(nn.Module):
             self.prepare(block)
         return block
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        return self.load()(x, condition)
+    def forward(self, x: Tensor, condition: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
+        return self.load()(x, condition, ops)
 
 
 def float_block(model: DiT, index: int) -> DiTBlock:
     """Block ``index`` with its weights: read now if it is streamed, else the model's own."""
     block = model.blocks[index]
     return block.load() if isinstance(block, StreamedBlock) else cast(DiTBlock, block)
+
+
+@dataclass
+class Visit:
+    """A block with its inputs: tokens [B, T, D] and condition [B, D]."""
+
+    index: int
+    block: DiTBlock
+    tokens: Tensor
+    condition: Tensor
+    ops: Arithmetic
+    output: Tensor | None = None
+
+    def run(self) -> Tensor:
+        """The block's output, made once."""
+        if self.output is None:
+            self.output = self.block(self.tokens, self.condition, self.ops)
+        return self.output
+
+
+def walk(model: DiT, tokens: Tensor, conditions: list[Tensor], ops: Arithmetic = PLAIN) -> Iterator[Visit]:
+    """Every block in turn, read now if it is streamed, for whoever wants to look at it before or while it runs.
+
+    tokens, conditions: of ``embed`` and ``conditions``. The last visit's output goes into ``model.end``.
+    """
+    for index, condition in enumerate(conditions):
+        visit = Visit(index, float_block(model, index), tokens, condition, ops)
+        yield visit
+        tokens = visit.run()
 
 
 def parameter_count(model: DiT) -> int:

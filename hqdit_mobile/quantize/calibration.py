@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.diffusion.trajectory import random_times, trajectory
 from hqdit_mobile.model.dit import DiT
-from hqdit_mobile.model.streaming import float_block
+from hqdit_mobile.model.streaming import walk
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.ops.packing import groups_per_row
 from hqdit_mobile.ops.rotation import rotate
@@ -121,12 +121,11 @@ class _MeasuredModel:
     def __call__(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
         model = self.model
         with self._measuring(model, "", timestep):
-            x, condition = model.embed(latents), model.condition(timestep, label)
-            for index in range(len(model.blocks)):
-                block = float_block(model, index)
-                with self._measuring(block, f"blocks.{index}.", timestep):
-                    x = block(x, condition)
-            return model.unpatchify(model.final(x, condition))
+            tokens, conditions = model.embed(latents), model.conditions(timestep, label)
+            for visit in walk(model, tokens, conditions):
+                with self._measuring(visit.block, f"blocks.{visit.index}.", timestep):
+                    tokens = visit.run()
+            return model.end(tokens, conditions[0])
 
     @contextmanager
     def _measuring(self, module: nn.Module, prefix: str, timestep: Tensor) -> Iterator[None]:

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
 from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.model.dit import DiT
@@ -111,17 +112,16 @@ class _Quantizer:
             run()
         self.replace(parent, observers)
 
-    def quantize_modulation(self, parent: nn.Module, prefix: str) -> None:
-        """The adaLN layer of `parent`: all that it ever sees is the condition, so nothing has to run."""
+    def quantize_modulation(self, parent: nn.Module, prefix: str, index: int) -> None:
+        """The adaLN layer of `parent`: it sees nothing but the condition of block `index`, so nothing has to run."""
         observers = self.observers(parent, prefix, ["adaLN"])
-        observers["adaLN"].add(self.conditions[1], torch.Generator())
+        observers["adaLN"].add(self.model.condition(*self.conditions, index), torch.Generator())
         self.replace(parent, observers)
 
     def blocks(self, on_block: Callable[[], None]) -> None:
         """Block after block on all tokens of the calibration set, which go from one file to the other and back."""
         model, data = self.model, self.data
         shape = (len(data), model.config.tokens, model.config.hidden_size)
-        condition = model.condition(data.timestep, data.label)
         first = 0
         while first < len(model.blocks) and self.restore(first):
             first += 1
@@ -132,11 +132,12 @@ class _Quantizer:
                 hidden[rows] = model.embed(data.latents[rows])
             check_finite("x_embedder", hidden, data.timestep)
         for index in range(first, len(model.blocks)):
-            self.block(index, shape, condition)
+            self.block(index, shape)
             on_block()
 
-    def block(self, index: int, shape: tuple[int, int, int], condition: Tensor) -> None:
+    def block(self, index: int, shape: tuple[int, int, int]) -> None:
         block, prefix = float_block(self.model, index), f"blocks.{index}."
+        condition = self.model.condition(self.data.timestep, self.data.label, index)
         source = self.work.array(TOKENS[index % 2], shape, new=False)
         # Not in place: a run that is killed in this block needs its inputs again.
         target = self.work.array(TOKENS[(index + 1) % 2], shape, new=True)
@@ -147,7 +148,7 @@ class _Quantizer:
                 target[rows] = block(source[rows], condition[rows])
 
         self.quantize(block, prefix, TOKEN_LAYERS, run)
-        self.quantize_modulation(block, prefix)
+        self.quantize_modulation(block, prefix, index)
         self.model.blocks[index] = block
         self.work.sync(TOKENS[(index + 1) % 2])
         reports = [asdict(layer) for layer in self.report.layers if layer.name.startswith(prefix)]
@@ -167,15 +168,19 @@ class _Quantizer:
         """For the layers that see the condition alone: one row per image, so INT8 activations cost nothing."""
         timestep, label = draw_conditions(self.model, process, self.config.seed)
         # The adaLN layers are given the float condition; nothing in front of them is worth waiting for.
-        self.conditions = timestep, self.model.condition(timestep, label)
-        check_finite("adaLN", self.conditions[1], timestep)
+        self.conditions = timestep, label
+        for index in range(len(self.model.blocks) if self.model.config.block_embedders else 1):
+            check_finite(f"blocks.{index}.adaLN", self.model.condition(timestep, label, index), timestep)
 
     def layers_outside_blocks(self) -> None:
         model = self.model
-        self.quantize_modulation(model.final, "final.")
+        self.quantize_modulation(model.final, "final.", 0)
         self.timesteps = self.conditions[0]
         # Not fc1: every layer depends on its sines and cosines, and four bits there cost 3 dB at the noisiest steps.
-        self.quantize(model, "", ["t_embedder.fc2"], lambda: model.t_embedder(self.timesteps))
+        for index in range(1 + len(model.block_embedders)):
+            name = f"block_embedders.{index - 1}.t_embedder" if index else "t_embedder"
+            embedder, _ = model.embedders(index)
+            self.quantize(model, "", [f"{name}.fc2"], partial(embedder, self.timesteps))
 
 
 def _batches(count: int) -> list[slice]:

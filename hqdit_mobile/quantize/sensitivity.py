@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hqdit_mobile.model.dit import DiT
-from hqdit_mobile.model.streaming import float_block
+from hqdit_mobile.model.streaming import float_block, walk
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.ops.rotation import rotate
 from hqdit_mobile.quantize.calibration import CalibrationSet, input_quantizer, linear_at
@@ -71,13 +71,12 @@ def _products(
     Forward without a graph, keeping the input of each block, then backward with the graph of one block at a time:
     a whole model's would take gigabytes.
     """
-    condition = model.condition(data.timestep[rows], data.label[rows])
+    conditions = model.conditions(data.timestep[rows], data.label[rows])
     inputs = [model.embed(data.latents[rows])]
-    for index in range(len(model.blocks)):
-        inputs.append(float_block(model, index)(inputs[-1], condition))
+    inputs += [visit.run() for visit in walk(model, inputs[0], conditions)]
     with torch.enable_grad():
         tokens = inputs.pop().requires_grad_()
-        noise = model.unpatchify(model.final(tokens, condition))[:, : data.latents.shape[1]]
+        noise = model.end(tokens, conditions[0])[:, : data.latents.shape[1]]
         signs = torch.randint(0, 2, noise.shape, generator=generator) * 2.0 - 1.0
         (gradient,) = torch.autograd.grad((noise * signs).sum(), tokens)
     products = {}
@@ -92,7 +91,7 @@ def _products(
         try:
             with torch.enable_grad():
                 tokens = inputs.pop().requires_grad_()
-                outputs = block(tokens, condition)
+                outputs = block(tokens, conditions[index])
                 of_layers = [probe.output for probe in probes.values()]
                 gradient, *gradients = torch.autograd.grad(outputs, [tokens, *of_layers], gradient)
         finally:

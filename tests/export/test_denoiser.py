@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fused denoisers: what the DiT computes, and in ExecuTorch the bits that torch gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,9 +19,9 @@ CONFIG = DiTConfig(hidden_size=48, depth=2, num_heads=3, in_channels=3, out_chan
 LINEARS = 4 * CONFIG.depth + CONFIG.depth + 2 + 2  # of the blocks, their adaLN, the timestep, the final layer
 
 
-@pytest.fixture(scope="module")
-def dit() -> DiT:
-    return tiny_dit(CONFIG)
+@pytest.fixture(scope="module", params=[False, True], ids=["shared embedders", "embedders of each block"])
+def dit(request) -> DiT:
+    return tiny_dit(replace(CONFIG, block_embedders=request.param))
 
 
 def quantized(layer: nn.Linear, rng: np.random.Generator) -> FP4Linear:
@@ -36,7 +38,7 @@ def quantized(layer: nn.Linear, rng: np.random.Generator) -> FP4Linear:
 @pytest.fixture(scope="module")
 def quantized_dit(dit) -> DiT:
     """fp4_linear in the blocks and in one layer of the timestep's; the rest stays float."""
-    result, rng = DiT(CONFIG).eval().requires_grad_(False), np.random.default_rng(1)
+    result, rng = DiT(dit.config).eval().requires_grad_(False), np.random.default_rng(1)
     result.load_state_dict(dit.state_dict())
     for block in result.blocks:
         block.attn.qkv, block.attn.proj = quantized(block.attn.qkv, rng), quantized(block.attn.proj, rng)
@@ -77,13 +79,14 @@ def test_executorch_gives_the_same_bits(quantized_dit):
     guided, single = GuidedDenoiser(quantized_dit, fused=True), Denoiser(quantized_dit, fused=True)
     example = example_inputs(quantized_dit)
     lowered = lower({"guided": (guided, example), "single": (single, example)})
+    own = len(quantized_dit.block_embedders)
     quantized_layers = sum(isinstance(module, FP4Linear) for module in quantized_dit.modules())
     for name, count in {
-        "linear_f32": LINEARS - quantized_layers + 1,  # and the patch embedding
+        "linear_f32": LINEARS + 2 * own - quantized_layers + 1,  # and the patch embedding
         "fp4_linear": quantized_layers - CONFIG.depth,
         "fp4_linear_gelu": CONFIG.depth,
-        "silu_f32": 2,
-        "timestep_embedding": 1,
+        "silu_f32": 2 + 2 * own,
+        "timestep_embedding": 1 + own,
     }.items():
         assert lowered.operators[f"hqdit::{name}"] == 2 * count  # in two methods: no delegate has taken one
     assert "hqdit::gelu_tanh" not in lowered.operators

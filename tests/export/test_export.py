@@ -15,8 +15,8 @@ from PIL import Image
 from hqdit_mobile.evaluate.emoji_eval import load_classifier
 from hqdit_mobile.export.bundle.agreement import Agreement
 from hqdit_mobile.export.bundle.folder import staged_folder
-from hqdit_mobile.export.bundle.job import ParityError, drop_learned_sigma_, require_parity
-from hqdit_mobile.export.bundle.parity import ParityReport
+from hqdit_mobile.export.bundle.job import drop_learned_sigma_
+from hqdit_mobile.export.bundle.parity import ParityError, ParityReport
 from hqdit_mobile.model.loading import load_model
 from hqdit_mobile.runtime.engine import Pipeline
 from hqdit_mobile.runtime.manifest import BundleError, describe_file, read_manifest
@@ -129,11 +129,11 @@ def test_a_failed_check_fails_the_export():
     good = Agreement("step", "t=0", 61.0, 50.0, 0.0, 0.0, 1.0)
     bad = Agreement("image", "seed 0", 39.0, 40.0, 9.0, 1.0, 0.99)
     bits = Agreement("linear", "blocks.0.mlp.fc1", 80.0, math.inf, 1e-4, 1e-9, 1.0)
-    require_parity(ParityReport("executorch", [good]))
+    ParityReport("executorch", [good]).require("x")
     with pytest.raises(ParityError, match=r"image seed 0: 39\.0 dB PSNR, at least 40"):
-        require_parity(ParityReport("executorch", [good, bad]))
+        ParityReport("executorch", [good, bad]).require("x")
     with pytest.raises(ParityError, match=r"linear blocks\.0\.mlp\.fc1: 80\.0 dB SNR, at least equal bits needed"):
-        require_parity(ParityReport("executorch", [good, bits]))
+        ParityReport("executorch", [good, bits]).require("x")
     assert ParityReport("executorch", [good, bits]).worst("linear") is bits
 
 

@@ -108,5 +108,5 @@ def test_layers_next_to_latents_and_pixels_stay_float(vae):
 
 
 def test_other_activations_are_refused():
-    with pytest.raises(CheckpointError, match="act_fn must be silu, not 'relu'"):
+    with pytest.raises(CheckpointError, match="act_fn must be 'silu', not 'relu'"):
         random_vae_decoder(SMALL | {"act_fn": "relu"})

@@ -2,10 +2,11 @@
 """quantize_ as a whole on a tiny DiT, its configuration, and the built-in model's figures."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
-from tiny_dit import tiny_config, tiny_dit
+from tiny_dit import TINY, tiny_config, tiny_dit
 from torch import nn
 
 from hqdit_mobile.diffusion.noise_error import eps_snr_db
@@ -25,14 +26,19 @@ def tiny_inputs(model: DiT) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return latents, torch.tensor([900.0, 700, 500, 300, 100, 0]), torch.arange(6)
 
 
-@pytest.mark.parametrize(("precision", "least_snr"), [("w4a8", 22), ("w4a4", 16)])
-def test_every_linear_but_the_first_and_the_last_is_replaced(precision, least_snr):
-    model = tiny_dit()
+@pytest.mark.parametrize(
+    ("precision", "least_snr", "own"), [("w4a8", 22, False), ("w4a4", 16, False), ("w4a4", 16, True)]
+)
+def test_every_linear_but_the_first_and_the_last_is_replaced(precision, least_snr, own):
+    """own: whether every block has embedders of its own."""
+    model = tiny_dit(replace(TINY, block_embedders=own))
     original = copy.deepcopy(model)
     report = quantize_(model, tiny_config(precision=precision), Process())
     linears = {name for name, module in original.named_modules() if isinstance(module, nn.Linear)}
     replaced = {name for name, module in model.named_modules() if isinstance(module, FP4Linear)}
-    assert replaced == linears - {"t_embedder.fc1", "final.linear"} == {layer.name for layer in report.layers}
+    first = {name for name in linears if name.endswith("t_embedder.fc1")}
+    assert len(first) == (2 if own else 1)
+    assert replaced == linears - first - {"final.linear"} == {layer.name for layer in report.layers}
     for layer in report.layers:
         module = model.get_submodule(layer.name)
         assert module.activation == layer.activation

@@ -19,7 +19,7 @@ import torch
 from onnx.external_data_helper import convert_model_to_external_data
 from torch import Tensor, nn
 
-from hqdit_mobile.export.lowering.denoiser import fused_block, fused_condition, fused_final, fused_tokens
+from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.export.lowering.onnx.function import OPSET
 from hqdit_mobile.export.lowering.onnx.operators import DOMAIN, functions, known_operators, translation_table
 from hqdit_mobile.model.dit import DiT
@@ -30,27 +30,19 @@ EXTERNAL_DATA_ABOVE = 1 << 30  # protobuf ends at 2 GiB, and weights inside it c
 SMALLEST_EXTERNAL = 1024  # shapes stay in the graph, where shape inference reads them
 
 
-class BatchDenoiser(nn.Module):
+class BatchDenoiser(Denoiser):
     """(latents [1, C, S, S], timestep [1], labels [B]) -> noise [B, C, S, S]: one half for each label."""
 
-    def __init__(self, dit: DiT):
-        super().__init__()
-        self.dit = dit
-
     def forward(self, latents: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
-        dit = self.dit
-        tokens = fused_tokens(dit, latents).expand(labels.shape[0], -1, -1)
-        condition = fused_condition(dit, timestep, labels)
-        for block in dit.blocks:
-            tokens = fused_block(block, tokens, condition)
-        return dit.unpatchify(fused_final(dit.final, tokens, condition))[:, : dit.config.in_channels]
+        tokens = self.dit.embed(latents, self.ops)
+        return self.predict(tokens.expand(labels.shape[0], -1, -1), timestep, labels)
 
 
 def transformer_to_onnx(dit: DiT) -> onnx.ModelProto:
     latents = _latents(dit)
     inputs = {"latents": latents, "timestep": torch.zeros(1), "labels": torch.zeros(2, dtype=torch.int64)}
     batch = {"labels": {0: torch.export.Dim("batch", min=1, max=2)}}
-    return to_onnx(BatchDenoiser(dit), inputs, ["noise"], batch)
+    return to_onnx(BatchDenoiser(dit, fused=True), inputs, ["noise"], batch)
 
 
 def decoder_to_onnx(vae: VAEDecoder, dit: DiT) -> onnx.ModelProto:
