@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from hqdit_mobile.ops import native
-from hqdit_mobile.ops import native_float_ops as native_step
 from hqdit_mobile.ops.fp4_linear import ACTIVATIONS, fp4_linear_reference
 
 ARM = platform.machine() in ("aarch64", "arm64")
@@ -77,18 +76,11 @@ class Case:
     def reference(self) -> np.ndarray:
         out = fp4_linear_reference(*self.arguments)
         # The kernel's bits, which the tests of the step operators compare with float64.
-        return (native_step.gelu_tanh(out) if self.gelu else out).numpy()
+        return (torch.ops.hqdit.gelu_tanh(out) if self.gelu else out).numpy()
 
     def native(self, threads: int = 1) -> np.ndarray:
-        out = np.empty((len(self.x), self.n), np.float32)
-        arrays = [self.codes, self.tables, self.scale, self.bias, self.pre]
-        problem = native.library().hqdit_fp4_linear(
-            self.x.ctypes.data, len(self.x), *[None if a is None else a.ctypes.data for a in arrays],
-            self.n, self.x.shape[1], self.group, self.rotation, ACTIVATIONS.index(self.activation),
-            self.activation_group, self.gelu, threads, out.ctypes.data,
-        )  # fmt: skip
-        assert problem is None, problem
-        return out
+        name = "fp4_linear_gelu" if self.gelu else "fp4_linear"
+        return native.call(name, self.arguments, (len(self.x), self.n), threads=threads).numpy()
 
     def to_bytes(self) -> bytes:
         """As tests/native/kernel_driver.cpp reads it."""

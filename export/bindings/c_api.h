@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The kernels behind a plain C ABI, for ctypes and for hosts that load no runtime. docs/fp4-linear.md has the meaning
- * of every argument. */
+ * Our operators behind a plain C ABI, for ctypes and for hosts that load no runtime. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef _WIN32
@@ -15,13 +15,23 @@
 extern "C" {
 #endif
 
-/* out [rows][n] = fp4_linear(x [rows][k]), all contiguous. bias and pre may be null. activation: 0 int8, 1 fp4, 2 e2m1.
- * epilogue: 0 none, 1 gelu_tanh of the outputs. Uses at most `threads` threads of the runtime's pool. Returns null, or
- * a static text that says what is wrong. */
-HQDIT_API const char* hqdit_fp4_linear(const float* x, int64_t rows, const uint8_t* codes, const uint8_t* tables,
-                                       const float* scale, const float* bias, const float* pre, int64_t n, int64_t k,
-                                       int64_t group, int64_t rotation, int32_t activation, int64_t activation_group,
-                                       int32_t epilogue, int32_t threads, float* out);
+/* An argument of an operator. */
+typedef struct hqdit_value {
+  int32_t kind;        /* 0 nothing, 1 tensor, 2 integer, 3 float, 4 bool (in `integer`), 5 text (in `data`) */
+  int32_t element;     /* of a tensor: 0 float32, 1 uint8 */
+  const void* data;    /* a tensor's elements, contiguous; a text that ends with a zero */
+  const int64_t* dims; /* a tensor's sizes */
+  int64_t rank;        /* how many sizes: at most 8 */
+  int64_t integer;
+  double real;
+} hqdit_value;
+
+/* Runs the operator `op` ("fp4_linear", "attention", ...: operators.h) on its arguments in torch's order
+ * (docs/fp4-linear.md, docs/float-ops.md) and writes the tensor `out`, which must have the result's sizes and not
+ * overlap an argument. Uses at most `threads` threads of the runtime's pool. Returns 0, or 1 and what is wrong in
+ * `problem`. */
+HQDIT_API int32_t hqdit_call(const char* op, const hqdit_value* arguments, int32_t count, const hqdit_value* out,
+                             int32_t threads, char* problem, size_t problem_size);
 
 /* "scalar", "avx2", "avxvnni", "avx512vnni", "avx512vbmi", "amx", "neon", "dotprod", "i8mm" or "sme2". */
 HQDIT_API const char* hqdit_isa(void);

@@ -11,7 +11,7 @@ else()
   set(ort_headers ${ONNXRUNTIME_INCLUDE_DIR})
 endif()
 
-foreach(source onnxruntime_ops ort_fp4_linear ort_op ort_float_ops thread_scratch)
+foreach(source onnxruntime_operators operators ort_call ort_fp4_linear thread_scratch)
   list(APPEND ort_sources ${CMAKE_CURRENT_LIST_DIR}/${source}.cpp)
 endforeach()
 add_library(hqdit_ort SHARED ${ort_sources})

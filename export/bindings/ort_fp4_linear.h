@@ -4,7 +4,7 @@
 
 #include <atomic>
 
-#include "ort_op.h"
+#include "ort_call.h"
 
 namespace hqdit::ort {
 
@@ -20,6 +20,9 @@ class Fp4LinearBase {
 
  private:
   void check_weight(const Fp4Weight& weight);
+  void require(const char* problem) const {
+    if (problem) node.fail(problem);
+  }
 
   Epilogue epilogue_;
   int64_t group_, rotation_, activation_, activation_group_;

@@ -11,12 +11,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hqdit_mobile.ops import native_float_ops as native_step
+from hqdit_mobile.ops.operator import Operator, register
 
 HEAD_DIMS = (8, 128)
 
@@ -186,109 +187,71 @@ def _check_timestep(timestep: Tensor, frequencies: Tensor) -> None:
     _check("timestep_embedding", "frequencies", frequencies, (None,))
 
 
-_library = torch.library.Library("hqdit", "FRAGMENT")
-
-
 def _register(
-    name: str, arguments: str, check: Callable[..., None], definition: Callable, native: Callable, fake: Callable
+    name: str,
+    arguments: str,
+    definition: Callable[..., Tensor],
+    check: Callable[..., None],
+    shape: Callable[..., tuple[int, ...]] = lambda x, *_: tuple(x.shape),
+    **onnx: Any,
 ) -> None:
-    _library.define(f"{name}({arguments}) -> Tensor")
-    _library.define(f"{name}.out({arguments}, *, Tensor(a!) out) -> Tensor(a!)")
-
-    def run(first: Tensor, *rest) -> Tensor:
-        check(first, *rest)
-        return (native if first.device.type == "cpu" else definition)(first, *rest)
-
-    def run_out(first: Tensor, *rest, out: Tensor) -> Tensor:
-        result = run(first, *rest)
-        return out.resize_(result.shape).copy_(result)
-
-    def checked_fake(first: Tensor, *rest) -> Tensor:
-        check(first, *rest)
-        return fake(first, *rest)
-
-    _library.impl(name, run, "CompositeExplicitAutograd")
-    _library.impl(f"{name}.out", run_out, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"hqdit::{name}", checked_fake, lib=_library)
+    register(Operator(name, arguments, definition, check, shape, **onnx))
 
 
-def _like_first(x: Tensor, *_rest) -> Tensor:
-    return x.new_empty(x.shape)
-
-
-for _name, _definition, _native in (
-    ("attention", attention, native_step.attention),
-    ("attention_int8", attention_int8, native_step.attention_int8),
+for _name, _attention, _onnx in (
+    ("attention", attention, "QkvAttention"),
+    ("attention_int8", attention_int8, "QkvAttentionInt8"),
 ):
     _register(
         _name,
         "Tensor qkv, int heads",
+        _attention,
         functools.partial(_check_attention, _name),
-        _definition,
-        _native,
-        lambda qkv, heads: qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3),
+        lambda qkv, heads: (qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3),
+        onnx=_onnx,
     )
 _register(
     "modulated_norm",
     "Tensor x, Tensor modulation, int shift_index, int scale_index, float eps",
-    _check_norm,
     modulated_norm,
-    native_step.modulated_norm,
-    _like_first,
+    _check_norm,
+    onnx="ModulatedNorm",
+    onnx_names={"eps": "epsilon"},
 )
 _register(
     "gated_add",
     "Tensor x, Tensor modulation, int gate_index, Tensor y",
-    _check_gated,
     gated_add,
-    native_step.gated_add,
-    _like_first,
+    _check_gated,
+    onnx="GatedAdd",
 )
 _register(
     "group_norm_f32",
     "Tensor x, Tensor weight, Tensor bias, int groups, float eps, bool silu",
-    _check_group_norm,
     group_norm_f32,
-    native_step.group_norm_f32,
-    _like_first,
+    _check_group_norm,
 )
 _register(
     "group_norm_given_f32",
     "Tensor x, Tensor weight, Tensor bias, Tensor statistics, int groups, float eps, bool silu",
-    _check_group_norm_given,
     group_norm_given_f32,
-    native_step.group_norm_given_f32,
-    _like_first,
+    _check_group_norm_given,
 )
-_register(
-    "gelu_tanh",
-    "Tensor x",
-    lambda x: _check("gelu_tanh", "x", x),
-    gelu_tanh,
-    native_step.gelu_tanh,
-    _like_first,
-)
-_register(
-    "silu_f32",
-    "Tensor x",
-    lambda x: _check("silu_f32", "x", x),
-    silu_f32,
-    native_step.silu_f32,
-    _like_first,
-)
+_register("gelu_tanh", "Tensor x", gelu_tanh, lambda x: _check("gelu_tanh", "x", x), onnx="GeluTanh")
+_register("silu_f32", "Tensor x", silu_f32, lambda x: _check("silu_f32", "x", x), onnx="Silu")
 _register(
     "linear_f32",
     "Tensor x, Tensor weight, Tensor? bias",
-    _check_linear,
     linear_f32,
-    native_step.linear_f32,
-    lambda x, weight, bias: x.new_empty(*x.shape[:-1], weight.shape[0]),
+    _check_linear,
+    lambda x, weight, _: (*x.shape[:-1], weight.shape[0]),
+    onnx="Linear",
 )
 _register(
     "timestep_embedding",
     "Tensor timestep, Tensor frequencies",
-    _check_timestep,
     timestep_embedding,
-    native_step.timestep_embedding,
-    lambda timestep, frequencies: timestep.new_empty(timestep.shape[0], 2 * frequencies.shape[0]),
+    _check_timestep,
+    lambda timestep, frequencies: (timestep.shape[0], 2 * frequencies.shape[0]),
+    onnx="TimestepEmbedding",
 )

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqdit_mobile.ops import float_ops, native
+from hqdit_mobile.ops import float_ops
 from hqdit_mobile.ops.formats import E1M2, E2M1, Format, lookup_tables
 from hqdit_mobile.ops.hadamard_orders import split_order
+from hqdit_mobile.ops.operator import Operator, register
 from hqdit_mobile.ops.packing import groups_per_row, pack_codes, pack_tables, unpack_codes, unpack_tables
 from hqdit_mobile.ops.rotation import rotate
 
@@ -146,39 +149,25 @@ def check_arguments(
             )
 
 
-_ARGUMENTS = (
-    "Tensor x, Tensor codes, Tensor tables, Tensor scale, Tensor? bias, Tensor? pre, int out_features, int group, "
-    "int rotation, str activation, int activation_group"
-)
-_library = torch.library.Library("hqdit", "DEF")
+def _with_gelu(x: Tensor, *arguments: Any) -> Tensor:
+    return float_ops.gelu_tanh(fp4_linear_reference(x, *arguments))
 
 
-def _register(name: str, gelu: bool) -> None:
-    _library.define(f"{name}({_ARGUMENTS}) -> Tensor")
-    _library.define(f"{name}.out({_ARGUMENTS}, *, Tensor(a!) out) -> Tensor(a!)")
-
-    def run(x: Tensor, *arguments) -> Tensor:
-        check_arguments(x, *arguments)
-        # The native kernels give the same bits, about a hundred times sooner; other devices have only the definition.
-        if x.device.type == "cpu":
-            return native.fp4_linear(x, *arguments, gelu=gelu)
-        out = fp4_linear_reference(x, *arguments)
-        return float_ops.gelu_tanh(out) if gelu else out
-
-    def run_out(x: Tensor, *arguments, out: Tensor) -> Tensor:
-        result = run(x, *arguments)
-        return out.resize_(result.shape).copy_(result)
-
-    def fake(x: Tensor, *arguments) -> Tensor:
-        return x.new_empty(*x.shape[:-1], arguments[5])
-
-    _library.impl(name, run, "CompositeExplicitAutograd")
-    _library.impl(f"{name}.out", run_out, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"hqdit::{name}", fake, lib=_library)
-
-
-_register("fp4_linear", gelu=False)
-_register("fp4_linear_gelu", gelu=True)
+for _name, _definition, _onnx in (
+    ("fp4_linear", fp4_linear_reference, "FP4Linear"),
+    ("fp4_linear_gelu", _with_gelu, "FP4LinearGelu"),
+):
+    register(
+        Operator(
+            _name,
+            "Tensor x, Tensor codes, Tensor tables, Tensor scale, Tensor? bias, Tensor? pre, int out_features, "
+            "int group, int rotation, str activation, int activation_group",
+            _definition,
+            check_arguments,
+            lambda x, codes, tables, scale, bias, pre, out_features, *_: (*x.shape[:-1], out_features),
+            onnx=_onnx,
+        )
+    )
 
 
 class FP4Linear(nn.Module):

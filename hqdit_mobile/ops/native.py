@@ -6,15 +6,14 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hqdit_mobile
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_ACTIVATIONS = {"int8": 0, "fp4": 1, "e2m1": 2}
 
 
 def library_path(name: str) -> Path:
@@ -44,11 +43,11 @@ def library() -> ctypes.CDLL:
 
 def declare(handle: ctypes.CDLL) -> ctypes.CDLL:
     """Sets the argument and result types of the C ABI on `handle`."""
-    pointer, int64, int32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+    values, int32 = ctypes.POINTER(Value), ctypes.c_int32
     signatures = {
-        "hqdit_fp4_linear": (
-            ctypes.c_char_p,
-            [pointer, int64, *[pointer] * 5, *[int64] * 4, int32, int64, int32, int32, pointer],
+        "hqdit_call": (
+            int32,
+            [ctypes.c_char_p, values, int32, values, int32, ctypes.c_char_p, ctypes.c_size_t],
         ),
         "hqdit_isa": (ctypes.c_char_p, []),
         "hqdit_available_isas": (ctypes.POINTER(ctypes.c_char_p), []),
@@ -79,36 +78,56 @@ def use_isa(name: str) -> None:
         raise ValueError(f"cannot use {name!r}: {problem.decode()}")
 
 
-def fp4_linear(
-    x: Tensor,
-    codes: Tensor,
-    tables: Tensor,
-    scale: Tensor,
-    bias: Tensor | None,
-    pre: Tensor | None,
-    out_features: int,
-    group: int,
-    rotation: int,
-    activation: str,
-    activation_group: int,
-    *,
-    gelu: bool = False,
-) -> Tensor:
-    """hqdit::fp4_linear on the CPU, or with ``gelu`` hqdit::fp4_linear_gelu: x float32 [..., K] -> float32
-    [..., out_features] (docs/fp4-linear.md).
+class Value(ctypes.Structure):
+    """hqdit_value of export/bindings/c_api.h."""
 
-    Shapes and types must have been checked (hqdit_mobile.ops.fp4_linear.check_arguments): here are only pointers.
-    Raises ValueError with the kernels' reason when they refuse the layer.
+    _fields_ = (
+        ("kind", ctypes.c_int32),
+        ("element", ctypes.c_int32),
+        ("data", ctypes.c_void_p),
+        ("dims", ctypes.POINTER(ctypes.c_int64)),
+        ("rank", ctypes.c_int64),
+        ("integer", ctypes.c_int64),
+        ("real", ctypes.c_double),
+    )
+
+
+_NOTHING, _TENSOR, _INTEGER, _FLOAT, _BOOL, _TEXT = range(6)
+_ELEMENTS = {"torch.float32": 0, "torch.uint8": 1}
+
+
+def call(name: str, arguments: Sequence[Any], shape: Sequence[int], *, threads: int | None = None) -> Tensor:
+    """Runs the operator ``name`` on CPU tensors and returns a new float32 tensor of ``shape``.
+
+    ``arguments`` are those of the torch operator. ``threads``: at most so many of the runtime's, None for all.
+    Raises ValueError with the kernel's reason when it refuses the call.
     """
-    kept = [t if t is None else t.contiguous() for t in (x, codes, tables, scale, bias, pre)]
-    first, *rest = [None if t is None else t.data_ptr() for t in kept]
-    k = x.shape[-1]
-    out = x.new_empty(*x.shape[:-1], out_features)
     handle = library()
-    problem = handle.hqdit_fp4_linear(
-        first, x.numel() // k, *rest, out_features, k, group, rotation, _ACTIVATIONS[activation], activation_group,
-        gelu, handle.hqdit_thread_count(), out.data_ptr(),
-    )  # fmt: skip
-    if problem is not None:
-        raise ValueError(f"fp4_linear: {problem.decode()}")
+    kept = [argument.contiguous() if hasattr(argument, "data_ptr") else argument for argument in arguments]
+    out = kept[0].new_empty(tuple(shape))
+    described = [_value(argument) for argument in kept]  # they keep sizes and texts alive
+    values = (Value * len(kept))(*described)
+    problem = ctypes.create_string_buffer(256)
+    count = handle.hqdit_thread_count() if threads is None else threads
+    if handle.hqdit_call(name.encode(), values, len(kept), _value(out), count, problem, len(problem)):
+        raise ValueError(f"{name}: {problem.value.decode()}")
     return out
+
+
+def _value(argument: Any) -> Value:
+    if argument is None:
+        return Value(kind=_NOTHING)
+    if hasattr(argument, "data_ptr"):
+        dims = (ctypes.c_int64 * argument.dim())(*argument.shape)
+        element = _ELEMENTS.get(str(argument.dtype), -1)
+        return Value(kind=_TENSOR, element=element, data=argument.data_ptr(), dims=dims, rank=argument.dim())
+    if isinstance(argument, bool):
+        return Value(kind=_BOOL, integer=argument)
+    if isinstance(argument, int):
+        return Value(kind=_INTEGER, integer=argument)
+    if isinstance(argument, float):
+        return Value(kind=_FLOAT, real=argument)
+    text = ctypes.c_char_p(argument.encode())
+    value = Value(kind=_TEXT, data=ctypes.cast(text, ctypes.c_void_p))
+    value.text = text  # keeps it alive
+    return value

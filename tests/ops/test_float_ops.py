@@ -8,8 +8,7 @@ import pytest
 import torch
 from float_cases import ROUNDING, assert_within, normal
 
-from hqdit_mobile.ops import float_ops
-from hqdit_mobile.ops import native_float_ops as native_step
+from hqdit_mobile.ops import float_ops, native
 
 ops = torch.ops.hqdit
 # batch, tokens, heads, head_dim: DiT's own, and sizes that leave a rest in every loop.
@@ -276,10 +275,10 @@ def test_threads_do_not_change_bits(isa, shape):
     b, t, heads, d = shape
     qkv, modulation, x = normal(14, b, t, 3 * heads * d), normal(15, b, 6 * heads * d), normal(16, b, t, heads * d)
     runs = [
-        lambda n: native_step.attention(qkv, heads, threads=n),
-        lambda n: native_step.modulated_norm(x, modulation, 0, 1, 1e-6, threads=n),
-        lambda n: native_step.gated_add(x, modulation, 2, x, threads=n),
-        lambda n: native_step.gelu_tanh(qkv, threads=n),
+        lambda n: native.call("attention", (qkv, heads), x.shape, threads=n),
+        lambda n: native.call("modulated_norm", (x, modulation, 0, 1, 1e-6), x.shape, threads=n),
+        lambda n: native.call("gated_add", (x, modulation, 2, x), x.shape, threads=n),
+        lambda n: native.call("gelu_tanh", (qkv,), qkv.shape, threads=n),
     ]
     for run in runs:
         assert torch.equal(run(1), run(2))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step operators (docs/float-ops.md) as model-local ONNX functions of standard operators."""
+"""The float operators (docs/float-ops.md) as model-local ONNX functions of standard operators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DOMAIN = "hqdit"
 OPSET = 20
 
 
-def step_functions() -> list[FunctionProto]:
+def float_functions() -> list[FunctionProto]:
     return [
         _attention(),
         _attention_int8(),

@@ -5,7 +5,7 @@ Inputs x, codes, tables, scale, bias, pre; integer attributes group, rotation, a
 activation_group. One body serves every layer: what depends on attributes and initializers alone, branches included, is
 folded by the runtime when it loads the file, and an int8 layer is left with some 15 nodes around one MatMulInteger.
 So is a trial of MatMulInteger: where uint8 by int8 saturates, the weights become uint8 (_product). A registered kernel
-(export/bindings/onnxruntime_ops.cpp) goes before the body.
+(export/bindings/onnxruntime_operators.cpp) goes before the body.
 """
 
 from __future__ import annotations

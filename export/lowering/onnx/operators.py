@@ -11,48 +11,59 @@ from typing import Any
 import onnx
 import torch
 
-from hqdit_mobile.export.lowering.onnx.float_functions import step_functions
+from hqdit_mobile.export.lowering.onnx.float_functions import float_functions
 from hqdit_mobile.export.lowering.onnx.function import (
     ACTIVATION_IDS,
-    ATTRIBUTES,
-    INPUTS,
     fp4_linear_function,
     fp4_linear_gelu_function,
 )
+from hqdit_mobile.ops import fp4_linear as _registers_all  # noqa: F401
+from hqdit_mobile.ops.operator import OPERATORS, Operator
 
 DOMAIN = "hqdit"
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class Operator:
-    """``name`` in the ONNX domain; inputs and integer attributes in the order of the torch operator's arguments."""
+class Node:
+    """How ONNX writes an operator: ``name`` in the domain, inputs and attributes in the order of torch's arguments.
+
+    ``attributes``: the kind by name. ``arguments``: what each argument of the torch operator becomes, None for nothing.
+    """
 
     name: str
     inputs: tuple[str, ...]
-    attributes: tuple[str, ...] = ()
-    float_attributes: tuple[str, ...] = ()
+    attributes: dict[str, onnx.defs.OpSchema.AttrType]
+    arguments: tuple[str | None, ...]
 
 
-OPERATORS = {
-    "fp4_linear": Operator("FP4Linear", INPUTS, ATTRIBUTES),
-    "fp4_linear_gelu": Operator("FP4LinearGelu", INPUTS, ATTRIBUTES),
-    "attention": Operator("QkvAttention", ("qkv",), ("heads",)),
-    "attention_int8": Operator("QkvAttentionInt8", ("qkv",), ("heads",)),
-    "modulated_norm": Operator("ModulatedNorm", ("x", "modulation"), ("shift_index", "scale_index"), ("epsilon",)),
-    "gated_add": Operator("GatedAdd", ("x", "modulation", "y"), ("gate_index",)),
-    "gelu_tanh": Operator("GeluTanh", ("x",)),
-    "silu_f32": Operator("Silu", ("x",)),
-    "linear_f32": Operator("Linear", ("x", "weight", "bias")),
-    "timestep_embedding": Operator("TimestepEmbedding", ("timestep", "frequencies")),
-}
+KINDS = {"int": onnx.defs.OpSchema.AttrType.INT, "float": onnx.defs.OpSchema.AttrType.FLOAT}
+# fp4_linear's activation is a number in ONNX, and the size of ``scale`` tells the outputs.
+KINDS |= {"str": onnx.defs.OpSchema.AttrType.INT}
+NEEDLESS = ("out_features",)
+
+
+def _node_of(operator: Operator) -> Node:
+    inputs, attributes, arguments = [], {}, list[str | None]()
+    for kind, name in operator.parameters:
+        written = operator.onnx_names.get(name, name)
+        arguments.append(None if name in NEEDLESS else written)
+        if kind in ("Tensor", "Tensor?"):
+            inputs.append(written)
+        elif name not in NEEDLESS:
+            attributes[written] = KINDS[kind]
+    assert operator.onnx is not None
+    return Node(operator.onnx, tuple(inputs), attributes, tuple(arguments))
+
+
+NODES = {name: _node_of(operator) for name, operator in OPERATORS.items() if operator.onnx is not None}
 
 
 def functions(operators: set[str]) -> list[onnx.FunctionProto]:
     """The bodies of ``operators`` (their names in the ONNX domain) and of those that the bodies call."""
     needed, chosen = set(operators), []
     # A body calls only what comes behind it here.
-    for function in (fp4_linear_gelu_function(), fp4_linear_function(), *step_functions()):
+    for function in (fp4_linear_gelu_function(), fp4_linear_function(), *float_functions()):
         if function.name in needed:
             needed |= {node.op_type for node in function.node if node.domain == DOMAIN}
             chosen.append(function)
@@ -61,28 +72,32 @@ def functions(operators: set[str]) -> list[onnx.FunctionProto]:
 
 def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
     """For torch.onnx.export(custom_translation_table=...), inside of known_operators()."""
-    import hqdit_mobile.ops.float_ops  # noqa: F401  (registers the operators)
-
-    special: dict[str, Callable[..., Any]] = {"gated_add": _gated_add, "linear_f32": _linear}
-    special |= {name: _fp4_linear(name) for name in ("fp4_linear", "fp4_linear_gelu")}
-    return {getattr(torch.ops.hqdit, name).default: special.get(name) or _plain(name) for name in OPERATORS}
+    return {getattr(torch.ops.hqdit, name).default: _translation(name, node) for name, node in NODES.items()}
 
 
-def _node(name: str, *inputs: Any, **attributes: Any) -> Any:
-    from onnxscript.values import Opset
-
-    return getattr(Opset(DOMAIN, VERSION), OPERATORS[name].name)(*inputs, **attributes)
-
-
-def _plain(name: str) -> Callable:
-    """For an operator whose arguments are its inputs and then its attributes."""
-    operator = OPERATORS[name]
-    count, names = len(operator.inputs), operator.attributes + operator.float_attributes
+def _translation(name: str, node: Node) -> Callable[..., Any]:
+    optional = {written for kind, written in OPERATORS[name].parameters if kind == "Tensor?"}
 
     def translate(*arguments: Any) -> Any:
-        return _node(name, *arguments[:count], **dict(zip(names, arguments[count:], strict=True)))
+        from onnxscript.values import Opset
+
+        given = dict.fromkeys(node.arguments) | dict(zip(node.arguments, arguments, strict=False))
+        sizes = dict(zip((key for _, key in OPERATORS[name].parameters), arguments, strict=False))
+        for missing in (key for key in optional if given[key] is None):
+            given[missing] = _neutral(missing, sizes)
+        inputs = [given[key] for key in node.inputs]
+        settings = {key: ACTIVATION_IDS.get(given[key], given[key]) for key in node.attributes}
+        return getattr(Opset(DOMAIN, VERSION), node.name)(*inputs, **settings)
 
     return translate
+
+
+def _neutral(name: str, arguments: dict[str, Any]) -> Any:
+    """What changes no bit in the place of a tensor that torch may leave out: -0.0 is added, 1 multiplied."""
+    if name == "pre":
+        return _filled(1.0, int(arguments["x"].shape[-1]))
+    outputs = arguments["out_features"] if "out_features" in arguments else int(arguments["weight"].shape[0])
+    return _filled(-0.0, outputs)
 
 
 def _filled(value: float, count: int) -> Any:
@@ -91,46 +106,22 @@ def _filled(value: float, count: int) -> Any:
     return opset20.Constant(value=onnx.numpy_helper.from_array(torch.full((count,), value).numpy()))
 
 
-def _fp4_linear(name: str) -> Callable:
-    def translate(
-        x: Any, codes: Any, tables: Any, scale: Any, bias: Any, pre: Any,
-        out_features: int, group: int, rotation: int, activation: str, activation_group: int,
-    ) -> Any:  # fmt: skip
-        # Adding -0.0 and multiplying by 1 change no bit.
-        bias = _filled(-0.0, out_features) if bias is None else bias
-        pre = _filled(1.0, int(x.shape[-1])) if pre is None else pre
-        settings = (group, rotation, ACTIVATION_IDS[activation], activation_group)
-        return _node(name, x, codes, tables, scale, bias, pre, **dict(zip(ATTRIBUTES, settings, strict=True)))
-
-    return translate
-
-
-def _gated_add(x: Any, modulation: Any, gate_index: int, y: Any) -> Any:
-    return _node("gated_add", x, modulation, y, gate_index=gate_index)
-
-
-def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    return _node("linear_f32", x, weight, _filled(-0.0, int(weight.shape[0])) if bias is None else bias)
-
-
 @contextmanager
 def known_operators() -> Iterator[None]:
     """The exporter writes only nodes that have a schema. Not for the checker: there the function bodies have to do."""
     schema = onnx.defs.OpSchema
-    for operator in OPERATORS.values():
+    for node in NODES.values():
         inputs = [
             schema.FormalParameter(name, "tensor(uint8)" if name in ("codes", "tables") else "tensor(float)")
-            for name in operator.inputs
+            for name in node.inputs
         ]
-        kinds = {name: schema.AttrType.INT for name in operator.attributes}
-        kinds |= {name: schema.AttrType.FLOAT for name in operator.float_attributes}
-        attributes = [schema.Attribute(name, kind, required=True) for name, kind in kinds.items()]
+        attributes = [schema.Attribute(name, kind, required=True) for name, kind in node.attributes.items()]
         outputs = [schema.FormalParameter("out", "tensor(float)")]
         onnx.defs.register_schema(
-            schema(operator.name, DOMAIN, VERSION, inputs=inputs, outputs=outputs, attributes=attributes)
+            schema(node.name, DOMAIN, VERSION, inputs=inputs, outputs=outputs, attributes=attributes)
         )
     try:
         yield
     finally:
-        for operator in OPERATORS.values():
-            onnx.defs.deregister_schema(operator.name, VERSION, DOMAIN)
+        for node in NODES.values():
+            onnx.defs.deregister_schema(node.name, VERSION, DOMAIN)

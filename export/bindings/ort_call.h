@@ -10,10 +10,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 
-#include "hqdit/fp4_linear.h"
+#include "operator.h"
 
 namespace hqdit::ort {
 
@@ -28,25 +27,6 @@ inline void check(OrtStatus* status) {
   if (status) throw Failure{status};
 }
 
-struct Shape {
-  static constexpr size_t kMaxRank = 8;
-  size_t rank = 0;
-  int64_t dims[kMaxRank] = {};
-
-  Shape() = default;
-  Shape(std::initializer_list<int64_t> sizes);
-  int64_t count() const;
-  int64_t back() const { return dims[rank - 1]; }
-};
-
-struct Input {
-  const void* data = nullptr;
-  Shape shape;
-
-  const float* floats() const { return static_cast<const float*>(data); }
-  const uint8_t* bytes() const { return static_cast<const uint8_t*>(data); }
-};
-
 /// A node of the graph as its kernel is made.
 class Node {
  public:
@@ -56,13 +36,11 @@ class Node {
   int64_t integer(const OrtKernelInfo* info, const char* attribute) const;
   float real(const OrtKernelInfo* info, const char* attribute) const;
 
-  /// The shape of an input that must be an initializer.
-  Shape constant_shape(const OrtKernelInfo* info, size_t index, const char* input) const;
+  /// How many elements an input has, which must be an initializer.
+  int64_t constant_count(const OrtKernelInfo* info, size_t index, const char* input) const;
 
   /// Throws Failure with the operator, this node, `what` and the repair.
   [[noreturn]] void fail(const std::string& what) const;
-  /// fail(problem) unless it is null.
-  void require(const char* problem) const;
 
  private:
   const OrtApi& api_;
@@ -70,22 +48,22 @@ class Node {
 };
 
 /// One run of a node.
-class Call {
+class Call final : public Host {
  public:
   Call(const Node& node, OrtKernelContext* context) : node_(node), api_(node.api()), context_(context) {}
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
-  /// Throws Failure if the input is missing, is of another type, has no aligned data, or a rank that is not `rank`; 0
-  /// stands for any from 1 up.
-  Input input(size_t index, size_t rank = 0,
-              ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) const;
-  float* output(const Shape& shape) const;
+  /// Throws Failure if the input is missing.
+  View input(size_t index) const;
+
+  bool output(const int64_t* dims, size_t rank, float** data) override;
+  /// Not from the session's arena, which has no huge pages. Throws if memory ran out.
+  void* scratch(size_t bytes) override;
   /// On the session's own threads; valid while this call lives.
-  ParallelFor parallel();
-  /// With 64-byte alignment, until this call ends. Once per call. Not from the session's arena, which has no huge
-  /// pages.
-  static void* scratch(size_t bytes);
+  ParallelFor parallel() override;
+  /// Throws Failure.
+  bool refuse(const char* problem) override { node_.fail(problem); }
 
  private:
   static void run_units(void* call, int64_t count, void (*fn)(void*, int64_t, int64_t), void* arg);

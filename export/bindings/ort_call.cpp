@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ort_op.h"
+#include "ort_call.h"
 
 #include <algorithm>
 #include <exception>
@@ -23,29 +23,28 @@ std::string node_name(const OrtApi& api, const OrtKernelInfo* info) {
   return name;
 }
 
-/// `type`, unless null, takes the type of the elements.
-Shape shape_of(const OrtApi& api, const OrtValue* value, ONNXTensorElementDataType* type = nullptr) {
+Element element_of(ONNXTensorElementDataType type) {
+  if (type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) return Element::kFloat;
+  return type == ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 ? Element::kByte : Element::kOther;
+}
+
+/// Type and sizes of a tensor, without its data.
+View describe(const OrtApi& api, const OrtValue* value) {
   OrtTensorTypeAndShapeInfo* info = nullptr;
   check(api.GetTensorTypeAndShape(value, &info));
-  Shape shape;
-  OrtStatus* status = api.GetDimensionsCount(info, &shape.rank);
-  if (!status && shape.rank > Shape::kMaxRank) status = api.CreateStatus(ORT_FAIL, "hqdit: a tensor has over 8 sizes");
-  if (!status) status = api.GetDimensions(info, shape.dims, shape.rank);
-  if (!status && type) status = api.GetTensorElementType(info, type);
+  View view;
+  ONNXTensorElementDataType type{};
+  OrtStatus* status = api.GetDimensionsCount(info, &view.rank);
+  if (!status && view.rank > View::kMaxRank) status = api.CreateStatus(ORT_FAIL, "hqdit: a tensor has over 8 sizes");
+  if (!status) status = api.GetDimensions(info, view.dims, view.rank);
+  if (!status) status = api.GetTensorElementType(info, &type);
   api.ReleaseTensorTypeAndShapeInfo(info);
   check(status);
-  return shape;
+  view.element = element_of(type);
+  return view;
 }
 
 }  // namespace
-
-Shape::Shape(std::initializer_list<int64_t> sizes) : rank(sizes.size()) { std::copy(sizes.begin(), sizes.end(), dims); }
-
-int64_t Shape::count() const {
-  int64_t product = 1;
-  for (size_t i = 0; i < rank; ++i) product *= dims[i];
-  return product;
-}
 
 Node::Node(const OrtApi& api, const OrtKernelInfo* info, const char* op_name)
     : api_(api), op_(op_name), name_(node_name(api, info)) {}
@@ -53,10 +52,6 @@ Node::Node(const OrtApi& api, const OrtKernelInfo* info, const char* op_name)
 void Node::fail(const std::string& what) const {
   const std::string text = "hqdit." + op_ + " node '" + name_ + "': " + what + "; " + kRepair;
   throw Failure{api_.CreateStatus(ORT_INVALID_ARGUMENT, text.c_str())};
-}
-
-void Node::require(const char* problem) const {
-  if (problem) fail(problem);
 }
 
 int64_t Node::integer(const OrtKernelInfo* info, const char* attribute) const {
@@ -77,47 +72,35 @@ float Node::real(const OrtKernelInfo* info, const char* attribute) const {
   return value;
 }
 
-Shape Node::constant_shape(const OrtKernelInfo* info, size_t index, const char* input) const {
+int64_t Node::constant_count(const OrtKernelInfo* info, size_t index, const char* input) const {
   int constant = 0;
   const OrtValue* value = nullptr;
   check(api_.KernelInfoGetConstantInput_tensor(info, index, &constant, &value));
   if (!constant) fail(std::string("input '") + input + "' must be an initializer");
-  return shape_of(api_, value);
+  return describe(api_, value).count();
 }
 
-Input Call::input(size_t index, size_t rank, ONNXTensorElementDataType type) const {
-  const auto refuse = [&](const std::string& what) { node_.fail("input " + std::to_string(index) + " " + what); };
+View Call::input(size_t index) const {
   const OrtValue* value = nullptr;
   void* data = nullptr;
   size_t count = 0;
   check(api_.KernelContext_GetInputCount(context_, &count));
   if (index < count) check(api_.KernelContext_GetInput(context_, index, &value));
-  if (value == nullptr) refuse("is missing");
+  if (value == nullptr) node_.fail("input " + std::to_string(index) + " is missing");
   // There is no function for reading only.
   check(api_.GetTensorMutableData(const_cast<OrtValue*>(value), &data));
-  ONNXTensorElementDataType found = type;
-  const Input input{data, shape_of(api_, value, &found)};
-  if (found != type) {
-    refuse(type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? "must be of type float32" : "must be of type uint8");
-  }
-  if (rank == 0 ? input.shape.rank == 0 : input.shape.rank != rank) {
-    const std::string wanted = rank == 0 ? "at least 1 size" : std::to_string(rank) + " sizes";
-    refuse("must have " + wanted + ", not " + std::to_string(input.shape.rank));
-  }
-  const size_t alignment = type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? sizeof(float) : 1;
-  const auto address = reinterpret_cast<uintptr_t>(data);
-  if (input.shape.count() > 0 && (address == 0 || address % alignment != 0)) {
-    refuse("has no data, or none that is aligned");
-  }
-  return input;
+  View view = describe(api_, value);
+  view.data = data;
+  return view;
 }
 
-float* Call::output(const Shape& shape) const {
+bool Call::output(const int64_t* dims, size_t rank, float** result) {
   OrtValue* value = nullptr;
   void* data = nullptr;
-  check(api_.KernelContext_GetOutput(context_, 0, shape.dims, shape.rank, &value));
+  check(api_.KernelContext_GetOutput(context_, 0, dims, rank, &value));
   check(api_.GetTensorMutableData(value, &data));
-  return static_cast<float*>(data);
+  *result = static_cast<float*>(data);
+  return true;
 }
 
 void Call::run_units(void* call, int64_t count, void (*fn)(void*, int64_t, int64_t), void* arg) {
