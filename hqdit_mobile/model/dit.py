@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hqdit_mobile.model.arithmetic import PLAIN, Arithmetic
+from hqdit_mobile.ops.fp4_linear import FP4Linear
 
 TIME_FREQUENCIES = 256
 
@@ -102,7 +103,8 @@ class Attention(nn.Module):
         self.proj = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, x: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
-        quantized = not isinstance(self.qkv, nn.Linear)
+        # A layer that simulates a format leaves attention in float32 (docs/quality.md).
+        quantized = isinstance(self.qkv, FP4Linear)
         return ops.linear(self.proj, ops.attention(ops.linear(self.qkv, x), self.num_heads, quantized))
 
 
