@@ -58,7 +58,8 @@ class ExecutorchModel final : public Model {
   static float* data(const float* values) { return const_cast<float*>(values); }
 
   Status check_limit(uint64_t limit) const {
-    const uint64_t need = arena_.bytes + (tiled_ ? tiled_->memory_bytes() : 0);
+    const uint64_t workspace = std::max(transformer_->workspace_bytes(), vae_decoder_->workspace_bytes());
+    const uint64_t need = arena_.bytes + workspace + (tiled_ ? tiled_->memory_bytes() : 0);
     if (limit == 0 || need <= limit) return {};
     return {HQDIT_MEMORY_LIMIT, "the bundle's programs take " + std::to_string(need) +
                                     " bytes for their activations, of the limit " + std::to_string(limit) +

@@ -7,9 +7,11 @@
 #include <executorch/runtime/kernel/operator_registry.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "executorch_host.h"
 #include "file_loader.h"
+#include "program_check.h"
 
 namespace hqdit {
 namespace {
@@ -109,8 +111,24 @@ Status ExecutorchProgram::open_file(const ModelFile& model, const LoadOptions& o
   if (options.verify_sha256) {
     if (Status status = file.verify_sha256(model.sha256); !status.ok()) return status;
   }
+  const uint64_t file_bytes = file.bytes();
   std::unique_ptr<FileLoader> loader;
   if (Status status = FileLoader::make(std::move(file), options.mode, &loader); !status.ok()) return status;
+  std::optional<et::FreeableBuffer> held;
+  const ReadPart read = [&](uint64_t offset, size_t size, Bytes* part) -> Status {
+    using Info = et::DataLoader::SegmentInfo;
+    auto loaded = loader->load(static_cast<size_t>(offset), size, Info(Info::Type::Program));
+    if (!loaded.ok()) return runtime_failure(path, loaded.error());
+    held.emplace(std::move(*loaded));
+    *part = {static_cast<const uint8_t*>(held->data()), held->size()};
+    return {};
+  };
+  std::map<std::string, uint64_t> workspaces;
+  if (Status status = check_program(file_bytes, options.most_activation_bytes, read, &workspaces); !status.ok()) {
+    if (status.code == HQDIT_INVALID_BUNDLE) status.message = path + ": " + status.message;
+    return status;
+  }
+  held.reset();
   // The thorough check: a damaged file must give an error here and not a crash later.
   auto loaded = et::Program::load(loader.get(), et::Program::Verification::InternalConsistency);
   if (!loaded.ok()) {
@@ -119,14 +137,15 @@ Status ExecutorchProgram::open_file(const ModelFile& model, const LoadOptions& o
     return status;
   }
   program->reset(new ExecutorchProgram(path, std::move(loader), std::move(*loaded)));
+  (*program)->workspaces_ = std::move(workspaces);
   return {};
 }
 
-Status ExecutorchProgram::check(const MethodSpec& spec, size_t* arena_bytes) const {
+Status ExecutorchProgram::check(const MethodSpec& spec, size_t* arena_bytes) {
   return protect(path_, [&] { return check_method(spec, arena_bytes); });
 }
 
-Status ExecutorchProgram::check_method(const MethodSpec& spec, size_t* arena_bytes) const {
+Status ExecutorchProgram::check_method(const MethodSpec& spec, size_t* arena_bytes) {
   const auto meta = program_.method_meta(spec.name.c_str());
   const std::string where = path_ + ": method \"" + spec.name + "\"";
   if (!meta.ok()) return invalid_bundle(where + " does not exist");
@@ -146,6 +165,7 @@ Status ExecutorchProgram::check_method(const MethodSpec& spec, size_t* arena_byt
   if (!found.empty()) {
     return invalid_bundle(where + ": the output is " + found + ", the manifest asks for " + describe(spec.output));
   }
+  workspace_bytes_ = std::max(workspace_bytes_, workspaces_[spec.name]);
   if (meta->num_memory_planned_buffers() > 0) {
     const auto bytes = meta->memory_planned_buffer_size(0);
     if (!bytes.ok() || *bytes < 0) return invalid_bundle(where + " has no valid memory plan");

@@ -42,11 +42,14 @@ class ExecutorchProgram {
  public:
   ~ExecutorchProgram();
 
-  /// Verifies the file and reads the program's header, not its methods.
+  /// Verifies the file, checks what it holds (program_check.h) and reads the program's header, not its methods.
   static Status open(const ModelFile& file, const LoadOptions& options, std::unique_ptr<ExecutorchProgram>* program);
 
   /// Checks that the method exists and has these inputs and this output; raises *arena_bytes to what it needs.
-  Status check(const MethodSpec& spec, size_t* arena_bytes) const;
+  Status check(const MethodSpec& spec, size_t* arena_bytes);
+
+  /// The most that XNNPACK works in beside the arena, of the methods that were checked.
+  uint64_t workspace_bytes() const { return workspace_bytes_; }
 
   /// Runs a method that passed check(), loading it first if this is the first time. `inputs` point to one buffer per
   /// tensor; *result, of the size that the spec says, lies in the arena until the next run.
@@ -59,13 +62,15 @@ class ExecutorchProgram {
                     executorch::runtime::Program&& program);
   static Status open_file(const ModelFile& file, const LoadOptions& options,
                           std::unique_ptr<ExecutorchProgram>* program);
-  Status check_method(const MethodSpec& spec, size_t* arena_bytes) const;
+  Status check_method(const MethodSpec& spec, size_t* arena_bytes);
   Status load(const MethodSpec& spec, Arena* arena, LoadedMethod** method);
   Status execute(const MethodSpec& spec, LoadedMethod* loaded, const std::vector<void*>& inputs, const float** result);
 
   std::string path_;
   std::unique_ptr<executorch::runtime::DataLoader> loader_;  // before program_, which reads from it
   executorch::runtime::Program program_;
+  std::map<std::string, uint64_t> workspaces_;  // of each method
+  uint64_t workspace_bytes_ = 0;
   std::map<std::string, std::unique_ptr<LoadedMethod>> methods_;
 };
 

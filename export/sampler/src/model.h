@@ -25,9 +25,10 @@ class Model {
 struct LoadOptions {
   hqdit_load_mode mode = HQDIT_LOAD_MMAP;
   bool verify_sha256 = true;
-  int32_t threads = 0;              ///< as hqdit_open_options.threads
-  bool tiled = false;               ///< decode in tiles; manifest.has_decoder_tiles
-  uint64_t memory_limit_bytes = 0;  ///< of what the model takes for itself; 0: none
+  int32_t threads = 0;                          ///< as hqdit_open_options.threads
+  bool tiled = false;                           ///< decode in tiles; manifest.has_decoder_tiles
+  uint64_t most_activation_bytes = UINT64_MAX;  ///< that a method of the programs may plan
+  uint64_t memory_limit_bytes = 0;              ///< of what the model takes for itself; 0: none
 };
 
 /// Opens the model files of a bundle with manifest.runtime and checks their methods against the manifest.

@@ -65,7 +65,7 @@ TiledDecoder::TiledDecoder(const Manifest& manifest)
   inputs_.reserve(3);
 }
 
-Status TiledDecoder::open(const ExecutorchProgram& program, size_t* arena_bytes) {
+Status TiledDecoder::open(ExecutorchProgram& program, size_t* arena_bytes) {
   Status status = program.check(head_, arena_bytes);
   for (size_t i = 0; i < methods_.size() && status.ok(); ++i) status = program.check(methods_[i], arena_bytes);
   return status;

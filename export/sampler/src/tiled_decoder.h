@@ -17,7 +17,7 @@ class TiledDecoder {
   explicit TiledDecoder(const Manifest& manifest);
 
   /// Checks that the program has the methods; raises *arena_bytes to what they need.
-  Status open(const ExecutorchProgram& program, size_t* arena_bytes);
+  Status open(ExecutorchProgram& program, size_t* arena_bytes);
 
   /// The most that a decode holds beside the arena.
   uint64_t memory_bytes() const;
