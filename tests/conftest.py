@@ -24,6 +24,7 @@ MARKERS = {
     "sanitized_drivers": ("native", "slow"),
     "robust": ("native", "slow"),  # of runtime/test_engine_native.py
     "checked": ("android", "slow"),  # of android/test_android.py
+    "fuzzers": ("native", "slow"),  # of fuzz/test_fuzz.py
     "subject": ("slow",),  # of bench/test_bench.py
 }
 

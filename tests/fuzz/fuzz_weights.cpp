@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -38,12 +39,11 @@ class Reader {
   size_t size_;
 };
 
-/// A size: small for the most part, so that weights are made; any 64 bits otherwise.
-int64_t size_from(Reader* reader) {
+/// For the most part one that may be right, so that products are made; any 64 bits otherwise.
+int64_t size_from(Reader* reader, std::initializer_list<int64_t> usual) {
   const auto kind = reader->take<uint8_t>();
-  if (kind < 8) return reader->take<int64_t>();
-  const int64_t value = reader->take<uint8_t>();
-  return kind % 2 == 0 ? value : value * 16;
+  if (kind >= 248) return reader->take<int64_t>();
+  return usual.begin()[kind % usual.size()];
 }
 
 }  // namespace
@@ -52,11 +52,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Reader reader(data, size);
   hqdit::Fp4Weight weight{};
   const auto options = reader.take<uint8_t>();
-  weight.n = size_from(&reader);
-  weight.k = size_from(&reader);
-  weight.group = size_from(&reader);
-  weight.rotation = size_from(&reader);
-  const int64_t activation_group = size_from(&reader);
+  weight.n = size_from(&reader, {1, 15, 16, 17, 40, 64});
+  weight.k = size_from(&reader, {1, 16, 31, 32, 33, 64, 96, 160, 256});
+  weight.group = size_from(&reader, {16, 32, 48, 64, 128, 256});
+  weight.rotation = size_from(&reader, {1, 1, 2, 4, 12, 16, 20, 32, 96});
+  const int64_t activation_group = size_from(&reader, {16, 32, 64, 96, 256});
   const auto activation = static_cast<hqdit::Activation>(options % 3);
   const auto epilogue = (options & 4) != 0 ? hqdit::Epilogue::kGelu : hqdit::Epilogue::kNone;
   if (hqdit::fp4_linear_check(weight, activation, activation_group) != nullptr) return 0;
@@ -64,7 +64,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (stored.codes < 0 || stored.tables < 0) std::abort();
   const int64_t rows = 1 + options / 8 % 4;
   if (weight.n > 4096 || weight.k > 4096 || stored.codes > 1 << 20 || stored.tables > 1 << 20) return 0;
-  const auto codes = reader.array<uint8_t>(stored.codes), tables = reader.array<uint8_t>(stored.tables);
+  const auto codes = reader.array<uint8_t>(stored.codes);
+  auto tables = reader.array<uint8_t>(stored.tables);
+  for (uint8_t& table : tables) table = table < 232 ? table % 29 : table;
   const auto scale = reader.array<float>(weight.n), bias = reader.array<float>(weight.n);
   const auto pre = reader.array<float>(weight.k), x = reader.array<float>(rows * weight.k);
   weight.codes = codes.data();

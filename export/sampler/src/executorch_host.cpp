@@ -73,6 +73,14 @@ std::string runtime_error() {
   return mine == nullptr ? "" : mine->first_error;
 }
 
+bool runtime_lacks_memory() {
+  const std::string log = runtime_error();
+  for (const char* sign : {"out_of_memory", "failed to allocate", "XNNPACK status: 0x6"}) {
+    if (log.find(sign) != std::string::npos) return true;
+  }
+  return false;
+}
+
 // clear_runtime_error() made sure that there is a state.
 AbortScope::AbortScope() { thread_state.get()->abort_throws = true; }
 

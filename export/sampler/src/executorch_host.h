@@ -19,6 +19,9 @@ void clear_runtime_error();
 /// The first error that ExecuTorch logged on this thread since; "" if none.
 std::string runtime_error();
 
+/// Whether that error is a lack of memory: of XNNPACK's, only the text says so.
+bool runtime_lacks_memory();
+
 /// Thrown instead of an abort inside protect(). Unwinds through ExecuTorch, whose objects may be left unfinished.
 struct RuntimeAbort : std::exception {
   const char* what() const noexcept override { return "ExecuTorch stopped at a failed assertion"; }
@@ -41,7 +44,8 @@ Status protect(const std::string& what, Body body) {
     const AbortScope scope;
     return body();
   } catch (const RuntimeAbort& abort) {
-    return {HQDIT_RUNTIME_ERROR, what + ": " + abort.what() + ": " + runtime_error()};
+    const hqdit_status code = runtime_lacks_memory() ? HQDIT_OUT_OF_MEMORY : HQDIT_RUNTIME_ERROR;
+    return {code, what + ": " + abort.what() + ": " + runtime_error()};
   }
 }
 

@@ -49,7 +49,8 @@ Status runtime_failure(const std::string& what, et::Error error) {
                    ? "; hqdit::fp4_linear is registered, so another operator of this model is not: link its kernels"
                    : "; hqdit::fp4_linear.out is not registered: the hqdit_ops library must be loaded with this one";
   }
-  const bool memory = error == et::Error::MemoryAllocationFailed, file = error == et::Error::AccessFailed;
+  const bool memory = error == et::Error::MemoryAllocationFailed || runtime_lacks_memory(),
+             file = error == et::Error::AccessFailed;
   return {memory ? HQDIT_OUT_OF_MEMORY : file ? HQDIT_IO_ERROR : HQDIT_RUNTIME_ERROR, std::move(message)};
 }
 

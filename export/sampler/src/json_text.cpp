@@ -97,6 +97,7 @@ const char* read_json_number(std::string_view text, size_t* position, double* va
   // Not strtod, whose decimal point is the locale's.
   std::istringstream stream{std::string(text.substr(begin, *position - begin))};
   stream.imbue(std::locale::classic());
+  stream.exceptions(std::ios::badbit);  // else it would take a lack of memory for a bad number
   double read = 0;
   stream >> read;
   if (stream.fail() || !std::isfinite(read)) return "number out of range";

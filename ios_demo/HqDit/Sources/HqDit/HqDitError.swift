@@ -26,6 +26,9 @@ public enum HqDitError: Error, Sendable, Hashable {
   /// The model runtime failed, or the model returned a value that is not finite.
   case runtimeFailure(String)
 
+  /// The system refused a file that is there; the bundle may be whole.
+  case ioError(String)
+
   /// A fault of the engine.
   case internalFault(String)
 
@@ -45,6 +48,7 @@ public enum HqDitError: Error, Sendable, Hashable {
     case HQDIT_MEMORY_LIMIT: throw memoryLimit(message)
     case HQDIT_OUT_OF_MEMORY: throw outOfMemory(message)
     case HQDIT_RUNTIME_ERROR: throw runtimeFailure(message)
+    case HQDIT_IO_ERROR: throw ioError(message)
     default: throw internalFault(message)
     }
   }
@@ -54,7 +58,8 @@ extension HqDitError: LocalizedError {
   public var errorDescription: String? {
     switch self {
     case .busy(let message), .invalidArgument(let message), .notFound(let message), .invalidBundle(let message),
-      .memoryLimit(let message), .outOfMemory(let message), .runtimeFailure(let message), .internalFault(let message):
+      .memoryLimit(let message), .outOfMemory(let message), .runtimeFailure(let message), .ioError(let message),
+      .internalFault(let message):
       message
     case .closed:
       "the model was closed"

@@ -85,7 +85,7 @@ import Testing
 
   /// Those that a healthy engine never gives are made from their C numbers.
   @Test func everyStatusHasItsKind() throws {
-    let kinds = (1...UInt32(9)).map { status in
+    let kinds = (1...UInt32(10)).map { status in
       do {
         try HqDitError.check(.init(rawValue: status))
         return "none"
@@ -96,7 +96,7 @@ import Testing
     #expect(
       kinds == [
         "CancellationError", "busy", "invalidArgument", "notFound", "invalidBundle", "memoryLimit", "outOfMemory",
-        "runtimeFailure", "internalFault",
+        "runtimeFailure", "internalFault", "ioError",
       ])
     #expect(throws: Never.self) { try HqDitError.check(.init(rawValue: 0)) }
   }
