@@ -60,5 +60,5 @@ def tiled_bundle(folder, tiny_files, prepare):
     manifest = tiny_model.make_manifest(files)
     manifest["model"]["image_shape"] = [3, 32, 32]
     manifest["decoder"] = {"tiles": tiles}
-    manifest["memory"]["tiled_peak_bytes"] = 500_000
+    manifest["memory"] |= {"arena_bytes": 400_000, "tiled_peak_bytes": 500_000}
     return tiny_model.write_bundle(folder, files, manifest)

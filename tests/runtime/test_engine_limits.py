@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,3 +208,46 @@ def test_no_thread_local_memory(name):
         pytest.skip("needs readelf of GNU binutils")
     headers = subprocess.run([readelf, "-lW", library_path(name)], check=True, capture_output=True, text=True).stdout
     assert re.search(r"^ +LOAD ", headers, re.M) and not re.search(r"^ +TLS ", headers, re.M)
+
+
+# argv: bundle, stride. A process of its own for each point; prints how often each status came, or the signal.
+OUT_OF_MEMORY = """
+import collections, ctypes, json, os, sys
+from hqdit_mobile.runtime import abi
+library, shim = abi.library(), ctypes.CDLL(None)
+bundle, ends = os.fsencode(sys.argv[1]), collections.Counter()
+handle = ctypes.c_void_p()
+MANY = 1 << 30
+shim.fail_allocation_after(MANY)
+assert library.hqdit_open(bundle, None, ctypes.byref(handle)) == 0
+points = MANY - shim.fail_allocation_after(-1)
+assert library.hqdit_close(handle) == 0
+for point in range(0, points, int(sys.argv[2])):
+    child = os.fork()
+    if child == 0:
+        shim.fail_allocation_after(point)
+        status = library.hqdit_open(bundle, None, ctypes.byref(handle))
+        shim.fail_allocation_after(-1)
+        os._exit(status)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    ends[library.hqdit_status_name(code).decode() if code >= 0 else f"signal {-code}"] += 1
+print(json.dumps(ends))
+"""
+
+
+@needs_linux
+def test_lack_of_memory_is_called_that(tmp_path, tiny_bundle):
+    """Each allocation of opening a bundle fails once: the process lives, and the bundle is not called damaged."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler (cc or gcc) on the path")
+    shim = tmp_path / "failing.so"
+    source = Path(__file__).parents[1] / "native" / "failing_allocations.c"
+    subprocess.run([compiler, "-O1", "-fPIC", "-shared", source, "-o", shim], check=True)
+    command = [sys.executable, "-I", "-c", OUT_OF_MEMORY, tiny_bundle, "3"]
+    environment = os.environ | {"LD_PRELOAD": str(shim)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout)
+    # Where there is no room for an error's text, nothing else is lost.
+    assert set(ends) <= {"HQDIT_OUT_OF_MEMORY", "HQDIT_OK"} and ends["HQDIT_OUT_OF_MEMORY"] > 500, ends
