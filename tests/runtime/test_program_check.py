@@ -282,6 +282,18 @@ def test_offsets_that_lead_out_of_a_graph(tmp_path, tiny_files, field):
     refuse(tmp_path, tiny_files | {"transformer.pte": bytes(data)}, "the flatbuffer is damaged")
 
 
+def test_the_first_channels_of_a_result(tmp_path, tiny_files):
+    """Networks that learn a variance have more channels than the noise that is taken."""
+
+    class Decoder(tiny_model.Decoder):
+        def forward(self, latents):
+            return super().forward(torch.cat([latents, latents], 1)[:, :4])
+
+    data = tiny_model.lower({"decode": (Decoder(), (torch.zeros(1, *tiny_model.LATENT),))})
+    with Pipeline(tiny_model.write_bundle(tmp_path, tiny_files | {"vae_decoder.pte": data})) as pipeline:
+        pipeline.generate(0, steps=1)
+
+
 def test_all_that_the_exporter_writes_passes(emoji_bundle):
     """The reference model, its image decoder and its quantized convolutions, drawn with both ways to load."""
     for load_mode in ("mmap", "read"):

@@ -20,6 +20,7 @@ enum Kind : uint8_t {
   kConcatenate2 = 32,
   kConcatenate3 = 33,
   kConcatenate4 = 34,
+  kStaticSlice = 35,
   kBatchMatrixMultiply = 37,
   kTransposedConvolution = 39,
   kTanh = 43,
@@ -158,6 +159,19 @@ void check_matrix_product(const Sizes& a, const Sizes& b, const XnnValue& out) {
   expect_shape(out, sizes);
 }
 
+void check_slice(FlatTable node, const XnnValue& in, const XnnValue& out) {
+  const FlatVector<uint32_t> offsets = node.numbers<uint32_t>(1), sizes = node.numbers<uint32_t>(2);
+  const size_t rank = in.sizes.size();
+  expect(node.number<uint32_t>(0) == rank && offsets.size() == rank && sizes.size() == rank,
+         "an XNNPACK slice of another rank");
+  Sizes made;
+  for (size_t i = 0; i < rank; ++i) {
+    expect(offsets[i] <= in.sizes[i] && sizes[i] <= in.sizes[i] - offsets[i], "an XNNPACK slice beyond its input");
+    made.push_back(sizes[i]);
+  }
+  expect_shape(out, made);
+}
+
 void check_concatenation(FlatTable node, const Inputs& in, const XnnValue& out) {
   const auto axis = node.number<uint32_t>(0);
   Sizes sizes = in[0]->sizes;
@@ -201,6 +215,8 @@ std::vector<size_t> id_fields(uint8_t kind) {
     case kStaticTranspose:
     case kStaticReshape:
       return {2, 3, 4};
+    case kStaticSlice:
+      return {3, 4, 5};
     case kConcatenate2:
       return {1, 2, 5, 6};
     case kConcatenate3:
@@ -256,6 +272,9 @@ uint64_t check_xnn_node(uint8_t kind, FlatTable node, const Inputs& in, XnnValue
     case kConcatenate3:
     case kConcatenate4:
       check_concatenation(node, in, *out);
+      return 0;
+    case kStaticSlice:
+      check_slice(node, *in[0], *out);
       return 0;
     case kStaticTranspose:
       check_transpose(node, *in[0], *out);
