@@ -21,6 +21,7 @@ from hqdit_mobile.export.bundle.model_files import METHODS
 from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser, example_inputs
 from hqdit_mobile.export.lowering.executorch import lower
 from hqdit_mobile.export.lowering.onnx.lower import save_onnx, to_onnx, transformer_to_onnx
+from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel, load_model
 from hqdit_mobile.model.streaming import parameter_count
@@ -55,10 +56,12 @@ def prepare(
     folder: Path,
     peers: Sequence[str],
     begin: Callable[[str], None],
+    given: Given | None = None,
 ) -> Prepared:
     """Writes the forms of the float model of ``bundle`` into ``folder``.
 
     ``source``: where the float model is, if not where the manifest says. ``peers``: which quantized XNNPACK models.
+    ``given``: what its checkpoint does not say.
     ``begin`` is told each stage. Raises ValueError if the bundle and the model do not fit.
 
     Of a large model the float32 forms of the runtimes and the portable way are left out: all forms are open at once,
@@ -70,7 +73,7 @@ def prepare(
     made_from, quantization = manifest.made_from(bundle)
     source = source or made_from.model
     begin("Load the float model")
-    model = load_model(source, vae)
+    model = load_model(source, vae, given=given)
     if (model.latent_shape, model.dit.null_label) != (manifest.model.latent_shape, manifest.model.null_label):
         raise ValueError(f"{source} is not the model of {bundle}: their latents or classes differ; give --model")
     drop_learned_sigma_(model.dit)

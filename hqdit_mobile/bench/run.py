@@ -7,7 +7,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hqdit_mobile.bench.load import bench_load
 from hqdit_mobile.bench.prepare import OURS, Prepared, prepare
 from hqdit_mobile.bench.step import bench_image, bench_steps
 from hqdit_mobile.bench.timing import Effort
+from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.util.progress import Stages
 
 SCHEMA_VERSION = 1
@@ -65,6 +66,7 @@ class Subject:
     bundle: Path
     model: str | None = None
     vae: str | None = None
+    given: Given = field(default_factory=Given)
     steps: int = 10
 
 
@@ -90,7 +92,7 @@ def run_bench(plan: Plan, subject: Subject | None, threads: int, pinned: list[in
 
 
 def _model_parts(plan: Plan, subject: Subject, folder: Path, threads: int, stages: Stages) -> dict[str, Any]:
-    prepared = prepare(subject.bundle, subject.model, subject.vae, folder, plan.peers, stages.begin)
+    prepared = prepare(subject.bundle, subject.model, subject.vae, folder, plan.peers, stages.begin, subject.given)
     stages.begin("Load in fresh processes", len(prepared.bundles) + len(prepared.onnx))
     load = bench_load(prepared, threads, subject.steps, plan.load_rounds, stages.advance)
     stages.begin("Denoising steps")

@@ -19,6 +19,9 @@ def run_bench_command(
     steps: int,
     model: str | None,
     vae: str | None,
+    family: str | None,
+    num_heads: int | None,
+    num_classes: int | None,
     json_file: Path | None,
     plot: Path | None,
     markdown: Path | None,
@@ -32,8 +35,9 @@ def run_bench_command(
     threads = threads or machine.available_cores()
     pinned = machine.pin(threads)
     from hqdit_mobile.bench import report, run
+    from hqdit_mobile.model.checkpoints.given import Given
 
-    subject = None if bundle is None else run.Subject(bundle, model, vae, steps)
+    subject = None if bundle is None else run.Subject(bundle, model, vae, Given(family, num_heads, num_classes), steps)
     with Stages(console) as stages:
         record = run.run_bench(run.PLANS["full" if full else "quick"], subject, threads, pinned, stages)
     report.print_tables(record, Console())

@@ -20,6 +20,9 @@ def run_evaluate(
     candidates: tuple[str, ...],
     model: str,
     vae: str | None,
+    family: str | None,
+    num_heads: int | None,
+    num_classes: int | None,
     output: Path,
     samples: int,
     steps: int,
@@ -37,6 +40,7 @@ def run_evaluate(
     from hqdit_mobile.evaluate.record import make_page, make_record
     from hqdit_mobile.evaluate.run import evaluate, load_float_model
     from hqdit_mobile.evaluate.shards import write_whole
+    from hqdit_mobile.model.checkpoints.given import Given
     from hqdit_mobile.util.progress import Stages
 
     protocol = Protocol(samples, steps, guidance_scale, min(noise_samples, samples))
@@ -44,7 +48,7 @@ def run_evaluate(
         raise ValueError(f"--fidelity needs --samples {FEWEST} or more")
     with process_group() as group, Stages(console) as stages, ExitStack() as opened:
         stages.begin("Load the model")
-        loaded = load_float_model(model, vae)
+        loaded = load_float_model(model, vae, Given(family, num_heads, num_classes))
         compared = None
         if fidelity and group.rank == 0:
             compared = opened.enter_context(Fidelity(fidelity, loaded.image_size))

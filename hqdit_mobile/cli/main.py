@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hqdit_mobile.cli.exits import EPILOG, exits, when_stopped
-from hqdit_mobile.cli.options import SEED, VERBOSE, FiniteRange, Interval, OutputFile
+from hqdit_mobile.cli.options import SEED, VERBOSE, FiniteRange, Interval, OutputFile, checkpoint_options
 from hqdit_mobile.diffusion.process import SAMPLERS
 from hqdit_mobile.quantize.recipes import RECIPES
 
@@ -23,10 +23,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 @click.option("-m", "--model", default="builtin:emoji-dit",
               help="builtin:emoji-dit, a DiTPipeline folder, a Hugging Face id, a DiT-*.pt file or, to measure, "
                    "random:DiT-XL/2-256 (also S, B, L; 512).")  # fmt: skip
-@click.option("--vae", help="Folder or Hugging Face id of a VAE, for a DiT-*.pt checkpoint; none for pixels.")
-@click.option("--family", type=click.Choice(["dit", "sit", "repa"]), help="Of a checkpoint that does not say it.")
-@click.option("--num-heads", type=click.IntRange(1), help="Attention heads, where the checkpoint does not say them.")
-@click.option("--num-classes", type=click.IntRange(1), help="Classes, where the checkpoint does not say them.")
+@checkpoint_options
 @click.option("--licence", metavar="TEXT", help="Of the weights, for the bundle's model card.")
 @click.option("--target", type=click.Choice(["android", "ios", "desktop"]), default="android")
 @click.option("--runtime", type=click.Choice(["executorch", "onnxruntime"]), default="executorch")
@@ -112,7 +109,7 @@ def info(bundle: Path, labels: bool) -> None:
 @click.option("--no-amx", is_flag=True, help="Deny AMX, which no phone has, to every runtime.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=10, help="Of the whole image.")
 @click.option("-m", "--model", help="The bundle's float model, if it is not where the bundle says.")
-@click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")
+@checkpoint_options
 @click.option("--json", "json_file", type=OutputFile(), help="Write every figure here.")
 @click.option("--plot", type=OutputFile(), help="Write a picture (PNG) here.")
 @click.option("--markdown", type=OutputFile(), help="Write the tables here.")
@@ -144,7 +141,7 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
 @click.argument("candidates", nargs=-1, required=True, metavar="CANDIDATE...")
 @click.option("-m", "--model", default="builtin:emoji-dit",
               help="The float model: builtin:emoji-dit, a DiTPipeline folder, a hub id or a DiT-*.pt.")  # fmt: skip
-@click.option("--vae", help="Folder with an AutoencoderKL, for a DiT-*.pt checkpoint.")
+@checkpoint_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
               help="Folder for images, figures and report.html; a stopped run goes on from it.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(2), default=256, help="Images of each candidate.")

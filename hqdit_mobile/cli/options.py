@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,5 +57,19 @@ class OutputFile(click.ParamType):
 
 # Every generator takes it, and what is added to it for a second one.
 SEED = click.IntRange(0, 2**63 - 1)
+
+
+def checkpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is read where a command takes a checkpoint, and what the user says because its file cannot."""
+    options = (
+        ("--vae", str, "Folder or Hugging Face id of a VAE, for a DiT-*.pt checkpoint; none for pixels."),
+        ("--family", click.Choice(["dit", "sit", "repa"]), "Of a checkpoint that does not say it."),
+        ("--num-heads", click.IntRange(1), "Attention heads, where the checkpoint does not say them."),
+        ("--num-classes", click.IntRange(1), "Classes, where the checkpoint does not say them."),
+    )
+    for name, kind, text in reversed(options):
+        command = click.option(name, type=kind, help=text)(command)
+    return command
+
 
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show what other libraries print, too.")

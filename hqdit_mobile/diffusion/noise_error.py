@@ -23,7 +23,7 @@ def eps_snr_db(
     result = {}
     labels = torch.cat([label, torch.full_like(label, reference.null_label)])
     for timestep, latents in inputs:
-        arguments = torch.cat([latents, latents]), torch.full((len(labels),), timestep), labels
+        arguments = torch.cat([latents, latents]), torch.full((len(labels),), float(timestep)), labels
         with torch.no_grad():
             expected, got = (m(*arguments)[:, : latents.shape[1]] for m in (reference, model))
         result[timestep] = snr_db(expected, got)

@@ -47,6 +47,7 @@ def sources(module: str) -> dict[str, Path]:
         if path is None:
             continue
         found[name] = path
+        left.append(name.rpartition(".")[0])  # Python runs the packages around a module, too
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Import):
                 left += [alias.name for alias in node.names]

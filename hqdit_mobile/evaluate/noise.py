@@ -66,7 +66,7 @@ def _layer_outputs(dit: DiT, latents: Tensor, timestep: float, label: int) -> di
     both = torch.stack([latents, latents]).to(device)
     labels = torch.tensor([label, dit.null_label], device=device)
     with _recorded(dit, layers(len(dit.blocks))) as outputs:
-        dit(both, torch.full((2,), timestep, device=device), labels)
+        dit(both, torch.full((2,), float(timestep), device=device), labels)
     return outputs
 
 

@@ -22,6 +22,7 @@ from hqdit_mobile.evaluate.protocol import CHUNK, Chunk, Protocol, chunks, class
 from hqdit_mobile.evaluate.shards import Store, require_same, write_whole
 from hqdit_mobile.evaluate.subjects import Facts, Subject, TorchSubject
 from hqdit_mobile.export.bundle.job import drop_learned_sigma_
+from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.model.loading import LoadedModel, load_model
 from hqdit_mobile.util.progress import Stages
 
@@ -209,9 +210,9 @@ def _noise_name(seed: int) -> str:
     return f"noise-{seed:06d}"
 
 
-def load_float_model(spec: str, vae: str | None) -> LoadedModel:
+def load_float_model(spec: str, vae: str | None, given: Given | None = None) -> LoadedModel:
     """The model as an export sees it, on the GPU if there is one."""
-    model = load_model(spec, vae)
+    model = load_model(spec, vae, given=given)
     drop_learned_sigma_(model.dit)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.dit.to(device)

@@ -85,7 +85,7 @@ class TorchSubject:
     @torch.no_grad()
     def noise(self, latents: Tensor, timestep: float, label: int) -> Tensor:
         both = torch.stack([latents, latents]).to(self.device)
-        t = torch.full((2,), timestep, device=self.device)
+        t = torch.full((2,), float(timestep), device=self.device)
         return self.network(both, t, torch.tensor([label, self.dit.null_label], device=self.device)).cpu()
 
     def close(self) -> None:

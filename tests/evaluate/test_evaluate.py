@@ -182,7 +182,16 @@ def test_fidelity_is_in_the_record_and_its_images_are_those_stored(evaluated, fo
     shutil.copytree(evaluated, output)
     reference = tmp_path / "reference.npz"
     np.savez(reference, arr_0=np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8))
-    settings = {"vae": None, "samples": SAMPLES, "steps": STEPS, "guidance_scale": 2.5, "noise_samples": 2}
+    settings = {
+        "vae": None,
+        "family": None,
+        "num_heads": None,
+        "num_classes": None,
+        "samples": SAMPLES,
+        "steps": STEPS,
+        "guidance_scale": 2.5,
+        "noise_samples": 2,
+    }
     settings |= {"json_file": None, "npz": False, "fidelity": reference, "model": str(folder), "output": output}
     run_evaluate(("w4a8",), **settings)
     with Fidelity(reference, 16) as compared, np.load(evaluated / "w4a8.npz") as adm:
@@ -192,8 +201,8 @@ def test_fidelity_is_in_the_record_and_its_images_are_those_stored(evaluated, fo
     assert figures["float"]["fid"] != figures["w4a8"]["fid"] > 0.01
     assert "torch-fidelity" in json.loads((output / "evaluation.json").read_text())["notes"][-1]
     assert "FID" in capsys.readouterr().out and "Frechet Inception" in (output / "report.html").read_text()
-    assert run_evaluate(("w4a8",), **settings | {"samples": 9}) == 2
-    assert "--fidelity needs --samples 10" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="--fidelity needs --samples 10"):
+        run_evaluate(("w4a8",), **settings | {"samples": 9})
 
 
 @pytest.mark.parametrize(
@@ -258,3 +267,8 @@ def test_the_sources_of_a_recipe_are_all_it_imports():
     check = "import sys, hqdit_mobile.quantize.job; print(*[n for n in sys.modules if n.startswith('hqdit_mobile')])"
     loaded = subprocess.run([sys.executable, "-I", "-c", check], capture_output=True, text=True, check=True)
     assert set(loaded.stdout.split()) - {"hqdit_mobile"} <= set(sources("hqdit_mobile.quantize.job"))
+
+
+def test_what_the_user_says_of_a_checkpoint_reaches_the_loader(folder, tmp_path):
+    done = run(arguments(folder, tmp_path / "out", "float", extra=("--num-heads", 3)))
+    assert done.returncode == 2 and "--num-heads 3" in done.stderr and "config.json says" in done.stderr
