@@ -97,7 +97,8 @@ void each_two_level(const Fp4Weight& weight, int64_t block, Use& use) {
   const __m256i index_bits = _mm256_set1_epi8(7);
   int64_t next_group = weight.group;
   ChannelTables tables(ids);
-  for (int64_t k = 0; k < k_padded; codes += 256) {
+  int64_t k = 0;
+  while (k < k_padded) {
     __m256i rows[8];
     __m256i pairs[8];
     for (int i = 0; i < 8; ++i) rows[i] = load256(codes + 32 * i);
@@ -120,6 +121,7 @@ void each_two_level(const Fp4Weight& weight, int64_t block, Use& use) {
       use.end(tables.multiplier);
       k += 16;
     });
+    codes += 256;
   }
 }
 
