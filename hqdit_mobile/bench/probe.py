@@ -30,7 +30,7 @@ def _engine(path: str, threads: int, steps: int) -> dict[str, Any]:
     from hqdit_mobile.runtime.engine import Pipeline
 
     def load() -> Pipeline:
-        return Pipeline(path, threads=threads)
+        return Pipeline(path, threads=threads, trust_programs=True)
 
     def step(pipeline: Pipeline) -> object:
         return pipeline.denoise(np.zeros(pipeline.latent_shape, np.float32), 500, 0, guided=True)

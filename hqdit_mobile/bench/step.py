@@ -35,7 +35,10 @@ def bench_steps(prepared: Prepared, threads: int, effort: Effort) -> dict[str, A
 
 
 def _open(prepared: Prepared, threads: int, stack: ExitStack) -> dict[str, Pipeline]:
-    return {name: stack.enter_context(Pipeline(path, threads=threads)) for name, path in prepared.bundles.items()}
+    return {
+        name: stack.enter_context(Pipeline(path, threads=threads, trust_programs=True))
+        for name, path in prepared.bundles.items()
+    }
 
 
 def _one_kind(

@@ -15,6 +15,7 @@ from ctypes import (
     c_double,
     c_float,
     c_int32,
+    c_int64,
     c_size_t,
     c_uint8,
     c_uint32,
@@ -59,6 +60,7 @@ class OpenOptions(Fields):
         ("verify_sha256", c_bool),
         ("threads", c_int32),
         ("load_mode", c_int32),
+        ("trust_programs", c_int64),
     ]
 
 

@@ -111,6 +111,7 @@ class Pipeline:
             no limit. ``decodes_tiled`` says which.
         verify_sha256: compare the model files with the manifest before they are parsed.
         load_mode: "mmap" maps the files, "read" reads them into memory.
+        trust_programs: open programs that ``hqdit-export`` did not write, unchecked: only files of your own.
 
     Raises:
         NotFoundError: the folder or a file of it does not exist.
@@ -127,6 +128,7 @@ class Pipeline:
         memory_limit_bytes: int = 0,
         verify_sha256: bool = True,
         load_mode: str = "mmap",
+        trust_programs: bool = False,
     ):
         self._library = abi.library()
         options = abi.OpenOptions()
@@ -135,6 +137,7 @@ class Pipeline:
         options.memory_limit_bytes = memory_limit_bytes
         options.verify_sha256 = verify_sha256
         options.load_mode = _index("load_mode", load_mode, LOAD_MODES)
+        options.trust_programs = trust_programs
         handle = ctypes.c_void_p()
         check(self._library.hqdit_open(os.fsencode(Path(bundle)), options, ctypes.byref(handle)))
         self._open = OpenHandle(self, handle, self._library.hqdit_close)

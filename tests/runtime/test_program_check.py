@@ -204,6 +204,18 @@ def test_a_program_that_is_written_again_is_the_same(tmp_path, tiny_files):
         pipeline.generate(0, steps=1)
 
 
+def test_a_program_of_ones_own_can_be_trusted(tmp_path, tiny_files, tiny_bundle):
+    """XNNPACK does not read its options: refused without trust, and the same picture with it."""
+    file = deserialize_pte_binary(tiny_files["transformer.pte"])
+    delegate_options(file.program.execution_plan[0])
+    data = bytes(serialize_pte_binary(file, extract_delegate_segments=True))
+    bundle = tiny_model.write_bundle(tmp_path / "bundle", tiny_files | {"transformer.pte": data})
+    with pytest.raises(InvalidBundleError):
+        Pipeline(bundle)
+    with Pipeline(bundle, trust_programs=True) as trusted, Pipeline(tiny_bundle) as checked:
+        assert (trusted.generate(0, seed=3, steps=2) == checked.generate(0, seed=3, steps=2)).all()
+
+
 def constants(program: Table) -> Table:
     return program.table(5)
 

@@ -96,6 +96,10 @@ typedef struct hqdit_open_options {
   /// resized to that many; there is one pool per process, and the latest pipeline opened with such a number decides.
   int32_t threads;
   int32_t load_mode;  ///< hqdit_load_mode, default HQDIT_LOAD_MMAP
+  /// Not 0: open programs that hqdit-export did not write, such as another lowering to be timed beside ours. Their
+  /// operators and delegates are not checked then, and a hostile program can do what it likes: only for files that the
+  /// caller made itself. 64 bits, so that it lies behind what older callers know.
+  int64_t trust_programs;
 } hqdit_open_options;
 
 HQDIT_API void hqdit_open_options_init(hqdit_open_options* options, size_t struct_size);

@@ -62,6 +62,23 @@ size_t TensorSpec::count() const {
   return count;
 }
 
+/// What a program may hold (program_check.h); `workspaces` as check_program() gives them.
+static Status check_loaded(const std::string& path, const FileLoader& loader, uint64_t file_bytes,
+                           const LoadOptions& options, std::map<std::string, uint64_t>* workspaces) {
+  std::optional<et::FreeableBuffer> held;
+  const ReadPart read = [&](uint64_t offset, size_t size, Bytes* part) -> Status {
+    using Info = et::DataLoader::SegmentInfo;
+    auto loaded = loader.load(static_cast<size_t>(offset), size, Info(Info::Type::Program));
+    if (!loaded.ok()) return runtime_failure(path, loaded.error());
+    held.emplace(std::move(*loaded));
+    *part = {static_cast<const uint8_t*>(held->data()), held->size()};
+    return {};
+  };
+  Status status = check_program(file_bytes, options.most_activation_bytes, read, workspaces);
+  if (status.code == HQDIT_INVALID_BUNDLE) status.message = path + ": " + status.message;
+  return status;
+}
+
 /// A method and all the memory that its pointers lead to.
 struct ExecutorchProgram::LoadedMethod {
   /// A tensor over a caller's buffer, with the shape arrays that TensorImpl borrows.
@@ -115,21 +132,10 @@ Status ExecutorchProgram::open_file(const ModelFile& model, const LoadOptions& o
   const uint64_t file_bytes = file.bytes();
   std::unique_ptr<FileLoader> loader;
   if (Status status = FileLoader::make(std::move(file), options.mode, &loader); !status.ok()) return status;
-  std::optional<et::FreeableBuffer> held;
-  const ReadPart read = [&](uint64_t offset, size_t size, Bytes* part) -> Status {
-    using Info = et::DataLoader::SegmentInfo;
-    auto loaded = loader->load(static_cast<size_t>(offset), size, Info(Info::Type::Program));
-    if (!loaded.ok()) return runtime_failure(path, loaded.error());
-    held.emplace(std::move(*loaded));
-    *part = {static_cast<const uint8_t*>(held->data()), held->size()};
-    return {};
-  };
   std::map<std::string, uint64_t> workspaces;
-  if (Status status = check_program(file_bytes, options.most_activation_bytes, read, &workspaces); !status.ok()) {
-    if (status.code == HQDIT_INVALID_BUNDLE) status.message = path + ": " + status.message;
-    return status;
+  if (!options.trust_programs) {
+    if (Status status = check_loaded(path, *loader, file_bytes, options, &workspaces); !status.ok()) return status;
   }
-  held.reset();
   // The thorough check: a damaged file must give an error here and not a crash later.
   auto loaded = et::Program::load(loader.get(), et::Program::Verification::InternalConsistency);
   if (!loaded.ok()) {

@@ -28,6 +28,7 @@ struct LoadOptions {
   int32_t threads = 0;                          ///< as hqdit_open_options.threads
   bool tiled = false;                           ///< decode in tiles; manifest.has_decoder_tiles
   uint64_t most_activation_bytes = UINT64_MAX;  ///< that a method of the programs may plan
+  bool trust_programs = false;                  ///< as hqdit_open_options.trust_programs
   uint64_t memory_limit_bytes = 0;              ///< of what the model takes for itself; 0: none
 };
 

@@ -58,6 +58,7 @@ Status Pipeline::open(const std::filesystem::path& bundle, const hqdit_open_opti
   opened->decodes_tiled_ = tiled;
   LoadOptions load{static_cast<hqdit_load_mode>(options.load_mode), options.verify_sha256, options.threads, tiled};
   load.most_activation_bytes = opened->manifest_.memory.arena_bytes;
+  load.trust_programs = options.trust_programs != 0;
   if (limit != 0) load.memory_limit_bytes = std::max<uint64_t>(limit - own, 1);
   // First, since it compares the shapes: what a manifest of a kilobyte says would take gigabytes here.
   if (Status status = open_model(opened->manifest_, load, &opened->model_); !status.ok()) return status;
