@@ -67,7 +67,7 @@ def guided_error(model, original) -> float:
     label, total = torch.arange(6), 0.0
     with torch.no_grad():
         for t, latents, noise in trajectory(original, Process(), start, label, 3, 2.5):
-            if t >= 0:
+            if t is not None:
                 total += (guided_prediction(model, latents, t, label, 2.5, 4) - noise).square().mean().item()
     return total
 
