@@ -5,6 +5,7 @@ Several processes run the whole suite (parallel.py); what takes long to make is 
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,10 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = ["parallel"]
+
+# A shell starts what it puts into the background with Ctrl-C ignored, which every process inherits; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The environment's own cmake and ninja before the system's, which may be too old; pytest runs without activating it.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
