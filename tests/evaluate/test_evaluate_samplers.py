@@ -117,7 +117,7 @@ def test_samplers_are_read():
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("euler:10", "no sampler"), ("ddim", "no sampler"), ("ddim:0", "no sampler"), ("ddim:x", "no sampler"),
+    [("midpoint:10", "no sampler"), ("ddim", "no sampler"), ("ddim:0", "no sampler"), ("ddim:x", "no sampler"),
      ("ddim:5:middle", "'middle' is neither"), ("ddim:5:0.9-0.1", "low before high"), ("ddim:5:0-2", "0-1")],
 )  # fmt: skip
 def test_what_is_no_sampler_is_refused(text, word):

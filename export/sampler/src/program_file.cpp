@@ -3,9 +3,14 @@
 
 namespace hqdit {
 
-uint64_t ProgramFile::flatbuffer_bytes(Bytes header, uint64_t file_bytes) {
+bool ProgramFile::has_segments(Bytes header) {
   const auto magic = [&](size_t offset, const char* text) { return std::memcmp(header.at(offset, 4), text, 4) == 0; };
-  expect(header.size >= kHeaderBytes && magic(4, "ET12") && magic(8, "eh00"), "not a readable ExecuTorch program");
+  expect(header.size >= kHeaderBytes && magic(4, "ET12"), "not a readable ExecuTorch program");
+  return magic(8, "eh00");
+}
+
+uint64_t ProgramFile::flatbuffer_bytes(Bytes header, uint64_t file_bytes) {
+  if (!has_segments(header)) return file_bytes;
   const auto bytes = flatbuffer_value<uint64_t>(header, 16);
   expect(flatbuffer_value<uint32_t>(header, 12) >= 32 && bytes >= kHeaderBytes && bytes <= file_bytes,
          "not a readable ExecuTorch program: its header is damaged");
@@ -13,7 +18,8 @@ uint64_t ProgramFile::flatbuffer_bytes(Bytes header, uint64_t file_bytes) {
 }
 
 ProgramFile::ProgramFile(Bytes flatbuffer, uint64_t file_bytes) : program_(FlatTable::root(flatbuffer)) {
-  const auto base = flatbuffer_value<uint64_t>(flatbuffer, 24);
+  // A program without weights has neither segments nor the header that says where they begin.
+  const uint64_t base = has_segments(flatbuffer) ? flatbuffer_value<uint64_t>(flatbuffer, 24) : file_bytes;
   expect(program_.number<uint32_t>(0) == 0, "an unknown version of ExecuTorch's programs");
   expect(program_.tables(2).size() == 0 && program_.tables(3).size() == 0, "constants that are not in a segment");
   expect(program_.tables(6).size() == 0, "variables with an initial value");

@@ -55,6 +55,8 @@ class ProgramFile {
   const Segment& named(std::string_view key) const;
 
  private:
+  static bool has_segments(Bytes header);
+
   FlatTable program_;
   std::vector<Segment> segments_;
 };
