@@ -31,7 +31,7 @@ def options(model: Path, output: Path, config: HQDiTConfig = CONFIG) -> ExportOp
     return ExportOptions(str(model), output, config=config, steps=2)
 
 
-def programs_alone(options, model, quantized, folder, _stages):
+def programs_alone(options, model, _loaded, quantized, folder, _stages):
     latents = clean_latents(model, options)
     files = write_model_files(options.runtime, model, folder, latents)
     return build_manifest(options, model, quantized, folder, files, latents)

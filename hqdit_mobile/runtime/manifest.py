@@ -48,7 +48,7 @@ class ModelFile(_Section):
 class Source(_Section):
     model: str
     licence: str
-    random_weights: bool = False
+    random_weights: bool
 
 
 class Model(_Section):
@@ -266,7 +266,7 @@ def parse_manifest(text: bytes, name: str = MANIFEST) -> Manifest:
 
 def _texts(manifest: Manifest) -> dict[str, str | list[str]]:
     """What people get to see."""
-    source = manifest.source or Source(model="", licence="")
+    source = manifest.source or Source(model="", licence="", random_weights=False)
     return {
         "name": manifest.name,
         "target": manifest.target,

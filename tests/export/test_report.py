@@ -51,7 +51,7 @@ def manifest() -> Manifest:
     }
     made = parse_manifest(msgspec.json.encode(values))
     made.name = "<b>tiny</b>"
-    made.source = Source(model="/m/<script>|`x`", licence="CC [x](javascript:y)")
+    made.source = Source(model="/m/<script>|`x`", licence="CC [x](javascript:y)", random_weights=False)
     made.quantization = Quantization(bits_per_weight=4.5, float32_bytes=10**6, config={"precision": "w4a8"})
     return made
 
