@@ -88,7 +88,8 @@ TEXTS = ["\x1b]0;owned\x07\x1b[2J", "good\rEVIL", "abc\u202egnp.exe", "\x9b31m"]
 @pytest.mark.parametrize("place", ["name", "labels", "licence"])
 def test_texts_that_move_the_cursor_are_refused(tiny_files, tmp_path, place):
     for text in TEXTS:
-        manifest = tiny_model.make_manifest(tiny_files) | {"source": {"model": "m", "licence": "l"}}
+        source = {"model": "m", "licence": "l", "random_weights": False}
+        manifest = tiny_model.make_manifest(tiny_files) | {"source": source}
         if place == "labels":
             manifest["labels"][0] = text
         elif place == "name":
