@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX2: VPMADDUBSW multiplies unsigned by signed bytes and adds pairs at 16 bits. Tokens are a + 128, weights in two
 // levels (two_level.h), so that the sums of 16 inputs fit; VPMADDWD by the multiplier brings them to 32 bits.
-// Panel, for each 16-channel block: Header, then for each 16 inputs one Step, or two of any weights.
+// Panel, for each 16-channel block: Header, then for each 16 inputs one Step, or two of int8 that are no weights.
 #include "arch/x86/avx2_channels.h"
 #include "arch/x86/simd_avx2.h"
 #include "arch/x86/two_level.h"
@@ -20,14 +20,20 @@ constexpr int kLoopRows = 3;
 constexpr int kTileRows = 4 * kLoopRows;
 constexpr int kPanelBlocks = 3;
 
+enum class Kind : int64_t {
+  kSmall,  ///< grid values to 15: the products of 16 inputs are added at 16 bits
+  kLarge,  ///< grid values to 64: the products of 2
+  kSplit,  ///< small values, two Steps for each 16 inputs
+};
+
 struct Header {
-  int32_t start[16];  ///< -128 times the sum of a channel's weights, in channel_order
-  int64_t parts;      ///< Steps for each 16 inputs
+  int32_t start[16];  ///< -128 times the sum of a channel's weights
+  Kind kind;
   int64_t unused[7];
 };
 
 struct Step {
-  int8_t grid[4][16][4];  ///< 4 inputs of 8 channels a register, in channel_order
+  int8_t grid[4][16][4];  ///< [inputs / 4][channels][inputs]
   int16_t multiplier[16][2];
 };
 
@@ -47,14 +53,13 @@ __m256i added(__m256i a, __m256i b) {
 /// Writes a panel.
 class PanelWriter {
  public:
-  PanelWriter(uint8_t* panel, int64_t parts) : header_(reinterpret_cast<Header*>(panel)) {
-    header_->parts = parts;
+  PanelWriter(uint8_t* panel, Kind kind) : header_(reinterpret_cast<Header*>(panel)) {
+    header_->kind = kind;
     step_ = reinterpret_cast<Step*>(header_ + 1);
     unroll<2>([&](int i) { total_[i] = pairs_[i] = _mm256_setzero_si256(); });
   }
 
-  void quad(int64_t, int j, int i, __m256i magnitude, __m256i sign) {
-    const __m256i grid = _mm256_sign_epi8(magnitude, sign);
+  void quad(int j, int i, __m256i grid) {
     store256(step_->grid[j][8 * i], grid);
     pairs_[i] = _mm256_add_epi16(pairs_[i], _mm256_maddubs_epi16(_mm256_set1_epi8(1), grid));
   }
@@ -82,45 +87,50 @@ class PanelWriter {
   __m256i total_[2];
 };
 
-bool small_grids(const Fp4Weight& weight, int64_t block) {
-  const int64_t groups = groups_per_row(weight.k, weight.group);
-  return all_two_level(weight.tables + block * groups * 16, groups);
-}
-
 constexpr int64_t block_bytes(int64_t k_padded) {
   return static_cast<int64_t>(sizeof(Header)) + k_padded / 16 * 2 * static_cast<int64_t>(sizeof(Step));
 }
 
 void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
   for (int64_t b = block; b < block + blocks; ++b, panel += block_bytes(padded_inputs(weight.k))) {
-    const bool small = small_grids(weight, b);
-    PanelWriter writer(panel, small ? 1 : 2);
-    if (small) {
-      each_two_level(weight, b, writer);
-    } else {
-      each_split(weight, b, writer);
-    }
+    const bool large = has_large_grid(weight, b);
+    PanelWriter writer(panel, large ? Kind::kLarge : Kind::kSmall);
+    large ? each_two_level<true>(weight, b, writer) : each_two_level<false>(weight, b, writer);
     writer.finish();
   }
 }
 
 void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
   for (int b = 0; b < blocks; ++b, panel += block_bytes(k_padded)) {
-    PanelWriter writer(panel, 2);
-    for (int64_t k = 0; k < k_padded; k += 16, quads += 256) {
-      __m256i ordered[4][2];
-      for (int j = 0; j < 4; ++j) {
-        for (int i = 0; i < 2; ++i) {
-          ordered[j][i] = _mm256_permutevar8x32_epi32(load256(quads + 64 * j + 32 * i), channel_order());
-        }
-      }
-      use_split(ordered, k, writer);
-    }
+    PanelWriter writer(panel, Kind::kSplit);
+    for (int64_t k = 0; k < k_padded; k += 16, quads += 256) split_in_two(quads, writer);
     writer.finish();
   }
 }
 
-template <int Rows, int Parts>
+/// The outputs of `Rows` tokens and 16 channels.
+template <int Rows>
+void finish_rows(const __m256i (&acc)[Rows][2], const Tile& t) {
+  if (t.channels < 16) {
+    unroll<Rows>([&](int r) {
+      finish(acc[r][0], t, r, 0);
+      if (t.channels > 8) finish(acc[r][1], t, r, 8);
+    });
+    return;
+  }
+  const __m256 scale[2] = {_mm256_loadu_ps(t.scale), _mm256_loadu_ps(t.scale + 8)};
+  const __m256 bias[2] = {_mm256_loadu_ps(t.bias), _mm256_loadu_ps(t.bias + 8)};
+  const Tile to = t;  // which no output can overwrite, for all that a compiler knows
+  unroll<Rows>([&](int r) {
+    const __m256 token = _mm256_set1_ps(to.token_scale[r]);
+    unroll<2>([&](int i) {
+      const __m256 y = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(acc[r][i]), scale[i]), token);
+      _mm256_storeu_ps(to.out + r * to.out_stride + 8 * i, _mm256_add_ps(y, bias[i]));
+    });
+  });
+}
+
+template <int Rows, Kind kKind>
 void tile_of(const Tile& t) {
   const Header* header = reinterpret_cast<const Header*>(t.panel);
   __m256i acc[Rows][2];
@@ -128,8 +138,12 @@ void tile_of(const Tile& t) {
   const Step* step = reinterpret_cast<const Step*>(header + 1);
   const uint8_t* a = t.left;
   // One step a turn: compilers load the weights of two together, and have no registers for them.
-  for (int64_t left = t.k_padded / 16 * Parts; left > 0; --left, ++step) {
+  for (int64_t left = t.k_padded / 16 * (kKind == Kind::kSplit ? 2 : 1); left > 0; --left, ++step) {
     __m256i pairs[Rows][2];
+    const auto end = [&](int i) {
+      const __m256i multiplier = load256(step->multiplier[8 * i]);
+      unroll<Rows>([&](int r) { acc[r][i] = multiplied(acc[r][i], pairs[r][i], multiplier); });
+    };
     unroll<4>([&](int j) {
       const __m256i grid[2] = {load256(step->grid[j][0]), load256(step->grid[j][8])};
       unroll<Rows>([&](int r) {
@@ -138,21 +152,26 @@ void tile_of(const Tile& t) {
         const __m256i token = _mm256_set1_epi32(quad);
         unroll<2>([&](int i) {
           const __m256i products = _mm256_maddubs_epi16(token, grid[i]);
-          pairs[r][i] = j == 0 ? products : added(pairs[r][i], products);
+          pairs[r][i] = j == 0 || kKind == Kind::kLarge ? products : added(pairs[r][i], products);
         });
       });
+      if (kKind == Kind::kLarge) unroll<2>(end);
     });
-    unroll<2>([&](int i) {
-      const __m256i multiplier = load256(step->multiplier[8 * i]);
-      unroll<Rows>([&](int r) { acc[r][i] = multiplied(acc[r][i], pairs[r][i], multiplier); });
-    });
+    if (kKind != Kind::kLarge) unroll<2>(end);
     // Both parts of a weight meet the same inputs.
-    a += Parts == 1 ? 16 : left % 2 * 16;
+    a += kKind == Kind::kSplit ? left % 2 * 16 : 16;
   }
-  unroll<Rows>([&](int r) {
-    finish(in_order(acc[r][0]), t, r, 0);
-    if (t.channels > 8) finish(in_order(acc[r][1]), t, r, 8);
-  });
+  finish_rows(acc, t);
+}
+
+template <Kind kKind>
+void multiply_block(Tile t) {
+  for (; t.rows > 0; t.rows -= kLoopRows) {
+    with_count<kLoopRows>(least(t.rows, kLoopRows), [&](auto rows) { tile_of<rows, kKind>(t); });
+    t.left += kLoopRows * t.left_stride;
+    t.token_scale += kLoopRows;
+    t.out += kLoopRows * t.out_stride;
+  }
 }
 
 void tile(const Tile& t) {
@@ -163,71 +182,90 @@ void tile(const Tile& t) {
     part.bias += 16 * b;
     part.out += 16 * b;
     part.channels -= 16 * b;
-    const int64_t parts = reinterpret_cast<const Header*>(part.panel)->parts;
-    for (int row = 0; row < t.rows; row += kLoopRows) {
-      with_count<kLoopRows>(least(t.rows - row, kLoopRows),
-                            [&](auto rows) { parts == 1 ? tile_of<rows, 1>(part) : tile_of<rows, 2>(part); });
-      part.left += kLoopRows * t.left_stride;
-      part.token_scale += kLoopRows;
-      part.out += kLoopRows * t.out_stride;
+    switch (reinterpret_cast<const Header*>(part.panel)->kind) {
+      case Kind::kSmall:
+        multiply_block<Kind::kSmall>(part);
+        break;
+      case Kind::kLarge:
+        multiply_block<Kind::kLarge>(part);
+        break;
+      case Kind::kSplit:
+        multiply_block<Kind::kSplit>(part);
+        break;
     }
   }
 }
 
-/// Multiplies a block's weights as they are decoded. The tokens are signed here, and the grid values' magnitudes are
-/// the unsigned side: no sum of the weights is needed.
-template <int Rows>
-class Products {
- public:
-  explicit Products(const Tile& t) : t_(t) {
-    unroll<Rows>([&](int r) { unroll<2>([&](int i) { acc_[r][i] = pairs_[r][i] = _mm256_setzero_si256(); }); });
-  }
+/// Lanes: the lattice points of channels c and c + 1.
+__m256i two_tables(const uint8_t* ids, int c) {
+  return _mm256_set_m128i(load128(kDecode.value[ids[c + 1]]), load128(kDecode.value[ids[c]]));
+}
 
-  void quad(int64_t k, int j, int i, __m256i magnitude, __m256i sign) {
-    unroll<Rows>([&](int r) {
-      int32_t quad;
-      std::memcpy(&quad, t_.left + r * t_.left_stride + k + 4 * j, sizeof quad);
-      const __m256i token = _mm256_xor_si256(_mm256_set1_epi32(quad), _mm256_set1_epi8(-128));
-      const __m256i products = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(token, sign));
-      pairs_[r][i] = added(pairs_[r][i], products);
-    });
-  }
+/// 16 inputs of a token in each lane.
+struct TokenLanes {
+  __m256i value;
+  __m256i magnitude;
 
-  void end(const __m256i multiplier[2]) {
-    unroll<Rows>([&](int r) {
-      unroll<2>([&](int i) {
-        acc_[r][i] = multiplied(acc_[r][i], pairs_[r][i], multiplier[i]);
-        pairs_[r][i] = _mm256_setzero_si256();
+  explicit TokenLanes(const uint8_t* a)
+      : value(_mm256_xor_si256(_mm256_broadcastsi128_si256(load128(a)), _mm256_set1_epi8(-128))),
+        magnitude(_mm256_abs_epi8(value)) {}
+};
+
+/// `Rows` tokens times channels [first, first + 2 * Pairs) of a block, as their codes lie in memory: two channels a
+/// register. The unsigned side is a token's magnitude; its sign goes to the weight. Two products are at most
+/// 2 * 127 * 127, which fits 16 bits.
+template <int Rows, int Pairs>
+void multiply_codes(const Fp4Weight& weight, int64_t block, int first, const Tile& t, __m256i (&acc)[Rows][Pairs]) {
+  const int64_t k_padded = padded_inputs(weight.k);
+  const uint8_t* codes = weight.codes + block * k_padded * 8 + 16 * first;
+  TableIds ids(weight, block);
+  unroll<Rows>([&](int r) { unroll<Pairs>([&](int i) { acc[r][i] = _mm256_setzero_si256(); }); });
+  const __m256i code_bits = _mm256_set1_epi8(15);
+  const __m256i one = _mm256_set1_epi16(1);
+  for (int64_t k = 0; k < k_padded; k += 32, codes += 256) {
+    const uint8_t* low_ids = ids.at(k) + first;
+    const uint8_t* high_ids = ids.at(k + 16) + first;
+    const auto add = [&](int r, int i, __m256i w, const TokenLanes& token) {
+      const __m256i pairs = _mm256_maddubs_epi16(token.magnitude, _mm256_sign_epi8(w, token.value));
+      acc[r][i] = multiplied(acc[r][i], pairs, one);
+    };
+    unroll<Pairs>([&](int i) {
+      const __m256i pair = load256(codes + 32 * i);
+      const __m256i low = _mm256_and_si256(pair, code_bits);
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(pair, 4), code_bits);
+      const __m256i low_weights = _mm256_shuffle_epi8(two_tables(low_ids, 2 * i), low);
+      const __m256i high_weights = _mm256_shuffle_epi8(two_tables(high_ids, 2 * i), high);
+      unroll<Rows>([&](int r) {
+        const uint8_t* a = t.left + r * t.left_stride + k;
+        add(r, i, low_weights, TokenLanes(a));
+        add(r, i, high_weights, TokenLanes(a + 16));
       });
     });
   }
+}
 
-  void finish_rows() const {
-    unroll<Rows>([&](int r) {
-      finish(in_order(acc_[r][0]), t_, r, 0);
-      if (t_.channels > 8) finish(in_order(acc_[r][1]), t_, r, 8);
-    });
-  }
-
- private:
-  const Tile& t_;
-  __m256i pairs_[Rows][2];
-  __m256i acc_[Rows][2];
-};
+/// The sums of 8 channels, two a register.
+__m256i eight_sums(const __m256i* acc) {
+  const __m256i even_odd = _mm256_hadd_epi32(_mm256_hadd_epi32(acc[0], acc[1]), _mm256_hadd_epi32(acc[2], acc[3]));
+  return _mm256_permutevar8x32_epi32(even_odd, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
 
 constexpr int kGemvRows = 2;
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  const bool small = small_grids(weight, block);
-  with_count<kGemvRows>(t.rows, [&](auto rows) {
-    Products<rows> products(t);
-    if (small) {
-      each_two_level(weight, block, products);
-    } else {
-      each_split(weight, block, products);
-    }
-    products.finish_rows();
-  });
+  if (t.rows == 1) {
+    __m256i acc[1][8];
+    multiply_codes(weight, block, 0, t, acc);
+    finish(eight_sums(acc[0]), t, 0, 0);
+    if (t.channels > 8) finish(eight_sums(acc[0] + 4), t, 0, 8);
+    return;
+  }
+  // With the sums of all channels of two tokens there would be no register left.
+  for (int first = 0; first < least<int64_t>(t.channels, 16); first += 8) {
+    __m256i acc[2][4];
+    multiply_codes(weight, block, first, t, acc);
+    unroll<2>([&](int r) { finish(eight_sums(acc[r]), t, r, first); });
+  }
 }
 
 int64_t dot_loop(int64_t rounds) {
