@@ -84,6 +84,10 @@ def test_a_miss_names_the_nearest():
         resolve_label(LABELS, NULL, "shark")
     with pytest.raises(NotFoundError, match="'hqdit info --labels' lists them"):
         resolve_label(LABELS, NULL, "xylophone")
+    # LabelSearchTest.kt has these, too.
+    for name, nearest in (("CRANES", '2 "crane"'), ("mailot", '7 "maillot"')):
+        with pytest.raises(NotFoundError, match=f"near it are {nearest}$"):
+            resolve_label(LABELS, NULL, name)
 
 
 def test_folding_keeps_what_is_no_accent():
