@@ -90,6 +90,7 @@ def test_the_choice_of_weights_is_told(tmp_path, vae):
 def test_arguments_of_the_run_are_read(wrap, tmp_path, vae):
     model = load(tmp_path / "a.pt", {"ema": STATE, "args": wrap(RUN | {"model": None, "x": "DiT"})}, vae, DIT)
     assert_computes(model, STATE)
+    assert model.licence == "unknown: see the source of the checkpoint"
     wide = plain_dit.random_state(hidden=384, depth=12)
     run = {"model": "DiT-S/2", "num_classes": 10, "image_size": 16}
     model = load(tmp_path / "b.pt", {"ema": wide, "args": wrap(run)}, vae, Given())
@@ -200,6 +201,12 @@ def test_lora_is_merged(tmp_path, vae):
     model = load(tmp_path / "b.pt", file, vae)
     assert_computes(model, merged)
     assert model.notes[-1] == "LoRA merged into 2 weights (alpha / r 4)"
+    (tmp_path / "adapter_config.json").write_text('{"r": 3, "lora_alpha": 12, "use_rslora": true}')
+    file, merged = with_lora(12 * 3**0.5)
+    assert_computes(load(tmp_path / "c.pt", file, vae), merged)
+    (tmp_path / "adapter_config.json").write_text('{"r": 3, "lora_alpha": 12, "alpha_pattern": {"qkv": 1}}')
+    with pytest.raises(CheckpointError, match="alpha_pattern is not supported; merge the adapter"):
+        load(tmp_path / "c.pt", file, vae)
 
 
 REFUSED = {
@@ -209,7 +216,6 @@ REFUSED = {
     "no heads": (STATE, Given(family="dit", num_classes=10), "give --num-heads"),
     "heads that do not divide": (STATE, Given("dit", 3, 10), "64 is not a multiple of num_heads 3"),
     "no classes": (STATE, Given(family="dit", num_heads=2), "the label table has 11 rows: give --num-classes 10"),
-    "no null row": (STATE, Given("dit", 2, 11), "none for the null class"),
     "other classes": (STATE, Given("dit", 2, 7), "has 11 rows, not 7"),
     "an unknown size": ({"ema": STATE, "args": {"model": "DiT-B/2", "num_classes": 10}}, Given(), "give --num-heads"),
     "not square": (STATE | {"pos_embed": torch.zeros(1, 32, 64)}, DIT, "only square images"),

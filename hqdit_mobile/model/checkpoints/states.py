@@ -99,11 +99,12 @@ def linear(layout: Layout, name: str, *keys: str) -> None:
         layout[f"{name}.{part}"] = tuple(f"{key}.{part}" for key in keys)
 
 
+QK_NORM = "norms of queries and keys are not supported: train without qk_norm"
 UNSUPPORTED = {
-    "q_norm": "norms of queries and keys are not supported",
-    "k_norm": "norms of queries and keys are not supported",
-    "norm_q": "norms of queries and keys are not supported",
-    "norm_k": "norms of queries and keys are not supported",
+    "q_norm": QK_NORM,
+    "k_norm": QK_NORM,
+    "norm_q": QK_NORM,
+    "norm_k": QK_NORM,
     "cross_attn": "it attends to a text; only class-conditional networks are supported",
     "attn2": "it attends to a text; only class-conditional networks are supported",
     "lora_magnitude": "DoRA is not supported; merge it with peft's merge_and_unload() and save the result",
