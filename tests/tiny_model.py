@@ -134,6 +134,13 @@ def _manifest(files: dict[str, bytes]) -> dict:
     }
 
 
+def without_null_class(manifest: dict) -> dict:
+    """That of a model which was trained without dropping labels, and draws without guidance."""
+    del manifest["model"]["null_label"], manifest["methods"]["guided"]
+    manifest["defaults"]["guidance_scale"] = 1
+    return manifest
+
+
 def decoder_tiles() -> dict:
     """How a decoder of this model could run in tiles, for tests of the manifest's reader."""
     first = {"method": "up", "source": 0, "to": [1], "halo": 1, "scale": 2, "tile": [4, 8], "add": -1, "statistics": 0}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.streaming import parameter_count
+from hqdit_mobile.quantize.calibration import suited_to
 from hqdit_mobile.quantize.config import HQDiTConfig
 
 LARGE = 200_000_000  # parameters from which a picture of the float model takes half a minute
@@ -48,4 +49,4 @@ def calibration_for(model: DiT, config: HQDiTConfig, fast: bool, samples: int | 
         config, images, steps = replace(config, weight_formats=formats, rounding="nearest", shrinkage=0.0), 2, 5
     elif model.config.tokens > LONG and not config.tuning_steps:
         steps = max(1, steps // 4)
-    return replace(config, calibration_samples=samples or images, calibration_steps=steps)
+    return suited_to(replace(config, calibration_samples=samples or images, calibration_steps=steps), model)

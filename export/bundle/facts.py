@@ -15,13 +15,14 @@ def facts(manifest: Manifest, folder: Path, quality: Quality) -> list[tuple[str,
     (source, quantization), memory = manifest.made_from(folder), manifest.memory
     weights, original = memory.weights_bytes, quantization.float32_bytes
     channels, height, width = manifest.model.image_shape
+    guided = "unguided: the model has no null class" if manifest.model.null_label is None else "guided"
     seconds = f"{quality.median_draw_ms / 1e3:.2f} s for a picture in {quality.steps} steps"
     return [
         ("source model", f"{source.model} ({source.licence})"),
         ("precision", f"{quantization.precision}, {quantization.bits_per_weight} bits per quantized weight"),
         ("files", f"{weights / 1e6:.1f} MB, {weights / original:.3f} of the float32 weights ({original / 1e6:.1f} MB)"),
         ("memory", f"{memory_text(memory)}, measured on the exporting machine"),
-        ("speed", f"{seconds}, guided, on the exporting machine"),
+        ("speed", f"{seconds}, {guided}, on the exporting machine"),
         ("image", f"{width} x {height}, {channels} channels"),
         ("image decoder", _decoder(manifest.decoder or Decoder())),
         ("noise prediction", f"{quality.mean_eps_snr_db:.1f} dB SNR to the float model, mean over timesteps"),

@@ -84,7 +84,8 @@ def check_output(output: Path, force: bool) -> None:
         raise BundleError(f"{output}: {there} is no folder; choose another --output-dir")
     try:
         # Modes do not tell it all: root passes them, and a read-only disk does not care for them.
-        os.rmdir(tempfile.mkdtemp(prefix=".hqdit.", dir=there))
+        # The name is no shorter than the longest that will lie beside the output.
+        os.rmdir(tempfile.mkdtemp(prefix=f".{output.name}.hqdit", dir=there))
     except OSError as error:
         raise BundleError(f"{output}: no folder can be made in {there} ({error.strerror})") from error
 

@@ -35,11 +35,12 @@ class Forecast:
 
 def forecast(model: LoadedModel, config: HQDiTConfig, effort: Effort) -> Forecast:
     """For the export of a float ``model``; takes a fifth of a second to look how fast this machine is."""
-    inputs = 2 * config.calibration_samples * config.calibration_steps
-    runs = RUNS_OF_AN_INPUT * inputs + RUNS_OF_A_STEP * effort.pictures * effort.steps
+    halves = 1 if model.dit.null_label is None else 2
+    inputs = halves * config.calibration_samples * config.calibration_steps
+    runs = RUNS_OF_AN_INPUT * inputs + halves / 2 * RUNS_OF_A_STEP * effort.pictures * effort.steps
     if config.tuning_steps:
-        runs += 2 * config.tuning_samples * config.calibration_steps
-        runs += RUNS_OF_A_TUNING_PAIR * PAIRS * config.tuning_steps
+        runs += halves * config.tuning_samples * config.calibration_steps
+        runs += halves / 2 * RUNS_OF_A_TUNING_PAIR * PAIRS * config.tuning_steps
     weights = parameter_count(model.dit)
     operations = runs * operations_of_a_run(model.dit) + weights * PER_WEIGHT[config.rounding]
     tokens = 2 * inputs * model.dit.config.tokens * model.dit.config.hidden_size * 4

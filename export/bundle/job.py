@@ -28,7 +28,7 @@ from hqdit_mobile.export.bundle.forecast import duration, forecast
 from hqdit_mobile.export.bundle.loader_check import check_loader
 from hqdit_mobile.export.bundle.manifest import build_manifest, measure_memory
 from hqdit_mobile.export.bundle.model_files import RUNTIMES, write_model_files
-from hqdit_mobile.export.bundle.options import TARGETS, ExportOptions
+from hqdit_mobile.export.bundle.options import TARGETS, USUAL_GUIDANCE, ExportOptions
 from hqdit_mobile.export.bundle.parity import ParityReport, check_bundle
 from hqdit_mobile.export.bundle.probe import make_probe, write_probe
 from hqdit_mobile.export.bundle.quality import compare_with_float
@@ -65,6 +65,8 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
     model = _load(options)
     for note in model.notes:
         stages.note(note)
+    scale = model.guidance(options.guidance_scale, USUAL_GUIDANCE, options.guidance_interval)
+    options = replace(options, guidance_scale=scale)
     scheduler = options.scheduler or model.process.sampler
     plan(model.process, options.steps, scheduler)  # before an hour of work, whether it can be drawn so
     loaded = _check_loader(options, model, stages)
@@ -109,7 +111,7 @@ def _check_loader(options: ExportOptions, model: LoadedModel, stages: Stages) ->
     if model.diffusers is None:
         return []
     stages.begin("Compare with diffusers' network")
-    report = ParityReport("torch", check_loader(model, options.guidance_scale))
+    report = ParityReport("torch", check_loader(model, options.scale))
     model.diffusers = None  # its tensors are not wanted again
     report.require("the network that was loaded does not compute what diffusers' own does with the same folder")
     worst = report.worst("loader")
@@ -141,7 +143,7 @@ def _write_bundle(
     parity.require("the exported programs do not match the quantized model")
     # Read again rather than kept from the start: block by block it takes no memory, a copy would take gigabytes.
     float_dit, labels = _load(options).dit, preview_labels(model, effort.pictures)
-    quality = compare_with_float(folder, model, float_dit, labels, effort, options.guidance_scale, stages)
+    quality = compare_with_float(folder, model, float_dit, labels, effort, options.scale, stages)
     Image.fromarray(quality.grid()).save(folder / "preview.png")
     write_report(folder / "report.html", manifest, quantized, parity, quality, options.command)
     card = model_card(manifest, folder, parity, quality, model.model_card, options.command)
@@ -166,7 +168,7 @@ def drop_learned_sigma_(dit: DiT) -> None:
 def check_parity(options: ExportOptions, folder: Path, model: LoadedModel) -> ParityReport:
     """Compares the bundle with the quantized torch model, and leaves in it what ``hqdit parity`` compares later."""
     steps = effort_for(model.dit, options.steps, options.fast).steps
-    probe = make_probe(model, preview_labels(model)[0], 0, steps, options.guidance_scale)
+    probe = make_probe(model, preview_labels(model)[0], 0, steps, options.scale)
     write_probe(folder, model.dit.config, probe)
     return check_bundle(folder, model.dit, probe)
 
@@ -184,4 +186,4 @@ def clean_latents(model: LoadedModel, options: ExportOptions) -> Tensor:
     effort = effort_for(model.dit, PREVIEW_STEPS, options.fast)
     labels = preview_labels(model, effort.pictures)
     noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
-    return sample_latents(model.dit, model.process, noise, torch.tensor(labels), effort.steps, options.guidance_scale)
+    return sample_latents(model.dit, model.process, noise, torch.tensor(labels), effort.steps, options.scale)

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from hqdit_mobile.export.bundle.memory import measure_peak_bytes
-from hqdit_mobile.export.bundle.model_files import ModelFiles
+from hqdit_mobile.export.bundle.model_files import ModelFiles, methods_of
 from hqdit_mobile.export.bundle.options import ExportOptions
 from hqdit_mobile.export.bundle.preview import fit_preview
 from hqdit_mobile.export.bundle.resume import TOOLS
@@ -53,14 +53,14 @@ def build_manifest(
             float32_bytes=quantized.float_bytes + sum(p.numel() * 4 for p in model.vae.parameters()),
         ),
         files=described,
-        methods=files.methods,
+        methods=methods_of(model.dit),
         decoder=files.decoder,
         onnx=files.onnx,
         process=sections.ProcessSection.of(model.process),
         defaults=sections.Defaults(
             scheduler=options.scheduler or model.process.sampler,
             steps=options.steps,
-            guidance_scale=options.guidance_scale,
+            guidance_scale=options.scale,
             guidance_interval=options.guidance_interval,
         ),
         preview=fit_preview(model, latents),

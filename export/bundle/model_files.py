@@ -12,11 +12,25 @@ from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser, exam
 from hqdit_mobile.export.lowering.executorch import Programs, lower
 from hqdit_mobile.export.lowering.vae_decoder import choose_decoder
 from hqdit_mobile.export.lowering.vae_tiles import tiled_decoder
+from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.runtime.manifest import Decoder, Methods, Onnx
 
 RUNTIMES = {"executorch": "ExecuTorch", "onnxruntime": "ONNX Runtime"}
-METHODS = Methods(guided="denoise_guided", unguided="denoise", decode="decode")
+GUIDED, UNGUIDED, DECODE = "denoise_guided", "denoise", "decode"
+
+
+def methods_of(dit: DiT) -> Methods:
+    return Methods(unguided=UNGUIDED, decode=DECODE, guided=None if dit.null_label is None else GUIDED)
+
+
+def denoisers(dit: DiT, fused: bool) -> Programs:
+    """The methods of a transformer program; without a null class there is no guided one."""
+    inputs = example_inputs(dit)
+    methods: dict[str, tuple[Denoiser, tuple[Tensor, ...]]] = {UNGUIDED: (Denoiser(dit, fused), inputs)}
+    if dit.null_label is not None:
+        methods[GUIDED] = GuidedDenoiser(dit, fused), inputs
+    return methods
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,6 @@ class ModelFiles:
     tools: tuple[str, ...]
     decoder: Decoder
     onnx: Onnx | None = None
-    methods: Methods = METHODS
 
 
 def write_model_files(runtime: str, model: LoadedModel, folder: Path, latents: Tensor) -> ModelFiles:
@@ -39,21 +52,16 @@ def write_model_files(runtime: str, model: LoadedModel, folder: Path, latents: T
 
 
 def _write_executorch(model: LoadedModel, folder: Path, latents: Tensor) -> ModelFiles:
-    """The transformer program (both denoising methods, one copy of the weights) and the decoder program (whole and,
+    """The transformer program (its denoising methods, one copy of the weights) and the decoder program (whole and,
     where that saves memory, in tiles; one copy, too)."""
-    inputs = example_inputs(model.dit)
-    denoisers: Programs = {
-        METHODS.guided: (GuidedDenoiser(model.dit, fused=True), inputs),
-        METHODS.unguided: (Denoiser(model.dit, fused=True), inputs),
-    }
     chosen = choose_decoder(model.vae, latents)
-    decoder: Programs = {METHODS.decode: (chosen.module, (latents[:1],))}
+    decoder: Programs = {DECODE: (chosen.module, (latents[:1],))}
     if tiles := tiled_decoder(chosen.fused, latents[:1]):
         decoder |= tiles.methods(latents[:1], chosen.prepare)
         chosen.about.tiles = tiles.to_json()
     names = {"transformer": "transformer.pte", "vae_decoder": "vae_decoder.pte"}
     arena = 0
-    for key, methods in (("transformer", denoisers), ("vae_decoder", decoder)):
+    for key, methods in (("transformer", denoisers(model.dit, fused=True)), ("vae_decoder", decoder)):
         lowered = lower(methods, one_by_one=key == "vae_decoder")
         lowered.write(folder / names[key])
         arena += lowered.arena_bytes

@@ -9,6 +9,7 @@ from pathlib import Path
 from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.quantize.config import HQDiTConfig
 
+USUAL_GUIDANCE = 4.0
 TARGETS = ("android", "ios", "desktop")
 
 
@@ -26,7 +27,8 @@ class ExportOptions:
     vae: str | None = None
     config: HQDiTConfig = field(default_factory=HQDiTConfig)
     steps: int = 15
-    guidance_scale: float = 4.0
+    guidance_scale: float | None = None
+    """None: USUAL_GUIDANCE, or none for a model without a null class."""
     force: bool = False
     runtime: str = "executorch"
     fast: bool = False
@@ -39,3 +41,8 @@ class ExportOptions:
     """What the card and the report say that the bundle was made with."""
     given: Given = field(default_factory=Given)
     """What the checkpoint does not say."""
+
+    @property
+    def scale(self) -> float:
+        """The guidance scale to draw with; of a model without a null class once it is loaded (LoadedModel.guidance)."""
+        return USUAL_GUIDANCE if self.guidance_scale is None else self.guidance_scale

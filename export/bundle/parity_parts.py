@@ -13,7 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hqdit_mobile.export.lowering.denoiser import GuidedDenoiser
+from hqdit_mobile.diffusion.trajectory import guidance_labels
+from hqdit_mobile.export.lowering.denoiser import widest_denoiser
 from hqdit_mobile.model.arithmetic import FUSED
 from hqdit_mobile.model.dit import DiT, DiTBlock
 from hqdit_mobile.model.streaming import walk
@@ -49,7 +50,8 @@ class AttentionOp(nn.Module):
 
 
 def model_parts(dit: DiT, latents: Tensor, timestep: float, label: int) -> list[Part]:
-    """Of one guided step: the first, middle and last block with their layers, and the layers outside of blocks."""
+    """Of one step, guided where the model can be: the first, middle and last block with their layers, and the layers
+    outside of blocks."""
     chosen = {0, len(dit.blocks) // 2, len(dit.blocks) - 1}
     walk = enumerate(block_inputs(dit, latents, timestep, label))
     blocks = [
@@ -60,15 +62,16 @@ def model_parts(dit: DiT, latents: Tensor, timestep: float, label: int) -> list[
     ]
     outside = {name: layer for name, layer in quantized_layers(dit).items() if not name.startswith("blocks.")}
     step = latents, torch.tensor([timestep]), torch.tensor([label])
-    return _layer_parts("", outside, lambda: GuidedDenoiser(dit, fused=True)(*step)) + blocks
+    return _layer_parts("", outside, lambda: widest_denoiser(dit, fused=True)(*step)) + blocks
 
 
 @torch.no_grad()
 def block_inputs(dit: DiT, latents: Tensor, timestep: float, label: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(tokens [2, T, D], condition [2, D]) of each block in turn: for the label, then for the null label."""
+    """(tokens [2, T, D], condition [2, D]) of each block in turn: for the label, then for the null label, if any."""
     tokens = dit.embed(latents, FUSED)
-    conditions = dit.conditions(torch.tensor([timestep]), torch.tensor([label, dit.null_label]), FUSED)
-    for visit in walk(dit, torch.cat([tokens, tokens]), conditions, FUSED):
+    labels = guidance_labels(dit, torch.tensor([label]))
+    conditions = dit.conditions(torch.tensor([timestep]), labels, FUSED)
+    for visit in walk(dit, tokens.repeat(len(labels), 1, 1), conditions, FUSED):
         yield visit.tokens, visit.condition
 
 

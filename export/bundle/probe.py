@@ -22,7 +22,7 @@ from torch import Tensor
 
 from hqdit_mobile.diffusion.trajectory import initial_noise, trajectory
 from hqdit_mobile.export.bundle.parity_parts import block_inputs
-from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser
+from hqdit_mobile.export.lowering.denoiser import Denoiser, widest_denoiser
 from hqdit_mobile.model.dit import DiTBlock, DiTConfig
 from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.quantize.quantized_block import layer_settings, quantized_block
@@ -34,7 +34,7 @@ PROBE = Path("parity") / "probe.safetensors"
 
 @dataclass(frozen=True)
 class Step:
-    """noise [2, C, S, S]: for the label, then for the null label."""
+    """noise [2, C, S, S]: for the label, then for the null label; [1, ...] of a model without a null class."""
 
     timestep: float
     latents: Tensor
@@ -44,7 +44,7 @@ class Step:
 @dataclass(frozen=True)
 class Probe:
     block: DiTBlock
-    tokens: Tensor  # [2, T, D]
+    tokens: Tensor  # [2, T, D], or [1, ...] as the noise
     condition: Tensor  # [2, D]
     steps: list[Step]
     label: int
@@ -62,9 +62,9 @@ def make_probe(model: LoadedModel, label: int, seed: int, sampling_steps: int, g
     clean = visited[-1][1]
     walked = [(t, latents) for t, latents, _ in visited if t is not None]
     kept = dict([walked[0], walked[len(walked) // 2], walked[-1]])
-    guided = GuidedDenoiser(dit, fused=True)
+    widest = widest_denoiser(dit, fused=True)
     with torch.no_grad():
-        steps = [Step(t, x, guided(x, torch.tensor([t]), labels)) for t, x in kept.items()]
+        steps = [Step(t, x, widest(x, torch.tensor([t]), labels)) for t, x in kept.items()]
     middle, index = steps[len(steps) // 2], len(dit.blocks) // 2
     walk = block_inputs(dit, middle.latents, middle.timestep, label)
     tokens, condition = next(itertools.islice(walk, index, None))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.diffusion.trajectory import NO_NULL_CLASS
 from hqdit_mobile.model.arithmetic import FUSED, PLAIN
 from hqdit_mobile.model.dit import DiT
 
@@ -42,11 +43,18 @@ class GuidedDenoiser(Denoiser):
 
     def __init__(self, dit: DiT, fused: bool = False):
         super().__init__(dit, fused)
+        if dit.null_label is None:
+            raise ValueError(NO_NULL_CLASS)
         self.register_buffer("null", torch.tensor([dit.null_label]), persistent=False)
 
     def forward(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
         tokens = self.dit.embed(latents, self.ops)
         return self.predict(torch.cat([tokens, tokens]), timestep, torch.cat([label, self.null]))
+
+
+def widest_denoiser(dit: DiT, fused: bool = False) -> Denoiser:
+    """Of the denoisers that ``dit`` has, the one with most outputs: the guided one, or else the plain one."""
+    return Denoiser(dit, fused) if dit.null_label is None else GuidedDenoiser(dit, fused)
 
 
 def example_inputs(dit: DiT) -> tuple[Tensor, Tensor, Tensor]:

@@ -52,7 +52,7 @@ def _subjects(prepared: Prepared) -> dict[str, tuple[str, Path, list[Path]]]:
         files = [bundle / entry.path for entry in read_manifest(bundle).files.values()]
         subjects[name] = "engine", bundle, files
     for name, steps in prepared.onnx.items():
-        path = steps["guided"]
+        path = steps[prepared.steps[0]]
         subjects[name] = "hqdit-onnx" if name == OUR_ONNX else "onnx", path, [path, *_external(path)]
     return subjects
 

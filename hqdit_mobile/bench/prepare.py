@@ -17,8 +17,8 @@ from hqdit_mobile.bench.peers_executorch import XNNPACK_QUANTIZED, quantized
 from hqdit_mobile.bench.round_to_nearest import round_model_
 from hqdit_mobile.export.bundle.budget import LARGE
 from hqdit_mobile.export.bundle.job import drop_learned_sigma_
-from hqdit_mobile.export.bundle.model_files import METHODS
-from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser, example_inputs
+from hqdit_mobile.export.bundle.model_files import GUIDED, UNGUIDED, denoisers, methods_of
+from hqdit_mobile.export.lowering.denoiser import example_inputs
 from hqdit_mobile.export.lowering.executorch import lower
 from hqdit_mobile.export.lowering.onnx.lower import save_onnx, to_onnx, transformer_to_onnx
 from hqdit_mobile.model.checkpoints.given import Given
@@ -33,7 +33,8 @@ OUR_PORTABLE = "hqdit .onnx, stock runtime"  # the same file by its function bod
 OURS = (OUR_PTE, OUR_ONNX, OUR_PORTABLE)
 TORCH = "torch float32"
 XNNPACK_FLOAT = "XNNPACK float32"
-STEPS = ("guided", "unguided")
+STEPS = {"guided": GUIDED, "unguided": UNGUIDED}
+"""A kind of step -> its method in a program."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,15 @@ class Prepared:
     model: LoadedModel
     bundles: dict[str, Path]
     onnx: dict[str, dict[str, Path]]
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Those of STEPS that the model has, the dearest first."""
+        return steps_of(self.model.dit)
+
+
+def steps_of(dit: DiT) -> tuple[str, ...]:
+    return tuple(STEPS) if dit.null_label is not None else ("unguided",)
 
 
 def prepare(
@@ -96,12 +106,10 @@ def prepare(
 def _peer_bundle(name: str, dit: DiT, ours: Path, manifest: Manifest, folder: Path) -> Path:
     """A bundle with ``dit`` in the runtime's own operators and our decoder: the engine runs both alike."""
     folder.mkdir()
-    inputs = example_inputs(dit)
-    methods = {METHODS.guided: (GuidedDenoiser(dit), inputs), METHODS.unguided: (Denoiser(dit), inputs)}
-    (folder / "transformer.pte").write_bytes(lower(methods).data)
+    (folder / "transformer.pte").write_bytes(lower(denoisers(dit, fused=False)).data)
     shutil.copyfile(ours / manifest.files["vae_decoder"].path, folder / "vae_decoder.pte")
     files = {part: describe_file(folder, f"{part}.pte") for part in ("transformer", "vae_decoder")}
-    write_manifest(folder, msgspec.structs.replace(manifest, name=name, methods=METHODS, files=files))
+    write_manifest(folder, msgspec.structs.replace(manifest, name=name, methods=methods_of(dit), files=files))
     return folder
 
 
@@ -109,7 +117,8 @@ def _peer_onnx(dit: DiT, folder: Path) -> dict[str, dict[str, Path]]:
     names = ("latents", "timestep", "label")
     inputs = dict(zip(names, example_inputs(dit), strict=True))
     result: dict[str, dict[str, Path]] = {}
-    for step, module in (("guided", GuidedDenoiser(dit)), ("unguided", Denoiser(dit))):
+    for step in steps_of(dit):
+        module, _ = denoisers(dit, fused=False)[STEPS[step]]
         float32 = folder / f"{step}.onnx"
         save_onnx(to_onnx(module, inputs, ["noise"]), float32)
         for name, path in peers_onnxruntime.variants(float32).items():
@@ -124,4 +133,4 @@ def _our_onnx(dit: DiT, config: HQDiTConfig, folder: Path) -> dict[str, Path]:
         model = transformer_to_onnx(round_model_(copy.deepcopy(dit), config))
     path = folder / "hqdit.onnx"
     save_onnx(model, path)
-    return dict.fromkeys(STEPS, path)
+    return dict.fromkeys(steps_of(dit), path)

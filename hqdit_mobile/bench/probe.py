@@ -33,7 +33,9 @@ def _engine(path: str, threads: int, steps: int) -> dict[str, Any]:
         return Pipeline(path, threads=threads, trust_programs=True)
 
     def step(pipeline: Pipeline) -> object:
-        return pipeline.denoise(np.zeros(pipeline.latent_shape, np.float32), 500, 0, guided=True)
+        return pipeline.denoise(
+            np.zeros(pipeline.latent_shape, np.float32), 500, 0, guided=pipeline.null_label is not None
+        )
 
     start = _forget_peak()
     pipeline, result = _measure(load, step, start)

@@ -65,20 +65,19 @@ def _linear_table(entries: list[Record]) -> Table:
     return Table("Linear layers", columns, rows)
 
 
+def step_kinds(step: Record) -> list[str]:
+    """Those that were measured, the dearest first: a model without a null class has no guided step."""
+    return [kind for kind in ("guided", "unguided") if kind in step]
+
+
 def _step_table(record: Record) -> Table:
     step, image = record["step"], record["image"]
-    columns = (
-        "",
-        "guided step ms",
-        "ratio",
-        "unguided step ms",
-        "ratio",
-        f"image of {image['steps']} steps ms",
-        "ratio",
-    )
-    parts = step["guided"], step["unguided"], image
+    kinds = step_kinds(step)
+    columns = ("", *(column for kind in kinds for column in (f"{kind} step ms", "ratio")))
+    columns += (f"image of {image['steps']} steps ms", "ratio")
+    parts = *(step[kind] for kind in kinds), image
     rows = []
-    for name in step["guided"]["milliseconds"]:
+    for name in parts[0]["milliseconds"]:
         cells = [name]
         for part in parts:
             known = name in part["milliseconds"]
@@ -168,7 +167,7 @@ def write_json(path: Path, record: Record) -> None:
 
 
 def write_plot(path: Path, record: Record) -> None:
-    """A PNG: the guided step in every runtime, if measured, and the linear layers as fractions of the peak."""
+    """A PNG: the dearest step in every runtime, if measured, and the linear layers as fractions of the peak."""
     from matplotlib.figure import Figure
 
     panels = 2 if "step" in record else 1
@@ -183,14 +182,15 @@ def write_plot(path: Path, record: Record) -> None:
 
 
 def _plot_step(axes: Any, record: Record) -> None:
-    times = record["step"]["guided"]["milliseconds"]
+    kind = step_kinds(record["step"])[0]
+    times = record["step"][kind]["milliseconds"]
     names = sorted(times, key=lambda name: -times[name])
     colors = ["tab:orange" if name.startswith("hqdit") else "tab:gray" for name in names]
     bars = axes.barh(names, [times[name] for name in names], color=colors)
     axes.bar_label(bars, fmt="%.0f", padding=3)
     axes.margins(x=0.08)
     axes.set_xlabel("milliseconds")
-    axes.set_title(f"One guided step of {record['model']['name']}")
+    axes.set_title(f"One {kind} step of {record['model']['name']}")
 
 
 def _plot_linear(axes: Any, entries: list[Record]) -> None:

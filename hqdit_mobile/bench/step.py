@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hqdit_mobile.bench import peers_onnxruntime
-from hqdit_mobile.bench.prepare import OUR_ONNX, OUR_PTE, OURS, STEPS, TORCH, Prepared
+from hqdit_mobile.bench.prepare import OUR_ONNX, OUR_PTE, OURS, TORCH, Prepared
 from hqdit_mobile.bench.timing import Effort, Runner, measure, medians
 from hqdit_mobile.diffusion.trajectory import IN_ENGINE, initial_noise, sample_latents
 from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser
@@ -25,13 +25,13 @@ TIMESTEP, LABEL, SEED = 500, 0, 0
 
 
 def bench_steps(prepared: Prepared, threads: int, effort: Effort) -> dict[str, Any]:
-    """The guided and the unguided step; the headline ratios are those of the guided one."""
+    """The guided and the unguided step; the headline ratios are those of the guided one, where the model has it."""
     with ExitStack() as stack:
         opened = _open(prepared, threads, stack)
-        result: dict[str, Any] = {step: _one_kind(prepared, opened, step, threads, effort) for step in STEPS}
-    guided = result["guided"]
+        result: dict[str, Any] = {step: _one_kind(prepared, opened, step, threads, effort) for step in prepared.steps}
+    headline = result[prepared.steps[0]]
     names = ("fastest_peer", "speedup_vs_fastest_peer", "speedup_vs_torch_float32")
-    return {name: guided[name] for name in names} | result
+    return {name: headline[name] for name in names} | result
 
 
 def _open(prepared: Prepared, threads: int, stack: ExitStack) -> dict[str, Pipeline]:
@@ -91,7 +91,7 @@ def _engine_step(pipeline: Pipeline, latents: np.ndarray, step: str) -> Callable
     return lambda: pipeline.denoise(latents, TIMESTEP, LABEL, guided=step == "guided")
 
 
-def _feeds(latents: np.ndarray, step: str, null_label: int) -> dict[str, np.ndarray]:
+def _feeds(latents: np.ndarray, step: str, null_label: int | None) -> dict[str, np.ndarray]:
     """By input name: ``label`` in the peers' files, ``labels`` in ours."""
     return {
         "latents": latents,
@@ -102,7 +102,7 @@ def _feeds(latents: np.ndarray, step: str, null_label: int) -> dict[str, np.ndar
 
 
 def bench_image(prepared: Prepared, threads: int, steps: int, effort: Effort) -> dict[str, Any]:
-    """A guided image: by the engine with our and with XNNPACK's transformers, and by torch."""
+    """An image at the bundle's guidance: by the engine with our and with XNNPACK's transformers, and by torch."""
     defaults, model = prepared.manifest.defaults, prepared.model
     scale = defaults.guidance_scale
     noise = initial_noise(model.latent_shape, SEED)

@@ -26,7 +26,7 @@ def run_evaluate(
     output: Path,
     samples: int,
     steps: int,
-    guidance_scale: float,
+    guidance_scale: float | None,
     noise_samples: int,
     json_file: Path | None,
     npz: bool,
@@ -34,25 +34,29 @@ def run_evaluate(
 ) -> None:
     console = Console(stderr=True)
     from hqdit_mobile.evaluate.adm import write_adm
+    from hqdit_mobile.evaluate.candidates import check_specs
     from hqdit_mobile.evaluate.fidelity import FEWEST, Fidelity
     from hqdit_mobile.evaluate.group import process_group
-    from hqdit_mobile.evaluate.protocol import Protocol
+    from hqdit_mobile.evaluate.protocol import USUAL_GUIDANCE, Protocol
     from hqdit_mobile.evaluate.record import make_page, make_record
     from hqdit_mobile.evaluate.run import evaluate, load_float_model
     from hqdit_mobile.evaluate.shards import write_whole
     from hqdit_mobile.model.checkpoints.given import Given
+    from hqdit_mobile.util.atomic_write import output_folder
     from hqdit_mobile.util.progress import Stages
 
-    protocol = Protocol(samples, steps, guidance_scale, min(noise_samples, samples))
     if fidelity and samples < FEWEST:
         raise ValueError(f"--fidelity needs --samples {FEWEST} or more")
+    check_specs(candidates)
     with process_group() as group, Stages(console) as stages, ExitStack() as opened:
+        opened.enter_context(output_folder(output))
         stages.begin("Load the model")
         loaded = load_float_model(model, vae, Given(family, num_heads, num_classes))
+        scale = loaded.guidance(guidance_scale, USUAL_GUIDANCE)
+        protocol = Protocol(samples, steps, scale, min(noise_samples, samples))
         compared = None
         if fidelity and group.rank == 0:
             compared = opened.enter_context(Fidelity(fidelity, loaded.image_size))
-        output.mkdir(parents=True, exist_ok=True)
         measured = evaluate(list(candidates), loaded, protocol, output, group, stages)
         if group.rank != 0:
             return

@@ -31,13 +31,17 @@ def run_evaluate_samplers(
     from hqdit_mobile.evaluate.shards import write_whole
     from hqdit_mobile.evaluate.summary import json_ready
     from hqdit_mobile.runtime.manifest import read_manifest
+    from hqdit_mobile.util.atomic_write import output_folder
     from hqdit_mobile.util.progress import Stages
 
     manifest = read_manifest(bundle)
     scale = manifest.defaults.guidance_scale if guidance_scale is None else guidance_scale
     chosen = [parse_sampler(text, manifest.process.spacing) for text in samplers]
-    output.mkdir(parents=True, exist_ok=True)
-    with process_group() as group, Stages(console) as stages:
+    if manifest.model.null_label is None and (scale != 1 or any(s.guidance_interval != (0, 1) for s in chosen)):
+        raise ValueError(
+            f"{bundle} has no null class to guide away from: leave out --guidance-scale and the samplers' LOW-HIGH"
+        )
+    with output_folder(output), process_group() as group, Stages(console) as stages:
         drawn = draw_samplers(bundle, chosen, samples, scale, output, group, stages)
         if group.rank != 0:
             return

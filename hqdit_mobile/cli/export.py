@@ -29,7 +29,7 @@ def run_export(
     seed: int,
     steps: int,
     scheduler: str | None,
-    guidance_scale: float,
+    guidance_scale: float | None,
     guidance_interval: tuple[float, float],
     fast: bool,
     force: bool,

@@ -18,13 +18,14 @@ def run_info(bundle: Path, labels: bool) -> None:
     manifest = read_manifest(bundle)
     defaults, source, quantization = manifest.defaults, manifest.source, manifest.quantization
     precision = quantization and f"{quantization.precision}, {quantization.bits_per_weight} bits per quantized weight"
+    unguided = ", no null class: it draws without guidance" if manifest.model.null_label is None else ""
     rows = {
         "name": manifest.name,
         "target": f"{manifest.target}, {manifest.runtime}",
         "source": f"{source.model} ({source.licence})" if source else "unknown",
         "precision": precision or "unknown",
         "image": " x ".join(str(n) for n in manifest.model.image_shape[1:]),
-        "classes": str(manifest.model.num_classes),
+        "classes": f"{manifest.model.num_classes}{unguided}",
         "defaults": f"{defaults.scheduler}, {defaults.steps} steps, guidance {defaults.guidance_scale}",
         "files": ", ".join(f"{f.path} ({f.bytes / 1e6:.1f} MB)" for f in manifest.files.values()),
         "memory": memory_text(manifest.memory),

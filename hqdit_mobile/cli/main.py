@@ -37,7 +37,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
 @click.option("--steps", type=click.IntRange(1, 1000), default=15, help="Default sampling steps of the bundle.")
 @click.option("--scheduler", type=click.Choice(SAMPLERS),
               help="Default of the bundle; 'hqdit evaluate-samplers' compares. Default: the model's.")  # fmt: skip
-@click.option("--guidance-scale", type=FiniteRange(1.0, 1000.0), default=4.0, help="Default guidance of the bundle.")
+@click.option("--guidance-scale", type=FiniteRange(1.0, 1000.0),
+              help="Default guidance of the bundle. Default: 4, or 1 for a model without a null class.")  # fmt: skip
 @click.option("--guidance-interval", type=Interval(), default=(0.0, 1.0),
               metavar="LOW HIGH", help="Guide at these noise levels (timestep / 1000): the default.")  # fmt: skip
 @click.option("--fast", is_flag=True, help="A first look: a sixteenth of the calibration, one weight format.")
@@ -111,7 +112,7 @@ def info(bundle: Path, labels: bool) -> None:
 @click.option("-m", "--model", help="The bundle's float model, if it is not where the bundle says.")
 @checkpoint_options
 @click.option("--json", "json_file", type=OutputFile(), help="Write every figure here.")
-@click.option("--plot", type=OutputFile(), help="Write a picture (PNG) here.")
+@click.option("--plot", type=OutputFile(".png"), help="Write a picture (PNG) here.")
 @click.option("--markdown", type=OutputFile(), help="Write the tables here.")
 @VERBOSE
 @exits
@@ -142,15 +143,16 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
 @click.option("-m", "--model", default="builtin:emoji-dit",
               help="The float model: builtin:emoji-dit, a DiTPipeline folder, a hub id or a DiT-*.pt.")  # fmt: skip
 @checkpoint_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, is_eager=True,
               help="Folder for images, figures and report.html; a stopped run goes on from it.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(2), default=256, help="Images of each candidate.")
 @click.option("--steps", type=click.IntRange(1, 1000), default=20)
-@click.option("--guidance-scale", type=FiniteRange(1.0, 1000.0), default=2.5)
+@click.option("--guidance-scale", type=FiniteRange(1.0, 1000.0),
+              help="Default: 2.5, or 1 for a model without a null class.")  # fmt: skip
 @click.option(
     "--noise-samples", type=click.IntRange(1), default=16, help="Images whose noise predictions are compared."
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here too.")
+@click.option("--json", "json_file", type=OutputFile(inside="output"), help="Write every figure here too.")
 @click.option("--npz", is_flag=True, help="Write images to OUTPUT/NAME.npz as ADM's evaluator reads them.")
 @click.option("--fidelity", type=click.Path(path_type=Path, exists=True), metavar="REFERENCE",
               help="FID, IS, precision and recall against this folder of images or .npz (arr_0); needs torch-fidelity, "
@@ -171,12 +173,12 @@ def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
 @main.command(name="evaluate-samplers", epilog=EPILOG)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("samplers", nargs=-1, required=True, metavar="SAMPLER...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True,
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, is_eager=True,
               help="Folder for images and figures; a stopped run goes on from it.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(2), default=256, help="Images of each sampler.")
 @click.option("--guidance-scale", type=FiniteRange(0.0, 1000.0), help="Default: the bundle's.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure here too.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Write a picture (PNG) here.")
+@click.option("--json", "json_file", type=OutputFile(inside="output"), help="Write every figure here too.")
+@click.option("--plot", type=OutputFile(".png", inside="output"), help="Write a picture (PNG) here.")
 @VERBOSE
 @exits
 def evaluate_samplers(bundle: Path, samplers: tuple[str, ...], **settings: Any) -> None:

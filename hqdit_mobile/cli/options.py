@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from hqdit_mobile.util.atomic_write import check_writable
+
 
 class FiniteRange(click.FloatRange):
     """A range of numbers without NaN, which click compares with its bounds in vain, and without infinity."""
@@ -40,19 +42,40 @@ class Interval(click.ParamType):
 
 
 class OutputFile(click.ParamType):
-    """The path of a file to write: a folder that is missing is better known before the work than after it."""
+    """The path of a regular file to write, links resolved: what cannot be written is better known before the work than
+    after it, and a device or a pipe is never replaced.
+
+    ``suffix``: that of the one format that is written. ``inside``: the parameter of the folder that the command makes,
+    in which the file may lie.
+    """
 
     name = "file"
 
+    def __init__(self, suffix: str = "", inside: str = ""):
+        self.suffix, self.inside = suffix, inside
+
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Path:
-        path = Path(value)
-        if path.is_dir():
-            self.fail(f"{path} is a folder.", parameter, context)
-        if not path.parent.is_dir():
-            self.fail(f"there is no folder {path.parent}; make it first.", parameter, context)
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            self.fail(f"{path} may not be written.", parameter, context)
-        return path
+        try:
+            return self._checked(Path(value), Path(context.params.get(self.inside) or "") if context else Path())
+        except OSError as error:
+            self.fail(f"{value}: {error.strerror}.", parameter, context)
+        except ValueError as error:
+            self.fail(str(error), parameter, context)
+
+    def _checked(self, path: Path, folder: Path) -> Path:
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise ValueError(f"{path} is a folder.")
+        if os.path.lexists(target) and not target.is_file():
+            raise ValueError(f"{path} is no regular file: give the name of one, which may be new.")
+        if self.suffix and path.suffix.lower() != self.suffix:
+            raise ValueError(f"{path} must end in {self.suffix}, the format that is written.")
+        if self.inside and not target.parent.exists() and target.parent == Path(os.path.realpath(folder)):
+            return target
+        if not target.parent.is_dir():
+            raise ValueError(f"there is no folder {target.parent}; make it first.")
+        check_writable(target)
+        return target
 
 
 # Every generator takes it, and what is added to it for a second one.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hqdit_mobile.util.atomic_write import part_of, whole_file
+from hqdit_mobile.util.atomic_write import check_writable, whole_file
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 STANDARD_OUTPUT = "-"
@@ -89,24 +89,13 @@ def picture_output(name: str) -> PictureOutput:
             raise PermissionError(13, "it may not be written to", name)
         return PictureOutput(name, format, None)
     target = Path(os.path.realpath(name))
-    _try_folder(target, name, mode is not None)
-    return PictureOutput(name, format, target)
-
-
-def _try_folder(target: Path, name: str, exists: bool) -> None:
     if not target.parent.is_dir():
         raise ValueError(f"{name}: there is no folder {target.parent}; make it first")
-    if exists and not os.access(target, os.W_OK):
-        raise PermissionError(13, "it may not be written to", name)
-    # Modes do not tell it all: root passes them, a read-only disk and a quota do not care for them.
-    part = part_of(target)
     try:
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        part.unlink()
-    except FileExistsError:
-        pass  # another picture on its way to the same file
+        check_writable(target)
     except OSError as error:
         raise OSError(error.errno, error.strerror, name) from error
+    return PictureOutput(name, format, target)
 
 
 def encode(pixels: np.ndarray, format: str) -> bytes:

@@ -37,6 +37,8 @@ def run_sample(
     previews: list[np.ndarray] = []
     limit = (memory_limit or 0) * 10**6
     with open_bundle(bundle, threads=threads, portable=portable, memory_limit_bytes=limit) as pipeline:
+        if pipeline.null_label is None and "guidance_interval" in chosen:
+            raise ValueError(f"{bundle} has no null class to guide away from: leave out --guidance-interval")
         number = resolve_label(pipeline.labels, pipeline.null_label, label)
         steps: Any = chosen.get("steps") or pipeline.defaults["steps"]
         started = time.perf_counter()

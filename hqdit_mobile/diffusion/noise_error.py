@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hqdit_mobile.diffusion.trajectory import NoiseModel
+from hqdit_mobile.diffusion.trajectory import NoiseModel, guidance_labels
 from hqdit_mobile.util.metrics import snr_db
 
 
@@ -21,9 +21,10 @@ def eps_snr_db(
     before they are combined.
     """
     result = {}
-    labels = torch.cat([label, torch.full_like(label, reference.null_label)])
+    labels = guidance_labels(reference, label)
+    halves = len(labels) // len(label)
     for timestep, latents in inputs:
-        arguments = torch.cat([latents, latents]), torch.full((len(labels),), float(timestep)), labels
+        arguments = latents.repeat(halves, 1, 1, 1), torch.full((len(labels),), float(timestep)), labels
         with torch.no_grad():
             expected, got = (m(*arguments)[:, : latents.shape[1]] for m in (reference, model))
         result[timestep] = snr_db(expected, got)

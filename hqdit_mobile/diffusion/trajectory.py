@@ -17,25 +17,41 @@ from hqdit_mobile.diffusion.plan import SolverStep, plan
 from hqdit_mobile.diffusion.process import Flow, Process
 from hqdit_mobile.diffusion.rng import normal
 
+NO_NULL_CLASS = "the model has no null class to guide away from"
+
 
 class NoiseModel(Protocol):
     """A DiT, or what computes the same: (latents [B, C, S, S], timestep [B], label [B]) -> [B, C or more, S, S]."""
 
     @property
-    def null_label(self) -> int: ...
+    def null_label(self) -> int | None:
+        """The label of no class; None for a model that was trained without one."""
 
     def __call__(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor: ...
+
+
+def guidance_labels(model: NoiseModel, label: Tensor) -> Tensor:
+    """[2 B]: label [B], then the null label B times; of a model without a null class ``label`` alone."""
+    if model.null_label is None:
+        return label
+    return torch.cat([label, torch.full_like(label, model.null_label)])
 
 
 def guided_prediction(
     model: NoiseModel, latents: Tensor, time: float, label: Tensor, scale: float, channels: int
 ) -> Tensor:
-    """Prediction [B, C, S, S] with classifier-free guidance on the first ``channels`` channels."""
-    t = torch.full((2 * len(latents),), float(time), device=latents.device)
-    labels = torch.cat([label, torch.full_like(label, model.null_label)])
-    prediction = model(torch.cat([latents, latents]), t, labels)[:, : latents.shape[1]]
-    conditional, unconditional = prediction.chunk(2)
-    return guide(conditional, unconditional, scale, channels)
+    """Prediction [B, C, S, S] with classifier-free guidance on the first ``channels`` channels.
+
+    Raises ValueError for a ``scale`` other than 1 where the model has no null class.
+    """
+    labels = guidance_labels(model, label)
+    if len(labels) == len(label) and scale != 1:
+        raise ValueError(f"{NO_NULL_CLASS}: the guidance scale must be 1, not {scale:g}")
+    t = torch.full((len(labels),), float(time), device=latents.device)
+    halves = len(labels) // len(label)
+    prediction = model(latents.repeat(halves, 1, 1, 1), t, labels)[:, : latents.shape[1]]
+    conditional, *unconditional = prediction.chunk(halves)
+    return guide(conditional, unconditional[0], scale, channels) if unconditional else conditional
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float, channels: int) -> Tensor:

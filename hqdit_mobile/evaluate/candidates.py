@@ -17,6 +17,7 @@ from hqdit_mobile.evaluate.baselines import BASELINES, quantize_baseline_
 from hqdit_mobile.evaluate.digests import sources_digest, state_digest
 from hqdit_mobile.evaluate.subjects import BundleSubject, Subject, TorchSubject
 from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.quantize.calibration import suited_to
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.job import quantize_
 from hqdit_mobile.quantize.recipes import RECIPES, recipe
@@ -36,8 +37,17 @@ class Candidate:
     open: Callable[[Stages], Subject]
 
 
+def check_specs(specs: Sequence[str]) -> None:
+    """Raises ValueError for what is no candidate, before a model is loaded."""
+    known = [FLOAT, *RECIPES, *BASELINES]
+    for spec in specs:
+        if spec not in known and not (Path(spec) / MANIFEST).is_file():
+            raise ValueError(f"{spec!r} is neither a bundle (a folder with {MANIFEST}) nor one of {', '.join(known)}")
+
+
 def find_candidates(specs: Sequence[str], model: LoadedModel, steps: int, guidance_scale: float) -> list[Candidate]:
     """The float model first, asked for or not: the others are compared with it. Raises ValueError for what is none."""
+    check_specs(specs)
     candidates = [_float(model, steps, guidance_scale)]
     for spec in specs:
         if spec == FLOAT:
@@ -46,11 +56,8 @@ def find_candidates(specs: Sequence[str], model: LoadedModel, steps: int, guidan
             candidates.append(_recipe(spec, model, steps, guidance_scale))
         elif spec in BASELINES:
             candidates.append(_baseline(spec, model, steps, guidance_scale))
-        elif (Path(spec) / MANIFEST).is_file():
-            candidates.append(_bundle(Path(spec), model, steps, guidance_scale))
         else:
-            known = ", ".join([FLOAT, *RECIPES, *BASELINES])
-            raise ValueError(f"{spec!r} is neither a bundle (a folder with {MANIFEST}) nor one of {known}")
+            candidates.append(_bundle(Path(spec), model, steps, guidance_scale))
     names = [candidate.name for candidate in candidates]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
@@ -64,7 +71,7 @@ def _float(model: LoadedModel, steps: int, guidance_scale: float) -> Candidate:
 
 
 def _recipe(name: str, model: LoadedModel, steps: int, guidance_scale: float) -> Candidate:
-    config = recipe(name)
+    config = suited_to(recipe(name), model.dit)
 
     def quantized(stages: Stages) -> Subject:
         dit = copy.deepcopy(model.dit).cpu()
@@ -82,7 +89,7 @@ def _recipe(name: str, model: LoadedModel, steps: int, guidance_scale: float) ->
 
 
 def _baseline(name: str, model: LoadedModel, steps: int, guidance_scale: float) -> Candidate:
-    config = HQDiTConfig()
+    config = suited_to(HQDiTConfig(), model.dit)
 
     def quantized(_stages: Stages) -> Subject:
         dit = copy.deepcopy(model.dit).cpu()
@@ -100,13 +107,13 @@ def _baseline(name: str, model: LoadedModel, steps: int, guidance_scale: float) 
 
 def _bundle(folder: Path, model: LoadedModel, steps: int, guidance_scale: float) -> Candidate:
     manifest = read_manifest(folder)
-    ours = [*model.latent_shape], model.image_size, model.dit.config.num_classes
+    ours = [*model.latent_shape], model.image_size, model.dit.config.num_classes, model.dit.null_label
     described = manifest.model
-    theirs = [*described.latent_shape], described.image_shape[-1], described.num_classes
+    theirs = [*described.latent_shape], described.image_shape[-1], described.num_classes, described.null_label
     if ours != theirs:
         raise ValueError(
-            f"{folder} was not made from {model.name}: latents, image size and classes are {theirs}, not {ours}; "
-            "give its own --model"
+            f"{folder} was not made from {model.name}: latents, image size, classes and null label are {theirs}, "
+            f"not {ours}; give its own --model"
         )
     if manifest.made_from(folder)[1].a4_share is None:
         raise BundleError(f"{folder / MANIFEST} has no quantization.a4_share: export the bundle again")

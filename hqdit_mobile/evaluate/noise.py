@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hqdit_mobile.diffusion.plan import plan
-from hqdit_mobile.diffusion.trajectory import initial_noise, trajectory
+from hqdit_mobile.diffusion.trajectory import guidance_labels, initial_noise, trajectory
 from hqdit_mobile.evaluate.protocol import noise_timesteps
 from hqdit_mobile.evaluate.subjects import Subject, TorchSubject
 from hqdit_mobile.model.dit import DiT
@@ -19,7 +19,8 @@ from hqdit_mobile.quantize.job import token_layers
 
 
 def reference_noise(subject: TorchSubject, seed: int, label: int) -> dict[str, np.ndarray]:
-    """Of one float run: latents [T, C, S, S] and noise [T, 2, C, S, S] (label, then null label) at T timesteps."""
+    """Of one float run at T timesteps: latents [T, C, S, S] and noise [T, 2, C, S, S] for the label, then for the null
+    label; [T, 1, ...] where there is none."""
     model = subject.model
     kept = set(noise_timesteps([step.time for step in plan(model.process, subject.steps)]))
     start = initial_noise(model.latent_shape, seed).to(subject.device)
@@ -63,10 +64,13 @@ def _layer_energies(reference: DiT, dit: DiT, latents: Tensor, timestep: float, 
 @torch.no_grad()
 def _layer_outputs(dit: DiT, latents: Tensor, timestep: float, label: int) -> dict[str, Tensor]:
     device = next(dit.final.parameters()).device
-    both = torch.stack([latents, latents]).to(device)
-    labels = torch.tensor([label, dit.null_label], device=device)
+    labels = guidance_labels(dit, torch.tensor([label], device=device))
     with _recorded(dit, layers(len(dit.blocks))) as outputs:
-        dit(both, torch.full((2,), float(timestep), device=device), labels)
+        dit(
+            latents.to(device).repeat(len(labels), 1, 1, 1),
+            torch.full((len(labels),), float(timestep), device=device),
+            labels,
+        )
     return outputs
 
 

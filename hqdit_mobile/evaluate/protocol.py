@@ -13,6 +13,7 @@ from hqdit_mobile.diffusion.rng import philox4x32
 LABEL_KEY = (0x6C61626C, 0x65766C61)  # apart from the keys that seeds below 2^32 make for initial noise
 CHUNK = 32  # images in a file: what a killed run loses at most
 NOISE_TIMESTEPS = 8
+USUAL_GUIDANCE = 2.5
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Protocol:
 
     samples: int
     steps: int = 20
-    guidance_scale: float = 2.5
+    guidance_scale: float = USUAL_GUIDANCE
     noise_samples: int = 16
 
     def __post_init__(self) -> None:

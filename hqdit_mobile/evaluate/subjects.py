@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqdit_mobile.diffusion.trajectory import IN_ENGINE, initial_noise, sample_latents
+from hqdit_mobile.diffusion.trajectory import IN_ENGINE, guidance_labels, initial_noise, sample_latents
 from hqdit_mobile.evaluate.digests import state_digest
 from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.model.dit import DiT
@@ -49,7 +49,7 @@ class Subject(Protocol):
         """uint8 [n, H, W, 3]."""
 
     def noise(self, latents: Tensor, timestep: float, label: int) -> Tensor:
-        """Latents [C, S, S] -> noise [2, C, S, S]: for the label, then for the null label."""
+        """Latents [C, S, S] -> noise [2, C, S, S], for the label and the null label; [1, ...] where there is none."""
 
     def close(self) -> None: ...
 
@@ -84,9 +84,9 @@ class TorchSubject:
 
     @torch.no_grad()
     def noise(self, latents: Tensor, timestep: float, label: int) -> Tensor:
-        both = torch.stack([latents, latents]).to(self.device)
-        t = torch.full((2,), float(timestep), device=self.device)
-        return self.network(both, t, torch.tensor([label, self.dit.null_label], device=self.device)).cpu()
+        labels = guidance_labels(self.dit, torch.tensor([label], device=self.device))
+        t = torch.full((len(labels),), float(timestep), device=self.device)
+        return self.network(latents.to(self.device).repeat(len(labels), 1, 1, 1), t, labels).cpu()
 
     def close(self) -> None:
         pass
@@ -119,7 +119,8 @@ class BundleSubject:
         return np.stack(images)
 
     def noise(self, latents: Tensor, timestep: float, label: int) -> Tensor:
-        return torch.from_numpy(self.pipeline.denoise(latents.numpy(), timestep, label, guided=True))
+        guided = self.pipeline.null_label is not None
+        return torch.from_numpy(self.pipeline.denoise(latents.numpy(), timestep, label, guided=guided))
 
     def close(self) -> None:
         self.pipeline.close()

@@ -23,7 +23,7 @@ TIME_FREQUENCIES = 256
 
 @dataclass(frozen=True)
 class DiTConfig:
-    """Sizes of a DiT. ``sample_size``: height and width of the latent; ``num_classes`` excludes the null label."""
+    """Sizes of a DiT. ``sample_size``: height and width of the latent; ``num_classes`` excludes the null class."""
 
     hidden_size: int
     depth: int
@@ -42,6 +42,8 @@ class DiTConfig:
     """Every block has embedders of timestep and class of its own; the final layer uses the first block's."""
     learned_positions: bool = False
     """Positions are weights, not the fixed sines and cosines."""
+    null_class: bool = True
+    """The label table ends with a row for no class; a model that was trained without it cannot be guided."""
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_heads:
@@ -54,6 +56,10 @@ class DiTConfig:
     @property
     def tokens(self) -> int:
         return (self.sample_size // self.patch_size) ** 2
+
+    @property
+    def label_rows(self) -> int:
+        return self.num_classes + self.null_class
 
 
 def sincos_positions(dim: int, grid: int) -> Tensor:
@@ -85,12 +91,12 @@ class TimestepEmbedder(nn.Module):
 
 
 class Embedders(nn.Module):
-    """Those of one block. The last row of labels is the null label."""
+    """Those of one block."""
 
     def __init__(self, config: DiTConfig):
         super().__init__()
         self.t_embedder = TimestepEmbedder(config)
-        self.y_embedder = nn.Embedding(config.num_classes + 1, config.hidden_size)
+        self.y_embedder = nn.Embedding(config.label_rows, config.hidden_size)
 
 
 class Attention(nn.Module):
@@ -152,7 +158,7 @@ class DiT(nn.Module):
     """Predicts noise (and, with learned sigma, the variance half) for latents.
 
     ``forward(latents, timestep, label)``: latents [B, in_channels, S, S] float32, timestep [B] float32, label [B]
-    int64 in 0..num_classes, where ``null_label`` (= num_classes) is the unconditional one. Returns
+    int64, a class or ``null_label``. Returns
     [B, out_channels, S, S]; the first ``in_channels`` channels are the noise.
     """
 
@@ -165,15 +171,16 @@ class DiT(nn.Module):
         positions = sincos_positions(config.hidden_size, config.sample_size // config.patch_size)
         self.register_buffer("positions", positions[None], persistent=config.learned_positions)
         self.t_embedder = TimestepEmbedder(config)
-        self.y_embedder = nn.Embedding(config.num_classes + 1, config.hidden_size)
+        self.y_embedder = nn.Embedding(config.label_rows, config.hidden_size)
         others = config.depth - 1 if config.block_embedders else 0
         self.block_embedders = nn.ModuleList(Embedders(config) for _ in range(others))
         self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
         self.final = FinalLayer(config)
 
     @property
-    def null_label(self) -> int:
-        return self.config.num_classes
+    def null_label(self) -> int | None:
+        """The label of no class, that of the last row; None for a model without one."""
+        return self.config.num_classes if self.config.null_class else None
 
     def embed(self, latents: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
         """Latents [B, C, S, S] -> tokens [B, T, D]."""

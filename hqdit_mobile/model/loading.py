@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.diffusion.scheduler_config import process_from_scheduler
+from hqdit_mobile.diffusion.trajectory import NO_NULL_CLASS
 from hqdit_mobile.model.checkpoints.build import dit_from_state
 from hqdit_mobile.model.checkpoints.diffusers import config_from_diffusers, dit_from_diffusers
 from hqdit_mobile.model.checkpoints.diffusers_source import DiffusersSource
@@ -83,6 +84,20 @@ class LoadedModel:
     @property
     def image_size(self) -> int:
         return self.dit.config.sample_size * self.vae.upscale
+
+    def guidance(self, asked: float | None, usual: float, interval: tuple[float, float] = (0.0, 1.0)) -> float:
+        """The guidance scale to draw with: ``asked``, else ``usual``, or 1 where there is no null class.
+
+        Raises ValueError where there is none and ``asked`` or ``interval`` want guidance.
+        """
+        if self.dit.null_label is not None:
+            return usual if asked is None else asked
+        if asked not in (None, 1) or interval != (0, 1):
+            raise ValueError(
+                f"{NO_NULL_CLASS} (docs/checkpoints.md): leave out the guidance scale or give 1, and leave out the "
+                "guidance interval"
+            )
+        return 1.0
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [B, C, S, S] as the sampler leaves them -> images [B, 3, H, W] in about -1..1."""

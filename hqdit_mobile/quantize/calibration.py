@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from hqdit_mobile.diffusion.process import Process
-from hqdit_mobile.diffusion.trajectory import random_times, trajectory
+from hqdit_mobile.diffusion.trajectory import guidance_labels, random_times, trajectory
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.streaming import walk
 from hqdit_mobile.ops.fp4_linear import FP4Linear
@@ -59,7 +59,7 @@ class InputStatistics:
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Model inputs from guided DDIM runs, both guidance halves: latents [S, C, H, W], timestep [S], label [S].
+    """Model inputs from DDIM runs, both halves where they are guided: latents [S, C, H, W], timestep [S], label [S].
 
     inputs: mean and mean square of each input channel over all tokens, by name of the linear layer.
     """
@@ -86,6 +86,11 @@ class CalibrationSet:
         return cls(tensors["latents"], tensors["timestep"], tensors["label"], inputs)
 
 
+def suited_to(config: HQDiTConfig, model: DiT) -> HQDiTConfig:
+    """``config``, without guidance in the runs of a model that has no null class."""
+    return config if model.null_label is not None else replace(config, guidance_scale=1.0)
+
+
 def draw_calibration_set(
     model: DiT,
     config: HQDiTConfig,
@@ -94,21 +99,23 @@ def draw_calibration_set(
 ) -> CalibrationSet:
     """Runs DDIM with guidance from seeded noise for seeded classes and keeps what the model saw at every step.
 
-    Raises CalibrationError naming the first layer and timestep whose input is NaN or infinite.
+    Raises CalibrationError naming the first layer and timestep whose input is NaN or infinite; ValueError where the
+    model cannot be guided and ``config`` asks for it (suited_to).
     """
     generator = torch.Generator().manual_seed(config.seed)
     size, samples = model.config.sample_size, config.calibration_samples
     noise = torch.randn(samples, model.config.in_channels, size, size, generator=generator)
     label = torch.randint(0, model.config.num_classes, (samples,), generator=generator)
+    labels = guidance_labels(model, label)
     latents, timesteps = [], []
     measured = _MeasuredModel(model)
     run = trajectory(measured, process, noise, label, config.calibration_steps, config.guidance_scale, on_step)
     for t, visited, _ in run:
         if t is not None:
-            latents += [visited, visited]
-            timesteps += [t] * (2 * samples)
-    labels = torch.cat([label, torch.full_like(label, model.null_label)]).repeat(config.calibration_steps)
-    return CalibrationSet(torch.cat(latents), torch.tensor(timesteps, dtype=torch.float32), labels, measured.statistics)
+            latents += [visited] * (len(labels) // samples)
+            timesteps += [t] * len(labels)
+    times = torch.tensor(timesteps, dtype=torch.float32)
+    return CalibrationSet(torch.cat(latents), times, labels.repeat(config.calibration_steps), measured.statistics)
 
 
 class _MeasuredModel:
@@ -154,11 +161,13 @@ class _MeasuredModel:
 
 
 def draw_conditions(model: DiT, process: Process, seed: int) -> tuple[Tensor, Tensor]:
-    """(timestep [CONDITIONS], label [CONDITIONS]): half of them the null label, as under guidance."""
+    """(timestep [CONDITIONS], label [CONDITIONS]): half of them the null label, as under guidance,
+    where the model has one."""
     generator = torch.Generator().manual_seed(seed)
     timestep = random_times(process, CONDITIONS, generator)
     label = torch.randint(0, model.config.num_classes, (CONDITIONS,), generator=generator)
-    label[::2] = model.null_label
+    if model.null_label is not None:
+        label[::2] = model.null_label
     return timestep, label
 
 

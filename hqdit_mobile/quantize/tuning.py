@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hqdit_mobile.diffusion.process import Process
-from hqdit_mobile.diffusion.trajectory import guide, trajectory
+from hqdit_mobile.diffusion.trajectory import guidance_labels, guide, trajectory
 from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.quantize.calibration import InputStatistics
@@ -37,7 +37,7 @@ OWN_SEED = 1 << 32  # other noise and classes than the calibration set's
 @dataclass(frozen=True)
 class TuningSet:
     """Guided DDIM runs of the float model: latents [S, C, H, W], timestep [S], label [S] and the noise that it
-    predicted, [S, 2, C, H, W]: with the label and with the null label."""
+    predicted, [S, 2, C, H, W]: with the label and with the null label ([S, 1, ...] of a model without a null class)."""
 
     latents: Tensor
     timestep: Tensor
@@ -64,10 +64,11 @@ class _Recorder:
 
     def __call__(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
         out = self.model(latents, timestep, label)
-        half = len(latents) // 2
-        self.latents.append(latents[:half])
-        self.timestep.append(timestep[:half])
-        self.noise.append(out[:, : latents.shape[1]].unflatten(0, (2, half)).transpose(0, 1))
+        halves = 1 if self.null_label is None else 2
+        count = len(latents) // halves
+        self.latents.append(latents[:count])
+        self.timestep.append(timestep[:count])
+        self.noise.append(out[:, : latents.shape[1]].unflatten(0, (halves, count)).transpose(0, 1))
         return out
 
 
@@ -165,14 +166,13 @@ class _Tuner:
     def errors(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Squared errors, [len(rows)] each, of the noise as it is predicted and as guidance adds it up."""
         data, count = self.data, len(rows)
-        label = data.label[rows]
-        predicted = self.model(
-            data.latents[rows].repeat(2, 1, 1, 1),
-            data.timestep[rows].repeat(2),
-            torch.cat([label, torch.full_like(label, self.model.null_label)]),
-        )[:, : data.latents.shape[1]]
-        error = predicted.unflatten(0, (2, count)) - data.noise[rows].transpose(0, 1)
-        guided = guide(error[0], error[1], self.scale, self.channels)
+        labels = guidance_labels(self.model, data.label[rows])
+        halves = len(labels) // count
+        predicted = self.model(data.latents[rows].repeat(halves, 1, 1, 1), data.timestep[rows].repeat(halves), labels)[
+            :, : data.latents.shape[1]
+        ]
+        error = predicted.unflatten(0, (halves, count)) - data.noise[rows].transpose(0, 1)
+        guided = guide(error[0], error[-1], self.scale, self.channels)
         return error.square().mean(dim=(0, 2, 3, 4)), guided.square().mean(dim=(1, 2, 3))
 
     @torch.no_grad()

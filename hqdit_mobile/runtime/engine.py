@@ -154,7 +154,7 @@ class Pipeline:
         self.target: str = info.target.decode()
         self.image_shape = (info.image_height, info.image_width, 3)
         self.latent_shape = (info.latent_channels, info.latent_height, info.latent_width)
-        self.null_label: int = info.null_label
+        self.null_label: int | None = info.null_label if info.null_label >= 0 else None
         self.num_train_timesteps: int = info.num_train_timesteps
         self.has_preview: bool = info.has_preview
         self.decodes_tiled: bool = info.decodes_tiled
@@ -231,7 +231,8 @@ class Pipeline:
             label: a class's number, name or synonym (labels.py); ``null_label`` for a picture of no class.
             seeds: each 0 to 2^64 - 1.
             steps: denoising steps, 1 to ``num_train_timesteps``.
-            guidance_scale: weight of the class; 1 is the plain model and takes half the time.
+            guidance_scale: weight of the class; 1 is the plain model and takes half the time. A model without a null
+                class (``null_label`` is None) has no other.
             guidance_interval: guide only at these noise levels, within 0 to 1: timestep / num_train_timesteps, or a
                 flow's own.
             scheduler: one of ``schedulers``.
@@ -298,7 +299,7 @@ class Pipeline:
             latents: float32 [C, h, w].
             timestep: of the model's training, for example 999 for noise alone.
             label: the number of a class.
-            guided: also for the null label.
+            guided: also for the null label; False for a model without one.
 
         Returns:
             The prediction, float32 [2, C, h, w] for the label and the null label if ``guided``, else [1, C, h, w].

@@ -33,11 +33,11 @@ def synonyms(name: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def resolve_label(labels: Sequence[str], null_label: int, label: int | str) -> int:
+def resolve_label(labels: Sequence[str], null_label: int | None, label: int | str) -> int:
     """The number of the class that ``label`` means.
 
     ``labels``: the name of every class. ``null_label``: the class that stands for "no class", which only its number
-    means. ``label``: a number, a text of ASCII digits ("7", or "#7" where a class is called "7"), or a name.
+    means, or None. ``label``: a number, a text of ASCII digits ("7", or "#7" where a class is called "7"), or a name.
 
     Raises InvalidArgumentError for a number out of range and for a name of several classes, with the candidates;
     NotFoundError with the nearest names for a name of none.
@@ -77,10 +77,11 @@ def find_label(labels: Sequence[str], name: str) -> int:
     raise NotFoundError(f'no label has the name "{name}"; {hint}')
 
 
-def _in_range(labels: Sequence[str], null_label: int, number: int) -> int:
+def _in_range(labels: Sequence[str], null_label: int | None, number: int) -> int:
     if 0 <= number < len(labels) or number == null_label:
         return number
-    raise InvalidArgumentError(f"label must be in 0 .. {len(labels) - 1} or the null label {null_label}, not {number}")
+    null = "" if null_label is None else f" or the null label {null_label}"
+    raise InvalidArgumentError(f"label must be in 0 .. {len(labels) - 1}{null}, not {number}")
 
 
 def _nearest(labels: Sequence[str], wanted: str) -> list[int]:

@@ -52,13 +52,14 @@ class Source(_Section):
 
 
 class Model(_Section):
-    """Shapes are [channels, height, width]; labels count from 0, and ``null_label`` is the one of no class."""
+    """Shapes are [channels, height, width]; labels count from 0. ``null_label`` is the one of no class, absent for a
+    model that was trained without it, which draws without guidance."""
 
     latent_shape: Shape
     image_shape: Shape
     num_classes: Annotated[int, Meta(ge=1, le=1_000_000)]
-    null_label: Annotated[int, Meta(ge=0, le=1_000_000)]
     vae_scaling_factor: float
+    null_label: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
 
 
 class Quantization(_Section):
@@ -163,9 +164,11 @@ class Decoder(_Section):
 
 
 class Methods(_Section):
-    guided: str
+    """``guided``: absent where the model has no ``null_label``."""
+
     unguided: str
     decode: str
+    guided: str | None = None
 
 
 class Onnx(_Section):
@@ -257,11 +260,24 @@ def parse_manifest(text: bytes, name: str = MANIFEST) -> Manifest:
         raise BundleError(f"{name} is no manifest ({error}); export the bundle again") from error
     if missing := {"transformer", "vae_decoder"} - set(manifest.files):
         raise BundleError(f"{name}: files has no {min(missing)}; export the bundle again")
+    if manifest.model.null_label is None:
+        _check_unguided(manifest, name)
+    elif manifest.methods.guided is None:
+        raise BundleError(f"{name}: methods.guided: is missing, but model.null_label is there; export the bundle again")
     if fault := controls_in(_texts(manifest)):
         raise BundleError(f"{name}: {fault}, which would change what a terminal or an app shows around it")
     if len(manifest.labels) != manifest.model.num_classes:
         raise BundleError(f"{name}: {len(manifest.labels)} labels for {manifest.model.num_classes} classes")
     return manifest
+
+
+def _check_unguided(manifest: Manifest, name: str) -> None:
+    if manifest.methods.guided is not None:
+        raise BundleError(f"{name}: methods.guided: needs model.null_label, which is missing; export the bundle again")
+    if manifest.defaults.guidance_scale != 1:
+        raise BundleError(
+            f"{name}: defaults.guidance_scale: must be 1 where there is no model.null_label; export the bundle again"
+        )
 
 
 def _texts(manifest: Manifest) -> dict[str, str | list[str]]:

@@ -25,6 +25,7 @@ from hqdit_mobile.runtime.onnx_sampler import OnnxSampler
 
 OLDEST_RUNTIME = (1, 17)
 OPERATOR_VERSION = 1
+NO_NULL_CLASS = "this model has no null class to guide away from"
 
 
 def open_session(model: Path | bytes, *, portable: bool = False, threads: int = 0) -> Any:
@@ -95,7 +96,7 @@ class OnnxPipeline:
         self.target: str = manifest.target
         self.image_shape = (height, width, channels)
         self.latent_shape: tuple[int, int, int] = model.latent_shape
-        self.null_label: int = model.null_label
+        self.null_label: int | None = model.null_label
         self.process = manifest.process.build()
         self.num_train_timesteps: int = self.process.num_train_timesteps
         self.schedulers = self.process.samplers
@@ -135,6 +136,8 @@ class OnnxPipeline:
         """One run of the transformer on latents [C, h, w]: noise float32 [2, C, h, w] for the label and the null label
         if ``guided``, else [1, C, h, w] for the label."""
         resolve_label(self.labels, self.null_label, label)
+        if guided and self.null_label is None:
+            raise InvalidArgumentError(f"{NO_NULL_CLASS}: guided must be False")
         labels = np.array([label, self.null_label] if guided else [label], dtype=np.int64)
         inputs = {"latents": self._latents(latents), "timestep": np.array([timestep], np.float32), "labels": labels}
         return _finite(self._opened()[0].run(["noise"], inputs)[0], "the transformer")
@@ -177,6 +180,8 @@ class OnnxPipeline:
         low, high = interval
         if not 0 <= low <= high <= 1:
             raise InvalidArgumentError(f"guidance_interval must lie in 0 .. 1, low before high, not {low:g} {high:g}")
+        if self.null_label is None and chosen["guidance_scale"] != 1:
+            raise InvalidArgumentError(f"{NO_NULL_CLASS}: guidance_scale must be 1")
         number = resolve_label(self.labels, self.null_label, label)
         # The engine's request holds eta in single precision.
         single = float(np.float32(eta))

@@ -2,7 +2,8 @@
 """torch.export -> ONNX: hqdit nodes with their function bodies, standard operators for the rest.
 
 A file runs on every ONNX Runtime since 1.17: by the bodies on a stock one, by our kernels where libhqdit_ort is
-registered. The transformer's batch (1 without guidance, 2 with it) is the only symbolic size.
+registered. The transformer's batch (1 without guidance, 2 with it) is the only symbolic size; 1 where it has no null
+class.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ class BatchDenoiser(Denoiser):
 
 def transformer_to_onnx(dit: DiT) -> onnx.ModelProto:
     latents = _latents(dit)
-    inputs = {"latents": latents, "timestep": torch.zeros(1), "labels": torch.zeros(2, dtype=torch.int64)}
-    batch = {"labels": {0: torch.export.Dim("batch", min=1, max=2)}}
+    most = 1 if dit.null_label is None else 2
+    inputs = {"latents": latents, "timestep": torch.zeros(1), "labels": torch.zeros(most, dtype=torch.int64)}
+    batch = {"labels": {0: torch.export.Dim("batch", min=1, max=2)}} if most == 2 else None
     return to_onnx(BatchDenoiser(dit, fused=True), inputs, ["noise"], batch)
 
 

@@ -132,7 +132,7 @@ typedef struct hqdit_info {
   int32_t image_width, image_height;
   int32_t latent_channels, latent_height, latent_width;
   int32_t num_classes;  ///< labels are 0 .. num_classes - 1
-  int32_t null_label;   ///< the class that stands for "no class"
+  int32_t null_label;   ///< the class that stands for "no class"; -1: there is none, and no guidance (guidance_scale 1)
   int32_t num_train_timesteps;
   bool has_preview;  ///< request.preview_interval may be set
   int32_t default_scheduler, default_spacing, default_steps;
@@ -193,7 +193,7 @@ typedef struct hqdit_request {
   int32_t steps;          ///< 1 .. num_train_timesteps, default from the bundle
   float eta;              ///< DDIM, not of a flow: share of fresh noise, 0 (default, deterministic) to 1
   /// prediction = unconditional + scale * (conditional - unconditional). 1 needs no unconditional half: every step then
-  /// runs the cheaper method. Default from the bundle.
+  /// runs the cheaper method. A model without a null label has no other. Default from the bundle.
   float guidance_scale;
   /// Guide only steps with guidance_low <= noise level <= guidance_high; the others run the cheaper method. The level
   /// is timestep / num_train_timesteps or, of a flow, 0 (data) to 1 (noise). Default from the bundle.

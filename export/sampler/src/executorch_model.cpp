@@ -28,7 +28,7 @@ class ExecutorchModel final : public Model {
   Status open(const Manifest& manifest, const LoadOptions& options) {
     Status status = ExecutorchProgram::open(manifest.transformer, options, &transformer_);
     if (status.ok()) status = ExecutorchProgram::open(manifest.vae_decoder, options, &vae_decoder_);
-    if (status.ok()) status = transformer_->check(guided_, &arena_.bytes);
+    if (status.ok() && manifest.has_null_class()) status = transformer_->check(guided_, &arena_.bytes);
     if (status.ok()) status = transformer_->check(unguided_, &arena_.bytes);
     if (status.ok()) {
       status = tiled_ ? tiled_->open(*vae_decoder_, &arena_.bytes) : vae_decoder_->check(decode_, &arena_.bytes);

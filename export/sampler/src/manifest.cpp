@@ -30,8 +30,18 @@ void read_model(JsonFields fields, Manifest* m) {
   m->image_shape = fields.shape("image_shape");
   if (m->image_shape[0] != 3) fields.fail("image_shape", "must have 3 channels");
   m->num_classes = static_cast<int32_t>(fields.integer("num_classes", 1, kMaxClasses));
-  m->null_label = static_cast<int32_t>(fields.integer("null_label", 0, kMaxClasses));
+  if (fields.has("null_label")) m->null_label = static_cast<int32_t>(fields.integer("null_label", 0, kMaxClasses));
   m->vae_scaling_factor = fields.number("vae_scaling_factor", 1e-6, 1e6);
+}
+
+void read_methods(JsonFields fields, Manifest* m) {
+  if (m->has_null_class()) {
+    m->method_guided = fields.text("guided");
+  } else if (fields.has("guided")) {
+    fields.fail("guided", "needs model.null_label, which is missing");
+  }
+  m->method_unguided = fields.text("unguided");
+  m->method_decode = fields.text("decode");
 }
 
 void read_defaults(JsonFields fields, Manifest* m) {
@@ -41,6 +51,9 @@ void read_defaults(JsonFields fields, Manifest* m) {
     fields.fail("scheduler", "is for flows; this process has ddim and dpm-solver++");
   m->default_steps = static_cast<int32_t>(fields.integer("steps", 1, m->process.schedule.num_train_timesteps));
   m->default_guidance_scale = static_cast<float>(fields.number("guidance_scale", -1000, 1000));
+  if (!m->has_null_class() && m->default_guidance_scale != 1.0f) {
+    fields.fail("guidance_scale", "must be 1 where there is no model.null_label");
+  }
   const std::vector<double> interval = fields.numbers("guidance_interval", 2, 0, 1);
   m->default_guidance_low = static_cast<float>(interval[0]);
   m->default_guidance_high = static_cast<float>(interval[1]);
@@ -106,10 +119,7 @@ Status parse_manifest(std::string text, Manifest* m) {
   JsonFields files = fields.object("files");
   m->transformer = model_file(files, "transformer");
   m->vae_decoder = model_file(files, "vae_decoder");
-  JsonFields methods = fields.object("methods");
-  m->method_guided = methods.text("guided");
-  m->method_unguided = methods.text("unguided");
-  m->method_decode = methods.text("decode");
+  read_methods(fields.object("methods"), m);
   if (version == kOldestSchema) {
     read_schedule(fields.object("scheduler"), fields.object("guidance"), m->latent_shape[0], m);
   } else {

@@ -30,10 +30,10 @@ struct PreviewProjection {
 struct Manifest {
   std::string name, target, runtime;
   std::array<int32_t, 3> latent_shape = {}, image_shape = {};
-  int32_t num_classes = 0, null_label = 0;
+  int32_t num_classes = 0, null_label = -1;  ///< -1: the model has no null class
   double vae_scaling_factor = 1;
   ModelFile transformer, vae_decoder;
-  std::string method_guided, method_unguided, method_decode;
+  std::string method_guided, method_unguided, method_decode;  ///< the first only with a null class
   Process process;
   hqdit_timestep_spacing spacing = HQDIT_SPACING_LEADING;
   hqdit_scheduler_kind default_scheduler = HQDIT_SCHEDULER_DDIM;
@@ -47,6 +47,8 @@ struct Manifest {
   hqdit_memory memory = {};
   std::vector<std::string> labels;
 
+  /// Else the model draws without guidance.
+  bool has_null_class() const { return null_label >= 0; }
   size_t latent_plane() const { return static_cast<size_t>(latent_shape[1]) * static_cast<size_t>(latent_shape[2]); }
   size_t latent_count() const { return static_cast<size_t>(latent_shape[0]) * latent_plane(); }
   size_t image_plane() const { return static_cast<size_t>(image_shape[1]) * static_cast<size_t>(image_shape[2]); }

@@ -15,7 +15,8 @@ class Model {
   virtual ~Model() = default;
 
   /// What the network predicts for latents [C][H][W] at a time of its own. guided: prediction [2][C][H][W], for `label`
-  /// and then for the null label; else [C][H][W] for `label`. Loads what it runs on first use.
+  /// and then for the null label, which the manifest must have; else [C][H][W] for `label`. Loads what it runs on first
+  /// use.
   virtual Status denoise(bool guided, const float* latents, double time, int64_t label, float* prediction) = 0;
 
   /// latents [C][H][W], divided by the scaling factor -> image [3][H][W].

@@ -12,6 +12,7 @@
 namespace hqdit {
 namespace {
 
+constexpr const char* kNoNullClass = "this model has no null class to guide away from";
 constexpr uint32_t kInitialNoiseStream = 0;  // stream 1 + i is the fresh noise of step i
 
 double milliseconds(std::chrono::steady_clock::duration duration) {
@@ -68,9 +69,11 @@ Status Pipeline::open(const std::filesystem::path& bundle, const hqdit_open_opti
 }
 
 Status Pipeline::check_label(int32_t label) const {
-  if ((label >= 0 && label < manifest_.num_classes) || label == manifest_.null_label) return {};
-  return invalid_argument("label must be in 0 .. " + std::to_string(manifest_.num_classes - 1) + " or the null label " +
-                          std::to_string(manifest_.null_label) + ", not " + std::to_string(label));
+  if (label >= 0 && (label < manifest_.num_classes || label == manifest_.null_label)) return {};
+  const std::string null =
+      manifest_.has_null_class() ? " or the null label " + std::to_string(manifest_.null_label) : "";
+  return invalid_argument("label must be in 0 .. " + std::to_string(manifest_.num_classes - 1) + null + ", not " +
+                          std::to_string(label));
 }
 
 Status Pipeline::check(const hqdit_request& request, const hqdit_result& result) const {
@@ -91,6 +94,9 @@ Status Pipeline::check(const hqdit_request& request, const hqdit_result& result)
     return invalid_argument("initial_noise must hold " + std::to_string(images * latents) + " finite floats");
   }
   if (!(std::fabs(request.guidance_scale) <= 1000)) return invalid_argument("guidance_scale must be in -1000 .. 1000");
+  if (request.guidance_scale != 1.0f && !manifest_.has_null_class()) {
+    return invalid_argument(std::string(kNoNullClass) + ": guidance_scale must be 1");
+  }
   if (!(0 <= request.guidance_low && request.guidance_low <= 1 && 0 <= request.guidance_high &&
         request.guidance_high <= 1)) {
     return invalid_argument("guidance_low and guidance_high must be in 0 .. 1");
@@ -208,6 +214,9 @@ Status Pipeline::generate(const hqdit_request& request, hqdit_result* result) {
 
 Status Pipeline::denoise(bool guided, const float* latents, double time, int32_t label, float* out) {
   if (Status status = check_label(label); !status.ok()) return status;
+  if (guided && !manifest_.has_null_class()) {
+    return invalid_argument(std::string(kNoNullClass) + ": guided must be false");
+  }
   return model_->denoise(guided, latents, time, label, out);
 }
 

@@ -14,12 +14,14 @@ from hqdit_mobile.model.checkpoints.build import dit_from_state
 from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.model.checkpoints.positions import are_learned, grid_of
 from hqdit_mobile.model.checkpoints.reading import CheckpointError, named
-from hqdit_mobile.model.checkpoints.states import Layout, State, TranslatedState, linear, refuse_unused
+from hqdit_mobile.model.checkpoints.states import ComputedState, Layout, State, TranslatedState, linear, refuse_unused
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.model.random_model import SIZES
 
 PUBLISHED_CLASSES = 1000  # and a null row, as in every published checkpoint
 PROJECTORS = "projectors."
+DROPPED_LABELS = ("class_dropout_prob", "cfg_prob")  # arguments that say what share of labels training dropped
+LABEL_TABLE = "y_embedder.embedding_table.weight"
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
@@ -42,6 +44,7 @@ def dit_from_facebook(source: Source, streamed: bool = False) -> DiT:
     state = source.state
     config = _config(source)
     layout = _layout(config)
+    state = _without_null_row(state, config)
     projectors = [name for name in state if name.startswith(PROJECTORS)]
     refuse_unused(state, layout, {"pos_embed", *projectors})
     if projectors:
@@ -71,6 +74,8 @@ def _config(source: Source) -> DiTConfig:
             f"{patch**2 * in_channels}, or twice as many with a learned sigma"
         )
     inner = _take(state, "blocks.0.mlp.fc1.weight", 2).shape[0]
+    classes = _classes(source, _take(state, LABEL_TABLE, 2).shape[0])
+    guided = _has_null_class(source, classes)
     try:
         return DiTConfig(
             hidden_size=hidden,
@@ -80,7 +85,8 @@ def _config(source: Source) -> DiTConfig:
             in_channels=in_channels,
             out_channels=outputs // patch**2,
             sample_size=grid * patch,
-            num_classes=_classes(source, _take(state, "y_embedder.embedding_table.weight", 2).shape[0]),
+            num_classes=classes,
+            null_class=guided,
             mlp_ratio=inner / hidden,
             learned_positions=are_learned(positions, grid),
         )
@@ -90,8 +96,14 @@ def _config(source: Source) -> DiTConfig:
         raise CheckpointError(str(error)) from error
 
 
+def _without_null_row(state: State, config: DiTConfig) -> State:
+    """Leaves out a last row of the label table that no training saw."""
+    rows = config.label_rows
+    return ComputedState(state, {LABEL_TABLE: lambda: state[LABEL_TABLE][:rows]})
+
+
 def _layout(config: DiTConfig) -> Layout:
-    layout: Layout = {"y_embedder.weight": ("y_embedder.embedding_table.weight",)}
+    layout: Layout = {"y_embedder.weight": (LABEL_TABLE,)}
     if config.learned_positions:
         layout["positions"] = ("pos_embed",)
     linear(layout, "x_embedder", "x_embedder.proj")
@@ -137,26 +149,44 @@ def _heads(source: Source, depth: int, hidden: int) -> int:
 
 
 def _classes(source: Source, rows: int) -> int:
-    """Of a label table with ``rows``; its last is the null row that guidance needs."""
+    """Of a label table with ``rows``, whose last is that of the null class if it has one more than classes."""
     given, said = source.given.num_classes, _integer(source, "num_classes")
     if given is not None and said is not None and given != said:
         raise CheckpointError(f"--num-classes {given} contradicts the file's arguments, which say {said}")
     classes = given if given is not None else said
+    if classes is None and (_dropped_share(source) or 0) > 0:
+        classes = rows - 1
     if classes is None and rows == PUBLISHED_CLASSES + 1:
         classes = PUBLISHED_CLASSES
     if classes is None:
         raise CheckpointError(
             f"the label table has {rows} rows: give --num-classes {rows - 1} if the last one is the null class that "
-            "training dropped labels to"
+            f"training dropped labels to, --num-classes {rows} if training dropped none"
         )
-    if classes == rows:
+    if classes not in (rows - 1, rows) or classes < 1:
         raise CheckpointError(
-            f"the label table has {rows} rows for {classes} classes, so none for the null class that guidance needs: "
-            "the model was trained without dropping labels, and such models are not supported"
+            f"the label table has {rows} rows, not {classes}, nor these and one for the null class: correct "
+            "--num-classes"
         )
-    if classes != rows - 1 or classes < 1:
-        raise CheckpointError(f"the label table has {rows} rows, not {classes} and one for the null class")
     return classes
+
+
+def _dropped_share(source: Source) -> float | None:
+    """Of the labels, in training; None where the arguments do not say it."""
+    values = (source.arguments.get(name) for name in DROPPED_LABELS)
+    return next((float(value) for value in values if isinstance(value, int | float)), None)
+
+
+def _has_null_class(source: Source, classes: int) -> bool:
+    """Whether training taught a row of the label table to stand for no class; if not, a note says so."""
+    rows = source.state[LABEL_TABLE].shape[0]
+    if rows > classes and _dropped_share(source) != 0:
+        return True
+    why = f"has {rows} rows for {classes} classes" if rows == classes else "was trained without dropping labels"
+    source.notes.append(
+        f"the label table {why}, so there is no null class to guide away from: the bundle draws without guidance"
+    )
+    return False
 
 
 def _integer(source: Source, name: str) -> int | None:
