@@ -72,3 +72,16 @@ def test_every_page_is_in_the_index():
     index = ROOT / "docs" / "README.md"
     linked = {(index.parent / target).resolve() for target, _ in LINK.findall(index.read_text())}
     assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} - {index} <= linked
+
+
+def test_the_kinds_of_faults_have_their_tests():
+    """tests/cases/README.md names a test for each of the 25, which is there."""
+    folder = ROOT / "tests" / "cases"
+    rows = re.findall(r"^\| (F\d+) .*\|$", text := (folder / "README.md").read_text(), re.M)
+    assert rows == [f"F{i + 1}" for i in range(25)]
+    file = None
+    for name, test in re.findall(r"`((?:[\w./]+\.(?:py|kt))?)(?:::(\w+))?`", text):
+        if name:
+            (file,) = folder.parent.parent.rglob(f"*/{name}") if name.endswith(".kt") else [folder / name]
+            assert file.is_file(), name
+        assert not test or f"def {test}(" in file.read_text(), f"{file.name}::{test}"
