@@ -177,10 +177,15 @@ class OnnxPipeline:
         given |= {"scheduler": scheduler, "spacing": spacing}
         chosen = self.defaults | {name: value for name, value in given.items() if value is not None}
         interval: Any = chosen["guidance_interval"]
+        scale: Any = chosen["guidance_scale"]
         low, high = interval
         if not 0 <= low <= high <= 1:
             raise InvalidArgumentError(f"guidance_interval must lie in 0 .. 1, low before high, not {low:g} {high:g}")
-        if self.null_label is None and chosen["guidance_scale"] != 1:
+        if not all(0 <= seed < 2**64 for seed in seeds):
+            raise InvalidArgumentError("seeds must be in 0 .. 2^64 - 1")
+        if not abs(scale) <= 1000:  # nor NaN
+            raise InvalidArgumentError("guidance_scale must be in -1000 .. 1000")
+        if self.null_label is None and scale != 1:
             raise InvalidArgumentError(f"{NO_NULL_CLASS}: guidance_scale must be 1")
         number = resolve_label(self.labels, self.null_label, label)
         # The engine's request holds eta in single precision.

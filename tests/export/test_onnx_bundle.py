@@ -28,7 +28,7 @@ from hqdit_mobile.export.bundle.options import ExportOptions
 from hqdit_mobile.export.bundle.probe import PROBE, make_probe, write_probe
 from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.runtime import onnx_pipeline
-from hqdit_mobile.runtime.engine import EngineError, Pipeline
+from hqdit_mobile.runtime.engine import EngineError, InvalidArgumentError, Pipeline
 from hqdit_mobile.runtime.manifest import MANIFEST, BundleError, describe_file, read_manifest, write_manifest
 from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
 from hqdit_mobile.util.metrics import psnr_db
@@ -286,6 +286,9 @@ def test_bad_settings(bundles):
     with OnnxPipeline(bundles["onnxruntime"]) as pipeline:
         for settings in ({"steps": 0}, {"scheduler": "euler"}, {"eta": 2.0}, {"preview_interval": -1}):
             with pytest.raises(EngineError):
+                pipeline.generate(1, **settings)
+        for settings in ({"guidance_scale": float("nan")}, {"guidance_scale": -1e4}, {"seed": -1}, {"seed": 2**64}):
+            with pytest.raises(InvalidArgumentError, match="guidance_scale must be|seeds must be"):
                 pipeline.generate(1, **settings)
         for label in (-1, 6, "no such class"):
             with pytest.raises(EngineError):
