@@ -45,7 +45,7 @@ def _split(label: str) -> tuple[str, str]:
 
 def emoji_judge(model: LoadedModel) -> EmojiJudge | None:
     """None for a model that draws something else."""
-    return judge_of_labels(model.labels, model.image_size, next(model.vae.parameters()).device)
+    return judge_of_labels(model.labels, model.image_size, next(model.dit.parameters()).device)
 
 
 def judge_of_labels(labels: list[str], image_size: int, device: torch.device) -> EmojiJudge | None:

@@ -59,7 +59,7 @@ class TorchSubject:
 
     def __init__(self, model: LoadedModel, dit: DiT, steps: int, guidance_scale: float):
         self.model, self.steps, self.guidance_scale = model, steps, guidance_scale
-        self.device = next(model.vae.parameters()).device
+        self.device = next(model.dit.parameters()).device
         self.dit: DiT = dit.to(self.device)
         self.network = Denoiser(self.dit, fused=self.device.type == "cpu")
         self.batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH

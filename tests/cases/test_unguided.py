@@ -11,11 +11,20 @@ import plain_dit
 import pytest
 import tiny_model
 import torch
+from click.testing import CliRunner
 from rich.console import Console
 
+from hqdit_mobile.bench.prepare import steps_of
+from hqdit_mobile.bench.report import step_kinds
+from hqdit_mobile.cli.main import main
 from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
+from hqdit_mobile.evaluate.group import process_group
+from hqdit_mobile.evaluate.protocol import Protocol
+from hqdit_mobile.evaluate.run import evaluate
 from hqdit_mobile.export.bundle.job import export_bundle
+from hqdit_mobile.export.bundle.model_files import denoisers
 from hqdit_mobile.export.bundle.options import ExportOptions
+from hqdit_mobile.model.checkpoints.diffusers import dit_to_diffusers
 from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.model.loading import load_model
 from hqdit_mobile.quantize.config import HQDiTConfig
@@ -60,6 +69,8 @@ def test_the_float_model_draws_the_same(tmp_path):
     assert snr_db(drawn(), sample_latents(model.dit, *run, 1.0)) > 90
     with pytest.raises(ValueError, match="no null class to guide away from: the guidance scale must be 1, not 4"):
         sample_latents(model.dit, *run, 4.0)
+    with pytest.raises(ValueError, match="diffusers' network always has one"):
+        dit_to_diffusers(model.dit, CLASSES)
     assert model.guidance(None, 4.0) == model.guidance(1.0, 4.0) == 1
     for asked in ((4.0, 4.0), (None, 4.0, (0.2, 0.8))):
         with pytest.raises(ValueError, match="no null class"):
@@ -122,6 +133,43 @@ def test_from_a_file_to_a_picture(runtime, tmp_path):
         for label, guided, message in ((LABEL, True, "guided must be [Ff]alse"), (-1, False, "0 .. 9, not -1")):
             with pytest.raises(InvalidArgumentError, match=message):
                 pipeline.denoise(latents[0].numpy(), 250, label, guided=guided)
+
+
+def test_commands(tiny_files, tmp_path):
+    bundle = tiny_model.write_bundle(
+        tmp_path / "b", tiny_files, tiny_model.without_null_class(tiny_model.make_manifest(tiny_files))
+    )
+
+    def hqdit(*arguments):
+        return CliRunner().invoke(main, [str(word) for word in arguments])
+
+    assert "5, no null class: it draws without guidance" in hqdit("info", bundle).stdout
+    draw = "sample", bundle, "--label", 1, "--steps", 2, "-o", tmp_path / "a.png"
+    assert hqdit(*draw, "--guidance-scale", 1).exit_code == 0
+    judge = "evaluate-samplers", bundle, "-o", tmp_path / "out"
+    for command in (
+        (*draw, "--guidance-scale", 3),
+        (*draw, "--guidance-interval", 0.2, 0.8),
+        (*judge, "ddim:2", "--guidance-scale", 3),
+        (*judge, "ddim:2:0.2-0.8"),
+    ):
+        done = hqdit(*command)
+        assert done.exit_code == 2 and "no null class to guide away from" in done.stderr, done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_evaluate_and_bench(tmp_path):
+    """Of a model of pixels, too, which has no decoder to ask for its device. Pictures of 16 pixels, as SSIM needs."""
+    torch.save(plain_dit.random_state(channels=3, out=3, grid=8, null_row=False), tmp_path / "a.pt")
+    model = load_model(str(tmp_path / "a.pt"), vae="none", given=GIVEN)
+    scale = model.guidance(None, 2.5)
+    with Stages(Console(quiet=True)) as stages, process_group() as group:
+        measured = evaluate(["w4a8-nearest"], model, Protocol(2, 2, scale, 1), tmp_path / "out", group, stages)
+    assert [len(part.all_images("")) for part in measured] == [2, 2]
+    assert (measured[1].noise[0]["signal"] > 10 * measured[1].noise[0]["error"]).all()
+    assert step_kinds({"unguided": {}}) == ["unguided"] and step_kinds({"unguided": {}, "guided": {}})[0] == "guided"
+    assert steps_of(model.dit) == ("unguided",) and list(denoisers(model.dit, fused=False)) == ["denoise"]
 
 
 CHANGES = {

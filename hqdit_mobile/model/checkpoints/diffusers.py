@@ -212,7 +212,12 @@ def _without_unused_labels(
 
 
 def dit_to_diffusers(model: DiT, num_embeds: int) -> dict[str, Tensor]:
-    """The inverse: the state dict of a ``DiTTransformer2DModel`` with ``num_embeds`` classes, unused ones null."""
+    """The inverse: the state dict of a ``DiTTransformer2DModel`` with ``num_embeds`` classes, unused ones null.
+
+    Raises ValueError for a model without a null class, which diffusers' network always has.
+    """
+    if model.null_label is None:
+        raise ValueError("the model has no null class, and diffusers' network always has one")
     ours, depth = model.state_dict(), model.config.depth
     out: dict[str, Tensor] = {}
     for index in range(depth):
