@@ -8,6 +8,7 @@ import torch
 from onnx import version_converter
 from onnx.inliner import inline_local_functions
 from onnx_cases import CLASSES, run, small_dit
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from hqdit_mobile.export.lowering.onnx.lower import OPSET, transformer_to_onnx
 from hqdit_mobile.util.metrics import snr_db
@@ -25,8 +26,8 @@ def noise(model: onnx.ModelProto) -> torch.Tensor:
 
 @pytest.mark.slow
 def test_inlining_comes_before_other_tools(model):
-    with pytest.raises(onnx.checker.ValidationError, match="hqdit:.* is not a registered function"):
-        onnx.checker.check_model(version_converter.convert_version(model, OPSET + 1))
+    with pytest.raises(Fail, match="hqdit:.* is not a registered function"):
+        noise(version_converter.convert_version(model, OPSET + 1))
     inlined = inline_local_functions(model)
     assert not inlined.functions and not any(node.domain == "hqdit" for node in inlined.graph.node)
     converted = version_converter.convert_version(inlined, OPSET + 1)

@@ -176,7 +176,9 @@ def test_every_field_is_needed(tmp_path, tiny_files, manifest):
             if section in optional and key is None:
                 Pipeline(bundle).close()
             else:
-                refuse(bundle, InvalidBundleError, f"{key or section}: is missing")
+                # Without a null label there is no guided method either.
+                null = "methods.guided: needs model.null_label, which is missing"
+                refuse(bundle, InvalidBundleError, null if key == "null_label" else f"{key or section}: is missing")
 
 
 def test_link_out_of_the_bundle(tmp_path, tiny_files):
