@@ -39,7 +39,7 @@ class ImageDecoder(nn.Module):
 
     def __init__(self, vae: VAEDecoder, fused: bool = False):
         super().__init__()
-        self.vae = fused_decoder(vae) if fused and vae.kind == "kl" else vae
+        self.vae = FUSED_DECODERS[vae.kind](vae) if fused and vae.kind in FUSED_DECODERS else vae
 
     def forward(self, latents: Tensor) -> Tensor:
         return self.vae(latents)
@@ -156,13 +156,13 @@ class Upsample(nn.Module):
     Each output pixel sees 2 x 2 different inputs, so this takes 4 / 9 of the products and never makes the large input.
     """
 
-    def __init__(self, upsample: Any):
+    def __init__(self, conv: nn.Conv2d):
         super().__init__()
-        weight: Tensor = upsample.conv.weight.detach()
+        weight: Tensor = conv.weight.detach()
         # Tap (y, x) of the 3 x 3 kernel meets input rows y and y + 1, columns x and x + 1 of the larger kernel.
         spread = torch.stack([F.pad(weight, (x, 1 - x, y, 1 - y)) for y in range(2) for x in range(2)])
         self.weight = nn.Parameter(spread.sum(dim=0).flip(2, 3).transpose(0, 1).contiguous(), requires_grad=False)
-        self.bias: Tensor | None = upsample.conv.bias
+        self.bias = conv.bias
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1)
@@ -173,7 +173,7 @@ class HalvedUpsample(nn.Module):
 
     def __init__(self, upsample: Any):
         super().__init__()
-        whole = Upsample(upsample)
+        whole = Upsample(upsample.conv)
         self.weight = nn.ParameterList(half.contiguous() for half in whole.weight.detach().chunk(2, dim=1))
         self.bias = nn.ParameterList(half.clone() for half in cast(Tensor, whole.bias).detach().chunk(2))
         self.requires_grad_(False)
@@ -196,7 +196,8 @@ def fused_decoder(vae: VAEDecoder) -> VAEDecoder:
         if block.upsamplers and resnet.conv_shortcut is not None and resnet.norm1.num_groups % 2 == 0:
             block.upsamplers[0] = HalvedUpsample(block.upsamplers[0])
             following.resnets[0] = HalvedResidual(resnet)
-    stand_ins = {ResnetBlock2D: Residual, Attention: SelfAttention, Upsample2D: Upsample}
+    stand_ins: dict[type, Callable[[Any], nn.Module]] = {ResnetBlock2D: Residual, Attention: SelfAttention}
+    stand_ins[Upsample2D] = lambda upsample: Upsample(upsample.conv)
     for module in list(vae.modules()):
         for name, child in list(module.named_children()):
             if type(child) in stand_ins:
@@ -204,6 +205,19 @@ def fused_decoder(vae: VAEDecoder) -> VAEDecoder:
     vae.decoder.conv_norm_out = GroupNorm(vae.decoder.conv_norm_out, True)
     vae.decoder.conv_act = nn.Identity()
     return vae
+
+
+def fused_tiny_decoder(vae: VAEDecoder) -> VAEDecoder:
+    """A copy of ``vae``, of an AutoencoderTiny: each of its upsamplings is part of the convolution behind it."""
+    vae = copy.deepcopy(vae).requires_grad_(False)
+    layers = list(vae.decoder.layers)
+    pairs = itertools.pairwise([nn.Identity(), *layers])
+    joined = [Upsample(layer) if isinstance(before, nn.Upsample) else layer for before, layer in pairs]
+    vae.decoder.layers = nn.Sequential(*(layer for layer in joined if not isinstance(layer, nn.Upsample)))
+    return vae
+
+
+FUSED_DECODERS = {"kl": fused_decoder, "tiny": fused_tiny_decoder}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from checkpoint_folders import TINY, tiny_folder
 from diffusers import AutoencoderKL, AutoencoderTiny, DiTTransformer2DModel, VQModel
 from safetensors.torch import load_file, save_file
 
+from hqdit_mobile.export.lowering.vae_decoder import ImageDecoder
 from hqdit_mobile.model.checkpoints import CheckpointError
 from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.model.loading import load_model
@@ -184,7 +185,13 @@ def test_autoencoder_tiny(folder):
     model, latents = load_model(str(folder)), torch.randn(1, 4, 8, 8)
     with torch.no_grad():
         torch.testing.assert_close(model.decode(latents), vae.decode(latents).sample)
+        # And as a bundle computes it, with each upsampling in the convolution behind it.
+        fused = ImageDecoder(model.vae, fused=True)
+        torch.testing.assert_close(fused(latents), vae.decode(latents).sample, atol=1e-5, rtol=1e-5)
     assert model.image_size == 16
+    edit(folder / "vae/config.json", act_fn="mish")
+    with pytest.raises(CheckpointError, match="act_fn must be 'relu'"):
+        load_model(str(folder))
 
 
 def test_a_model_of_pixels(folder):

@@ -80,7 +80,7 @@ def exported(folder, **settings):
     return bundle
 
 
-@pytest.mark.parametrize(("family", "runtime", "kind"), [("sit", "executorch", "kl"), ("repa", "onnxruntime", "kl")])
+@pytest.mark.parametrize(("family", "runtime", "kind"), [("sit", "executorch", "tiny"), ("repa", "onnxruntime", "kl")])
 def test_from_a_file_to_a_picture(family, runtime, kind, tmp_path):
     state = plain_dit.random_state(out=4)
     decode = random_vae(kind, tmp_path / "vae")
