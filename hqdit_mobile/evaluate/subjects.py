@@ -55,13 +55,14 @@ class Subject(Protocol):
 
 
 class TorchSubject:
-    """The float model, or a quantized one, in torch: on a CPU by our kernels, with the bits of a phone."""
+    """The float model, or a quantized one, in torch: on a CPU by our kernels, with the bits of a phone, on a GPU by the
+    definitions of the same operators."""
 
     def __init__(self, model: LoadedModel, dit: DiT, steps: int, guidance_scale: float):
         self.model, self.steps, self.guidance_scale = model, steps, guidance_scale
         self.device = next(model.dit.parameters()).device
         self.dit: DiT = dit.to(self.device)
-        self.network = Denoiser(self.dit, fused=self.device.type == "cpu")
+        self.network = Denoiser(self.dit, fused=True)
         self.batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
 
     def digest(self) -> str:
