@@ -73,19 +73,30 @@ uint32_t largest_bits(const float* y, int64_t k) {
   return V::reduce_bits(largest);
 }
 
-/// The stages from distance h on.
-template <class V>
-void later_stages(int64_t h, int64_t power, float* y, int64_t k) {
-  for (; h < power; h *= 2) {
-    for (int64_t start = 0; start < k; start += 2 * h) {
-      for (int64_t i = start; i < start + h; i += V::kWidth) {
-        const typename V::Float a = V::load(y + i);
-        const typename V::Float b = V::load(y + i + h);
-        V::store(y + i, V::add(a, b));
-        V::store(y + i + h, V::sub(a, b));
-      }
+/// One stage, at distance h; `use` is given what comes of it.
+template <class V, class Use>
+void butterfly_stage(int64_t h, float* y, int64_t k, const Use& use) {
+  for (int64_t start = 0; start < k; start += 2 * h) {
+    for (int64_t i = start; i < start + h; i += V::kWidth) {
+      const typename V::Float a = V::load(y + i);
+      const typename V::Float b = V::load(y + i + h);
+      const typename V::Float sum = V::add(a, b);
+      const typename V::Float difference = V::sub(a, b);
+      V::store(y + i, sum);
+      V::store(y + i + h, difference);
+      use(sum);
+      use(difference);
     }
   }
+}
+
+/// The stages from distance h on, h < power. Returns the bits of the largest |y|.
+template <class V>
+uint32_t later_stages(int64_t h, int64_t power, float* y, int64_t k) {
+  for (; 2 * h < power; h *= 2) butterfly_stage<V>(h, y, k, [](typename V::Float) {});
+  typename V::Bits largest = V::no_bits();
+  butterfly_stage<V>(h, y, k, [&](typename V::Float v) { largest = V::larger_bits(largest, v); });
+  return V::reduce_bits(largest);
 }
 
 /// out = H_m times the m x power matrix x: 4 rows by `Columns` vectors at a time, summed over j from left to right.
@@ -132,9 +143,9 @@ uint32_t rotate_inputs(const TokenStep& step, const float* x, float* y, float* s
     if (in_registers == 2) bits = first_pass<V, 2>(x, step.pre, step.k, butterflied);
     if (in_registers == 4) bits = first_pass<V, 4>(x, step.pre, step.k, butterflied);
     if (in_registers == 8) bits = first_pass<V, 8>(x, step.pre, step.k, butterflied);
-    if (rotation.m == 1 && in_registers == vectors) return bits;
-    later_stages<V>(in_registers * V::kWidth, rotation.power, butterflied, step.k);
-    for (int64_t i = 0; rotation.m > 1 && i < step.k; i += order) {
+    if (in_registers < vectors) bits = later_stages<V>(in_registers * V::kWidth, rotation.power, butterflied, step.k);
+    if (rotation.m == 1) return bits;
+    for (int64_t i = 0; i < step.k; i += order) {
       if (vectors % 2 == 0) {
         hadamard_paley<V, 2>(rotation, spare + i, y + i);
       } else {

@@ -108,9 +108,9 @@ void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
   }
 }
 
-/// The outputs of `Rows` tokens and 16 channels.
+/// The outputs of `Rows` tokens and 16 channels. A call would take the sums through memory.
 template <int Rows>
-void finish_rows(const __m256i (&acc)[Rows][2], const Tile& t) {
+[[gnu::always_inline]] inline void finish_rows(const __m256i (&acc)[Rows][2], const Tile& t) {
   if (t.channels < 16) {
     unroll<Rows>([&](int r) {
       finish(acc[r][0], t, r, 0);
@@ -166,12 +166,13 @@ void tile_of(const Tile& t) {
 
 template <Kind kKind>
 void multiply_block(Tile t) {
-  for (; t.rows > 0; t.rows -= kLoopRows) {
-    with_count<kLoopRows>(least(t.rows, kLoopRows), [&](auto rows) { tile_of<rows, kKind>(t); });
+  for (; t.rows >= kLoopRows; t.rows -= kLoopRows) {
+    tile_of<kLoopRows, kKind>(t);
     t.left += kLoopRows * t.left_stride;
     t.token_scale += kLoopRows;
     t.out += kLoopRows * t.out_stride;
   }
+  if (t.rows > 0) with_count<kLoopRows - 1>(t.rows, [&](auto rows) { tile_of<rows, kKind>(t); });
 }
 
 void tile(const Tile& t) {
