@@ -7,7 +7,8 @@ package hqdit.mobile
  * @property label the class, or [ModelInfo.nullLabel] for a picture of no class
  * @property seeds one picture each; the bits count as an unsigned number. The same seed gives the same picture everywhere
  * @property steps denoising steps, 1 to [ModelInfo.numTrainTimesteps]
- * @property guidanceScale weight of the class; 1 is the plain model and needs half the work
+ * @property guidanceScale weight of the class; 1 is the plain model and needs half the work. A model without a
+ *     [ModelInfo.nullLabel] has no other
  * @property scheduler one that the model's process has: [Scheduler.EULER] and [Scheduler.HEUN] are for flows
  * @property guidanceInterval noise levels, within 0 (data) to 1 (noise), at which guidance is used
  * @property eta DDIM only, and not of a flow: the share of fresh noise in each step, 0 (deterministic) to 1

@@ -24,7 +24,21 @@ public class LabelSearch(private val labels: List<String>) {
         return whole.ifEmpty { labels.indices.filter { wanted in synonyms(folded[it]) } }
     }
 
+    /** Classes to offer where [find] gives none: with a synonym spelt like [name] or holding it, the nearest first. */
+    public fun nearest(name: String): List<Int> {
+        val wanted = fold(name)
+        val classes = LinkedHashMap<String, Int>()
+        for (label in labels.indices) synonyms(folded[label]).forEach { classes.putIfAbsent(it, label) }
+        val alike = classes.keys.map { it to similarity(it, wanted) }.filter { (_, share) -> share >= ALIKE }
+        val nearestFirst = compareByDescending<Pair<String, Double>> { it.second }.thenByDescending { it.first }
+        val spelt = alike.sortedWith(nearestFirst)
+        val holding = classes.keys.filter { wanted.isNotEmpty() && wanted in it }
+        return (spelt.take(NEAREST).map { it.first } + holding).map(classes::getValue).distinct().take(NEAREST)
+    }
+
     public companion object {
+        private const val NEAREST = 5
+        private const val ALIKE = 0.6
         private val marks = Regex("\\p{Mn}+")
         private val spaces = Regex("[\\s\\p{Z}]+")
 

@@ -6,7 +6,8 @@ package hqdit.mobile
  *
  * @property target the platform it was exported for: "android", "ios" or "desktop"
  * @property labels the name of every class; its index is the label
- * @property nullLabel the label that stands for "no class"
+ * @property nullLabel the label that stands for "no class"; null for a model that was trained without it and cannot be
+ *     guided
  * @property hasPreview whether [GenerationRequest.previewInterval] may be set
  * @property defaultGuidanceInterval noise levels, within 0 (data) to 1 (noise), at which guidance is used
  * @property decodesTiled whether the memory limit made this model decode in tiles
@@ -17,7 +18,7 @@ public class ModelInfo internal constructor(
     public val imageWidth: Int,
     public val imageHeight: Int,
     public val labels: List<String>,
-    public val nullLabel: Int,
+    public val nullLabel: Int?,
     public val numTrainTimesteps: Int,
     public val hasPreview: Boolean,
     public val defaultScheduler: Scheduler,
@@ -31,6 +32,9 @@ public class ModelInfo internal constructor(
     /** The classes that [name] means ([LabelSearch]): one where it is clear, several or none where it is not. */
     public fun findLabel(name: String): List<Int> = search.find(name)
 
+    /** Up to five classes to offer where [findLabel] finds none, the nearest first. */
+    public fun nearestLabels(name: String): List<Int> = search.nearest(name)
+
     internal companion object {
         fun read(handle: Long): ModelInfo {
             val whole = IntArray(9)
@@ -43,7 +47,7 @@ public class ModelInfo internal constructor(
                 imageWidth = width,
                 imageHeight = height,
                 labels = List(classes) { Native.labelName(handle, it).decodeToString() },
-                nullLabel = nullLabel,
+                nullLabel = nullLabel.takeIf { it >= 0 },
                 numTrainTimesteps = timesteps,
                 hasPreview = whole[5] != 0,
                 defaultScheduler = Scheduler.entries[whole[6]],

@@ -38,7 +38,7 @@ internal object Native {
     external fun close(handle: Long): Boolean
 
     /**
-     * [whole]: image width, height, classes, null label, training timesteps, has preview, scheduler, steps;
+     * [whole]: image width, height, classes, null label or -1, training timesteps, has preview, scheduler, steps;
      * [real]: guidance scale, low, high.
      */
     @JvmStatic

@@ -3,6 +3,8 @@ package hqdit.mobile
 
 import java.io.File
 import org.junit.Assert.assertArrayEquals
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
 import org.junit.Assert.assertThrows
 import org.junit.Assert.assertTrue
 import org.junit.Rule
@@ -46,6 +48,22 @@ class ErrorTest {
         expect<HqDitException.InvalidArgument>("label") { model.generate(GenerationRequest(99, listOf(1))) }
         expect<HqDitException.InvalidArgument>("seed") { model.generate(GenerationRequest(1, emptyList())) }
         assertTrue(model.draw(request()).isNotEmpty())
+    }
+
+    @Test
+    fun guidanceWithoutANullClass() {
+        val manifest = File(copyOfTiny("unguided"), "manifest.json")
+        val text = manifest.readText().replace("\"null_label\": 5, ", "")
+            .replace("\"guided\": \"denoise_guided\", ", "")
+            .replace("\"guidance_scale\": 3.0", "\"guidance_scale\": 1")
+        manifest.writeText(text)
+        HqDit.open(manifest.parentFile, OpenOptions(threads = 1)).use { model ->
+            assertNull(model.info.nullLabel)
+            assertEquals(1f, model.info.defaultGuidanceScale)
+            expect<HqDitException.InvalidArgument>("null class") { model.generate(request().copy(guidanceScale = 3f)) }
+            val plain = openTiny().use { it.draw(request().copy(guidanceScale = 1f)) }
+            assertArrayEquals(plain, model.draw(request()))
+        }
     }
 
     @Test

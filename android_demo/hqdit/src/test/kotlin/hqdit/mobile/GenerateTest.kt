@@ -41,7 +41,7 @@ class GenerateTest {
             "defaults" to GenerationRequest(label = 0, seeds = listOf(5)),
             "dpm" to GenerationRequest(2, listOf(7), Scheduler.DPM_SOLVER, steps = 13, guidanceScale = 2.5f),
             "interval" to GenerationRequest(4, listOf(-1), guidanceInterval = 0.25f..0.75f, eta = 0.5f),
-            "no-class" to GenerationRequest(model.info.nullLabel, listOf(1), guidanceScale = 1f)
+            "no-class" to GenerationRequest(checkNotNull(model.info.nullLabel), listOf(1), guidanceScale = 1f)
         )
         output.mkdirs()
         for ((name, request) in requests) File(output, "$name.rgb").writeBytes(model.draw(request))

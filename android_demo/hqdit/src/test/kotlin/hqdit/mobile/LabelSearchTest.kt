@@ -55,9 +55,25 @@ class LabelSearchTest {
         }
     }
 
+    /** tests/runtime/test_labels.py has the same misses, and difflib's own shares. */
+    @Test
+    fun aMissHasNearestClasses() {
+        val expected = mapOf("tensh" to listOf(0), "shark" to listOf(1), "xylophone" to emptyList(), "" to emptyList())
+        for ((name, labels) in expected) assertEquals(name, labels, search.nearest(name))
+        assertEquals(listOf(2), search.nearest("CRANES"))
+        assertEquals(listOf(7), search.nearest("mailot"))
+    }
+
+    @Test
+    fun similarityIsDifflibs() {
+        val shares = mapOf("tench" to "tensh" to 0.8, "man-eater" to "eat" to 0.5, "abcd" to "bcde" to 0.75)
+        for ((texts, share) in shares) assertEquals("$texts", share, similarity(texts.first, texts.second), 1e-9)
+    }
+
     @Test
     fun modelsFindTheirClasses() = openTiny().use { model ->
         assertEquals(listOf(3), model.info.findLabel("CLASS 3 \uD83D\uDE42"))
         assertEquals(emptyList<Int>(), model.info.findLabel("class"))
+        assertEquals(listOf(4, 3, 2, 1, 0), model.info.nearestLabels("class"))
     }
 }

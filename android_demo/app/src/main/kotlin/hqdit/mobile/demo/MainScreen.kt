@@ -80,6 +80,7 @@ class MainScreen(
         for (slider in listOf(steps, guidance)) slider.keyProgressIncrement = 1
         steps.progress = (choices.steps ?: info.defaultSteps) - 1
         guidance.progress = (((choices.guidanceScale ?: info.defaultGuidanceScale) - 1) / GUIDANCE_STEP).roundToInt()
+        find<View>(R.id.guidance_group).visibility = visibleIf(info.nullLabel != null)
         showSliders()
         choose(choices.subject, choices.style)
     }
@@ -103,7 +104,7 @@ class MainScreen(
             style = choices.style,
             seed = choices.seed,
             steps = choices.steps ?: info.defaultSteps,
-            guidanceScale = choices.guidanceScale ?: info.defaultGuidanceScale
+            guidanceScale = choices.guidanceScale.takeIf { info.nullLabel != null } ?: info.defaultGuidanceScale
         )
     }
 

@@ -70,6 +70,18 @@ class MainActivityTest {
     }
 
     @Test
+    fun aModelWithoutANullClassHasNoGuidance() {
+        app.start()
+        slide(R.id.guidance, 3)
+        val files = File(System.getProperty("hqdit.tiny")).listFiles()!!.associate { it.name to it.readBytes() }
+        val manifest = files.getValue("manifest.json").decodeToString().replace("\"null_label\": 5, ", "")
+            .replace("\"guided\": \"denoise_guided\", ", "").replace("\"guidance_scale\": 3.0", "\"guidance_scale\": 1")
+        app.importZip(files + ("manifest.json" to manifest.encodeToByteArray()))
+        assertEquals(View.GONE, app.view<View>(R.id.guidance_group).visibility)
+        assertEquals(1f, app.draw().wish.guidanceScale)
+    }
+
+    @Test
     fun anotherSeedAnotherPicture() {
         app.start()
         val first = app.draw().picture.toArgb()
