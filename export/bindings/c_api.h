@@ -50,6 +50,11 @@ HQDIT_API double hqdit_int8_peak_gops(int32_t threads);
 /* Threads of the runtime's pool. */
 HQDIT_API int32_t hqdit_thread_count(void);
 
+/* From now on an operator that this thread calls may take at most `most` bytes of workspace, beyond which it fails for
+ * want of memory; UINT64_MAX, as at first: any. Returns the bytes that one was refused since the call before, 0 if none
+ * was. */
+HQDIT_API uint64_t hqdit_limit_workspace(uint64_t most);
+
 /* Registers our operators with ExecuTorch, once: a second call, or a second copy of the library, changes nothing. A
  * desktop build calls it when the library is loaded; an app that links us statically calls it before it loads a
  * program. */

@@ -54,6 +54,7 @@ def declare(handle: ctypes.CDLL) -> ctypes.CDLL:
         "hqdit_use_isa": (ctypes.c_char_p, [ctypes.c_char_p]),
         "hqdit_int8_peak_gops": (ctypes.c_double, [int32]),
         "hqdit_thread_count": (int32, []),
+        "hqdit_limit_workspace": (ctypes.c_uint64, [ctypes.c_uint64]),
         "hqdit_register_ops": (None, []),
     }
     for name, (result, arguments) in signatures.items():

@@ -2,8 +2,6 @@
 // The check of programs. Beside libFuzzer's own changes, one that knows the format: it changes a number of the program
 // or of one of XNNPACK's graphs, which no check of the structure can see.
 #include <cstdlib>
-#include <map>
-#include <string>
 #include <vector>
 
 #include "flat_numbers.h"
@@ -20,8 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     *part = {held.data(), held.size()};
     return {};
   };
-  std::map<std::string, uint64_t> workspaces;
-  const hqdit::Status status = hqdit::check_program(size, 1 << 24, read, &workspaces);
+  hqdit::ProgramMemory memory;
+  const hqdit::Status status = hqdit::check_program(size, 1 << 24, read, &memory);
   if (!status.ok() && status.message.empty()) std::abort();
   return 0;
 }

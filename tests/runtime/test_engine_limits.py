@@ -17,6 +17,7 @@ import pytest
 import tiny_model
 import torch
 
+from hqdit_mobile.ops import native
 from hqdit_mobile.ops.native import library_path
 from hqdit_mobile.runtime.engine import EngineError, InvalidBundleError, MemoryLimitError, Pipeline
 
@@ -119,9 +120,146 @@ def test_the_limit_holds_whatever_the_manifest_says(tmp_path, tiny_files, manife
     buffers = 4 * (5 * 4 * 8 * 8 + 3 * 16 * 16) + 3 * 8 * 8
     with pytest.raises(MemoryLimitError, match=f"needs about {buffers} bytes"):
         Pipeline(bundle, memory_limit_bytes=buffers - 1)
-    with pytest.raises(MemoryLimitError, match=r"programs take \d+ bytes for their activations"):
+    with pytest.raises(MemoryLimitError, match=r"programs take \d+ bytes for activations and weights"):
         Pipeline(bundle, memory_limit_bytes=buffers)
     Pipeline(bundle, memory_limit_bytes=200_000).close()
+
+
+class SplitDecoder(torch.nn.Module):
+    """Three graphs of XNNPACK, with weights of their own, since an operator of ours lies between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Conv2d(4, 512, 3, padding=1)
+        self.middle = torch.nn.Conv2d(512, 512, 3, padding=1)
+        self.last = torch.nn.Conv2d(512, 512, 3, padding=1)
+        self.out = torch.nn.Conv2d(512, 3, 1)
+
+    def forward(self, latents):
+        hidden = torch.ops.hqdit.silu_f32(self.first(latents))
+        hidden = self.last(torch.ops.hqdit.silu_f32(self.middle(hidden)))
+        return self.out(torch.tanh(hidden)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+# argv: bundle, memory limit, load mode. Decodes once; prints by how many bytes the process grew.
+DECODE = """
+import re, sys
+from pathlib import Path
+import numpy as np
+from hqdit_mobile.runtime.engine import Pipeline
+peak = lambda: 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+Pipeline(sys.argv[1] + "/../good").close()
+before = peak()
+with Pipeline(sys.argv[1], memory_limit_bytes=int(sys.argv[2]), load_mode=sys.argv[3], threads=1) as pipeline:
+    pipeline.decode(np.ones(pipeline.latent_shape, np.float32))
+print(peak() - before)
+"""
+
+
+@needs_linux
+@pytest.mark.parametrize("load_mode", ["mmap", "read"])
+def test_all_that_programs_take_counts(tmp_path, tiny_bundle, tiny_files, manifest, load_mode):
+    """The limit that just lets three graphs of XNNPACK in is what the system measures: their common workspace, the
+    activations, and the packed weights of all three."""
+    import hqdit_mobile.ops.float_ops  # noqa: F401
+
+    latent, image = (4, 32, 32), (3, 64, 64)
+    steps = {"denoise": (tiny_model.Denoiser(), tiny_model.step_inputs(latent))}
+    steps["denoise_guided"] = (tiny_model.GuidedDenoiser(tiny_model.Denoiser()), tiny_model.step_inputs(latent))
+    decode = tiny_model.lower({"decode": (SplitDecoder(), (torch.zeros(1, *latent),))})
+    files = {"transformer.pte": tiny_model.lower(steps), "vae_decoder.pte": decode}
+    manifest |= {"files": tiny_model.make_manifest(files)["files"]}
+    manifest["model"] |= {"latent_shape": latent, "image_shape": image}
+    manifest["memory"] = {"weights_bytes": 0, "arena_bytes": 8 << 20, "peak_bytes": 0}
+    shutil.copytree(tiny_bundle, tmp_path / "good")
+    bundle = tiny_model.write_bundle(tmp_path / "bundle", files, manifest)
+
+    own = 4 * (5 * 4 * 32 * 32 + 3 * 64 * 64) + 3 * 32 * 32
+    with pytest.raises(MemoryLimitError, match=r"programs take \d+ bytes for activations and weights") as refused:
+        Pipeline(bundle, memory_limit_bytes=8 << 20, load_mode=load_mode)
+    need = own + int(re.search(r"take (\d+) bytes", str(refused.value))[1])
+    with pytest.raises(MemoryLimitError, match=f"the limit {need - own - 1} "):
+        Pipeline(bundle, memory_limit_bytes=need - 1, load_mode=load_mode)
+    command = [sys.executable, "-I", "-c", DECODE, bundle, str(need), load_mode]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    measured = int(done.stdout) - (len(decode) if load_mode == "mmap" else 0)  # pages of a mapped file can go again
+    assert 0.8 * need < measured < need + (4 << 20), (measured, need)
+
+
+def test_a_thread_limits_its_workspace():
+    qkv = torch.randn(1, 64, 96, generator=torch.Generator().manual_seed(1))
+    expected = native.call("attention", [qkv, 2], (1, 64, 32))
+    limit = native.library().hqdit_limit_workspace
+    limit(1000)
+    try:
+        with pytest.raises(ValueError, match="memory for the workspace"):
+            native.call("attention", [qkv, 2], (1, 64, 32))
+        needed = limit(2**64 - 1)
+        assert needed > 1000 and limit(needed) == 0
+        assert torch.equal(native.call("attention", [qkv, 2], (1, 64, 32)), expected)
+    finally:
+        limit(2**64 - 1)
+
+
+class WideDenoiser(torch.nn.Module):
+    """Attention over a quarter of a million tokens of 8 channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.label = torch.nn.Embedding(6, 24)
+
+    def forward(self, latents, timestep, label):
+        qkv = self.label(label).unsqueeze(1).expand(1, latents.numel() // 8, 24)
+        return latents + torch.ops.hqdit.attention(qkv, 1).view(latents.shape) + timestep[:, None, None, None]
+
+
+class TwoOf(torch.nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, latents, timestep, label):
+        once = self.network(latents, timestep, label)
+        return torch.cat([once, once])
+
+
+class Wide(torch.nn.Module):
+    def forward(self, latents):
+        return torch.tanh(latents[:, :3])
+
+
+# argv: bundle, memory limit.
+WORK = """
+import sys
+import numpy as np
+from hqdit_mobile.runtime.engine import MemoryLimitError, Pipeline
+with Pipeline(sys.argv[1], memory_limit_bytes=int(sys.argv[2]), threads=1) as pipeline:
+    try:
+        pipeline.denoise(np.ones(pipeline.latent_shape, np.float32), 1, 1, guided=False)
+    except MemoryLimitError as error:
+        print(error)
+"""
+
+
+def test_what_operators_work_in_counts(tmp_path, tiny_files, manifest):
+    """They say so when they run: the process must not grow before."""
+    import hqdit_mobile.ops.float_ops  # noqa: F401
+
+    latent = (32, 256, 256)
+    network = WideDenoiser()
+    steps = {"denoise": (network, tiny_model.step_inputs(latent))}
+    steps["denoise_guided"] = (TwoOf(network), tiny_model.step_inputs(latent))
+    decode = {"decode": (Wide(), (torch.zeros(1, *latent),))}
+    files = {"transformer.pte": tiny_model.lower(steps), "vae_decoder.pte": tiny_model.lower(decode)}
+    manifest |= {"files": tiny_model.make_manifest(files)["files"]}
+    del manifest["preview"]
+    manifest["model"] |= {"latent_shape": latent, "image_shape": (3, 256, 256)}
+    manifest["memory"] = {"weights_bytes": 0, "arena_bytes": 64 << 20, "peak_bytes": 0}
+    bundle = tiny_model.write_bundle(tmp_path / "bundle", files, manifest)
+    command = [sys.executable, "-I", "-c", WORK, bundle, str(120 << 20)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert "an operator works in" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_manifest_is_inside_the_bundle(tmp_path, tiny_bundle):

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that our exporter would not write are refused before they are loaded, each for its own reason."""
 
+import contextlib
 import re
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -235,6 +238,41 @@ def test_segments(tmp_path, tiny_files, change, message):
     data = bytearray(tiny_files["transformer.pte"])
     change(Table.root(data))
     refuse(tmp_path, tiny_files | {"transformer.pte": bytes(data)}, message)
+
+
+def repeated(program: bytes, field: int, count: int) -> bytes:
+    """A program whose vector of tables in this field of the root goes on with its first item ``count`` times."""
+    data = bytearray(program)
+    root = Table.root(data)
+    size = struct.unpack_from("<H", data, root.offset - struct.unpack_from("<i", data, root.offset)[0] + 2)[0]
+    items = [table.offset for table in root.tables(field)]
+    items += items[:1] * count
+    at, added = root.offset + size, (4 + 4 * len(items) + 15) // 16 * 16
+    for number in range(1, 8):  # what the root leads to moves on
+        with contextlib.suppress(KeyError):
+            root.number(number).value += added
+    root.number(field).value = at - root.number(field).offset
+    places = [item + added - (at + 4 + 4 * i) for i, item in enumerate(items)]
+    vector = struct.pack(f"<{1 + len(items)}I", len(items), *places)
+    for place in (16, 24):  # the sizes in the header
+        struct.pack_into("<Q", data, place, struct.unpack_from("<Q", data, place)[0] + added)
+    return bytes(data[:at]) + vector.ljust(added, b"\0") + bytes(data[at:])
+
+
+@pytest.mark.parametrize("field", [1, 4, 7], ids=["methods", "segments", "named data"])
+def test_tables_that_are_shared(tmp_path, tiny_files, field):
+    """One more item of a vector costs a file 4 bytes, and could cost all that its table leads to once more."""
+
+    def bundle(count: int) -> Path:
+        data = repeated(tiny_files["vae_decoder.pte"], field, count)
+        return tiny_model.write_bundle(tmp_path / str(count), tiny_files | {"vae_decoder.pte": data})
+
+    Pipeline(bundle(0)).close()
+    many = bundle(600_000)
+    began = time.process_time()
+    with pytest.raises(InvalidBundleError, match="more tables and items than any program"):
+        Pipeline(many)
+    assert time.process_time() - began < 2
 
 
 def value_of(graph: Table, condition: Callable[[Table], bool]) -> Table:

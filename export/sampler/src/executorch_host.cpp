@@ -81,6 +81,12 @@ bool runtime_lacks_memory() {
   return false;
 }
 
+WorkspaceScope::WorkspaceScope(uint64_t most) : most_(most) { hqdit_limit_workspace(most); }
+
+WorkspaceScope::~WorkspaceScope() { hqdit_limit_workspace(UINT64_MAX); }
+
+uint64_t WorkspaceScope::refused() { return hqdit_limit_workspace(most_); }
+
 // clear_runtime_error() made sure that there is a state.
 AbortScope::AbortScope() { thread_state.get()->abort_throws = true; }
 

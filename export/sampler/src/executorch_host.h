@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <exception>
 #include <string>
 
@@ -21,6 +22,21 @@ std::string runtime_error();
 
 /// Whether that error is a lack of memory: of XNNPACK's, only the text says so.
 bool runtime_lacks_memory();
+
+/// While one lives, an operator of ours takes at most so many bytes of workspace on this thread.
+class WorkspaceScope {
+ public:
+  explicit WorkspaceScope(uint64_t most);
+  ~WorkspaceScope();
+  WorkspaceScope(const WorkspaceScope&) = delete;
+  WorkspaceScope& operator=(const WorkspaceScope&) = delete;
+
+  /// The bytes that one was refused; 0 if none was.
+  uint64_t refused();
+
+ private:
+  const uint64_t most_;
+};
 
 /// Thrown instead of an abort inside protect(). Unwinds through ExecuTorch, whose objects may be left unfinished.
 struct RuntimeAbort : std::exception {

@@ -11,6 +11,10 @@ namespace {
 
 using executorch::aten::ScalarType;
 
+/// The limit may be passed by so much: the sums of programs are upper bounds, and a bundle that is told to fit must
+/// draw.
+constexpr uint64_t kSpareBytes = 32 << 20;
+
 class ExecutorchModel final : public Model {
  public:
   ExecutorchModel(const Manifest& manifest, const LoadOptions& options)
@@ -33,7 +37,7 @@ class ExecutorchModel final : public Model {
     if (status.ok()) {
       status = tiled_ ? tiled_->open(*vae_decoder_, &arena_.bytes) : vae_decoder_->check(decode_, &arena_.bytes);
     }
-    if (status.ok()) status = check_limit(options.memory_limit_bytes);
+    if (status.ok()) status = apply_limit(options.memory_limit_bytes);
     if (status.ok() && tiled_) tiled_->allocate();
     if (status.ok()) arena_.data = large_memory(arena_.bytes);
     if (status.ok()) status = use_threads(threads_);
@@ -57,12 +61,24 @@ class ExecutorchModel final : public Model {
   /// The runtime's inputs are not const, but it only reads them.
   static float* data(const float* values) { return const_cast<float*>(values); }
 
-  Status check_limit(uint64_t limit) const {
+  Status apply_limit(uint64_t limit) {
     const uint64_t workspace = std::max(transformer_->workspace_bytes(), vae_decoder_->workspace_bytes());
-    const uint64_t need = arena_.bytes + workspace + (tiled_ ? tiled_->memory_bytes() : 0);
-    if (limit == 0 || need <= limit) return {};
+    const uint64_t loading = std::max(transformer_->loading_bytes(), vae_decoder_->loading_bytes());
+    uint64_t need = tiled_ ? tiled_->memory_bytes() : 0;
+    for (const uint64_t part :
+         {uint64_t{arena_.bytes}, workspace, loading, transformer_->kept_bytes(), vae_decoder_->kept_bytes()}) {
+      need = saturating_sum(need, part);
+    }
+    if (limit == 0) return {};
+    if (need <= limit) {
+      // What operators work in while they run is known as late as that.
+      const uint64_t left = limit - need + kSpareBytes;
+      transformer_->limit_workspace(left);
+      vae_decoder_->limit_workspace(left);
+      return {};
+    }
     return {HQDIT_MEMORY_LIMIT, "the bundle's programs take " + std::to_string(need) +
-                                    " bytes for their activations, of the limit " + std::to_string(limit) +
+                                    " bytes for activations and weights, of the limit " + std::to_string(limit) +
                                     " are left"};
   }
 

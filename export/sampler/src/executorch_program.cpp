@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "executorch_host.h"
 #include "file_loader.h"
-#include "program_check.h"
 
 namespace hqdit {
 namespace {
@@ -62,9 +62,9 @@ size_t TensorSpec::count() const {
   return count;
 }
 
-/// What a program may hold (program_check.h); `workspaces` as check_program() gives them.
+/// What a program may hold (program_check.h), and what it takes.
 static Status check_loaded(const std::string& path, const FileLoader& loader, uint64_t file_bytes,
-                           const LoadOptions& options, std::map<std::string, uint64_t>* workspaces) {
+                           const LoadOptions& options, ProgramMemory* memory) {
   std::optional<et::FreeableBuffer> held;
   const ReadPart read = [&](uint64_t offset, size_t size, Bytes* part) -> Status {
     using Info = et::DataLoader::SegmentInfo;
@@ -74,7 +74,7 @@ static Status check_loaded(const std::string& path, const FileLoader& loader, ui
     *part = {static_cast<const uint8_t*>(held->data()), held->size()};
     return {};
   };
-  Status status = check_program(file_bytes, options.most_activation_bytes, read, workspaces);
+  Status status = check_program(file_bytes, options.most_activation_bytes, read, memory);
   if (status.code == HQDIT_INVALID_BUNDLE) status.message = path + ": " + status.message;
   return status;
 }
@@ -132,9 +132,9 @@ Status ExecutorchProgram::open_file(const ModelFile& model, const LoadOptions& o
   const uint64_t file_bytes = file.bytes();
   std::unique_ptr<FileLoader> loader;
   if (Status status = FileLoader::make(std::move(file), options.mode, &loader); !status.ok()) return status;
-  std::map<std::string, uint64_t> workspaces;
+  ProgramMemory memory;
   if (!options.trust_programs) {
-    if (Status status = check_loaded(path, *loader, file_bytes, options, &workspaces); !status.ok()) return status;
+    if (Status status = check_loaded(path, *loader, file_bytes, options, &memory); !status.ok()) return status;
   }
   // The thorough check: a damaged file must give an error here and not a crash later.
   auto loaded = et::Program::load(loader.get(), et::Program::Verification::InternalConsistency);
@@ -144,7 +144,9 @@ Status ExecutorchProgram::open_file(const ModelFile& model, const LoadOptions& o
     return status;
   }
   program->reset(new ExecutorchProgram(path, std::move(loader), std::move(*loaded)));
-  (*program)->workspaces_ = std::move(workspaces);
+  (*program)->is_mapped_ = options.mode == HQDIT_LOAD_MMAP;
+  (*program)->kept_bytes_ = (*program)->is_mapped_ ? 0 : memory.at_load;
+  (*program)->unchecked_ = std::move(memory.methods);
   return {};
 }
 
@@ -172,7 +174,10 @@ Status ExecutorchProgram::check_method(const MethodSpec& spec, size_t* arena_byt
   if (!found.empty()) {
     return invalid_bundle(where + ": the output is " + found + ", the manifest asks for " + describe(spec.output));
   }
-  workspace_bytes_ = std::max(workspace_bytes_, workspaces_[spec.name]);
+  const XnnMemory memory = std::exchange(unchecked_[spec.name], {});
+  workspace_bytes_ = std::max(workspace_bytes_, memory.workspace);
+  loading_bytes_ = std::max(loading_bytes_, is_mapped_ ? 0 : memory.constants);
+  kept_bytes_ = saturating_sum(kept_bytes_, saturating_sum(memory.kept, is_mapped_ ? 0 : memory.kept_constants));
   if (meta->num_memory_planned_buffers() > 0) {
     const auto bytes = meta->memory_planned_buffer_size(0);
     if (!bytes.ok() || *bytes < 0) return invalid_bundle(where + " has no valid memory plan");
@@ -214,8 +219,13 @@ Status ExecutorchProgram::run(const MethodSpec& spec, Arena* arena, const std::v
                               const float** result) {
   LoadedMethod* loaded = nullptr;
   Status status = protect(path_, [&] { return load(spec, arena, &loaded); });
-  if (status.ok()) status = protect(path_, [&] { return execute(spec, loaded, inputs, result); });
-  return status;
+  if (!status.ok()) return status;
+  WorkspaceScope workspace(most_workspace_);
+  status = protect(path_, [&] { return execute(spec, loaded, inputs, result); });
+  const uint64_t refused = workspace.refused();
+  if (refused == 0) return status;
+  return {HQDIT_MEMORY_LIMIT, path_ + ": an operator works in " + std::to_string(refused) +
+                                  " bytes, of the memory limit " + std::to_string(most_workspace_) + " are left"};
 }
 
 Status ExecutorchProgram::execute(const MethodSpec& spec, LoadedMethod* loaded, const std::vector<void*>& inputs,

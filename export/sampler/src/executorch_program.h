@@ -13,6 +13,7 @@
 
 #include "manifest.h"
 #include "model.h"
+#include "program_check.h"
 #include "scratch_allocator.h"
 
 namespace hqdit {
@@ -51,6 +52,16 @@ class ExecutorchProgram {
   /// The most that XNNPACK works in beside the arena, of the methods that were checked.
   uint64_t workspace_bytes() const { return workspace_bytes_; }
 
+  /// The most that it needs to load one of their graphs and gives back then.
+  uint64_t loading_bytes() const { return loading_bytes_; }
+
+  /// What the program and the methods that were checked keep once they are loaded: XNNPACK's packed weights, and the
+  /// file's parts where they are read and not mapped.
+  uint64_t kept_bytes() const { return kept_bytes_; }
+
+  /// From now on an operator of ours is refused more bytes of workspace than that, with HQDIT_MEMORY_LIMIT.
+  void limit_workspace(uint64_t most) { most_workspace_ = most; }
+
   /// Runs a method that passed check(), loading it first if this is the first time. `inputs` point to one buffer per
   /// tensor; *result, of the size that the spec says, lies in the arena until the next run.
   Status run(const MethodSpec& spec, Arena* arena, const std::vector<void*>& inputs, const float** result);
@@ -69,8 +80,9 @@ class ExecutorchProgram {
   std::string path_;
   std::unique_ptr<executorch::runtime::DataLoader> loader_;  // before program_, which reads from it
   executorch::runtime::Program program_;
-  std::map<std::string, uint64_t> workspaces_;  // of each method
-  uint64_t workspace_bytes_ = 0;
+  std::map<std::string, XnnMemory> unchecked_;  // of the methods that check() was not asked for
+  bool is_mapped_ = true;
+  uint64_t workspace_bytes_ = 0, loading_bytes_ = 0, kept_bytes_ = 0, most_workspace_ = UINT64_MAX;
   std::map<std::string, std::unique_ptr<LoadedMethod>> methods_;
 };
 

@@ -12,12 +12,21 @@ namespace hqdit {
 
 /// Thrown where a flatbuffer is not one: an offset leads out of it, or lies between two values.
 struct BadFlatbuffer : std::runtime_error {
-  BadFlatbuffer() : std::runtime_error("the flatbuffer is damaged") {}
+  explicit BadFlatbuffer(const char* why = "the flatbuffer is damaged") : std::runtime_error(why) {}
 };
 
 struct Bytes {
   const uint8_t* data = nullptr;
   size_t size = 0;
+  /// Tables and items of vectors that may still be read; null for no limit. Many offsets can lead to the same table:
+  /// without a limit a small file takes hours to walk through.
+  size_t* budget = nullptr;
+
+  void spend(size_t count) const {
+    if (budget == nullptr) return;
+    if (count > *budget) throw BadFlatbuffer("the flatbuffer has more tables and items than any program");
+    *budget -= count;
+  }
 
   /// Throws BadFlatbuffer unless `count` bytes from `offset` on are inside, and `offset` is a multiple of `alignment`.
   const uint8_t* at(size_t offset, size_t count, size_t alignment = 1) const {
@@ -41,6 +50,7 @@ class FlatVector {
   FlatVector(Bytes bytes, size_t offset) : bytes_(bytes), begin_(offset + sizeof(uint32_t)) {
     size_ = flatbuffer_value<uint32_t>(bytes, offset);
     static_cast<void>(bytes.at(begin_, size_ * sizeof(T), sizeof(T)));
+    bytes.spend(size_);
   }
 
   size_t size() const { return size_; }
@@ -80,6 +90,7 @@ class FlatTable {
     if (fields_bytes_ < 4 || fields_bytes_ % 2 != 0) throw BadFlatbuffer();
     static_cast<void>(bytes.at(fields_, fields_bytes_));
     static_cast<void>(bytes.at(offset, table_bytes_));
+    bytes.spend(1);
   }
   static FlatTable root(Bytes bytes) { return {bytes, flatbuffer_value<uint32_t>(bytes, 0)}; }
 
@@ -107,6 +118,8 @@ class FlatTable {
     return at == 0 ? FlatTables() : FlatTables(bytes_, at);
   }
 
+  static constexpr size_t kTextCost = 32;
+
   /// With a zero behind it, as its readers expect; empty if it is absent.
   std::string_view text(size_t field) const {
     const size_t at = target(field);
@@ -114,6 +127,7 @@ class FlatTable {
     const size_t size = flatbuffer_value<uint32_t>(bytes_, at);
     const uint8_t* text = bytes_.at(at + sizeof(uint32_t), size + 1);
     if (text[size] != 0) throw BadFlatbuffer();
+    bytes_.spend(size / kTextCost);
     return {reinterpret_cast<const char*>(text), size};
   }
 

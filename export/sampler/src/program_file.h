@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,10 +32,14 @@ inline std::string printable(std::string_view text) {
 /// Overflow gives UINT64_MAX, which is more than there can be.
 inline uint64_t saturating_product(uint64_t a, uint64_t b) { return a != 0 && b > UINT64_MAX / a ? UINT64_MAX : a * b; }
 
+inline uint64_t saturating_sum(uint64_t a, uint64_t b) { return b > UINT64_MAX - a ? UINT64_MAX : a + b; }
+
 /// Where the parts of a .pte file lie (ExecuTorch's schema/program.fbs and extended header).
 class ProgramFile {
  public:
   static constexpr size_t kHeaderBytes = 40;
+  /// Of a flatbuffer, the program's or an XNNPACK graph's: that of DiT-XL/2 has less than 1 MB.
+  static constexpr uint64_t kMostBytes = 16 << 20;
   /// Of constants: what the exporter gives them, and more than any element needs.
   static constexpr uint64_t kAlignment = 16;
 
@@ -48,6 +53,8 @@ class ProgramFile {
   ProgramFile(Bytes flatbuffer, uint64_t file_bytes);
 
   FlatTables methods() const { return program_.tables(1); }
+  /// The flatbuffer and the segment of constants: what is read as soon as the program is loaded.
+  uint64_t bytes_at_load() const;
   const Segment& segment(uint64_t index) const;
   /// The constant of a Tensor's data_buffer_idx: from its offset to the end of its segment.
   Segment constant(uint64_t index) const;
@@ -58,6 +65,9 @@ class ProgramFile {
   static bool has_segments(Bytes header);
 
   FlatTable program_;
+  FlatVector<uint64_t> constant_offsets_;
+  std::map<std::string_view, uint32_t> named_;  // segments
+  uint64_t flatbuffer_bytes_;
   std::vector<Segment> segments_;
 };
 

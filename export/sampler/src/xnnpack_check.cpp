@@ -40,32 +40,38 @@ class Graph {
     }
   }
 
-  /// Runs through the nodes in their order; returns the most bytes that are held at once.
-  uint64_t check_nodes(FlatTables nodes) {
+  /// Runs through the nodes in their order.
+  XnnMemory check_nodes(FlatTables nodes) {
     std::map<uint32_t, size_t> last_use;
     for (size_t i = 0; i < nodes.size(); ++i) {
       for (const uint32_t id : node_at(nodes, i).inputs) last_use[id] = i;
     }
-    uint64_t now = 0, most = 0;
+    XnnMemory memory;
+    memory.constants = constant_bytes_;
+    uint64_t now = 0;
     for (size_t i = 0; i < nodes.size(); ++i) {
       const XnnNode node = node_at(nodes, i);
       std::vector<const XnnValue*> inputs;
       for (const uint32_t id : node.inputs) {
         expect(at(id).made, "an XNNPACK node that reads what no node before it made");
+        if (!node.packs_constants) {
+          memory.kept_constants = saturating_sum(memory.kept_constants, at(id).stored);
+        }
         inputs.push_back(&at(id).value);
       }
       Entry& output = at(node.output);
       expect(!output.made, "an XNNPACK value that is made twice");
       output.made = true;
-      const uint64_t own = check_xnn_node(nodes[i].number<uint8_t>(0), nodes[i].table(1), inputs, &output.value);
+      const XnnNodeMemory own = check_xnn_node(nodes[i].number<uint8_t>(0), nodes[i].table(1), inputs, &output.value);
       if (!output.external) now += output.bytes;
-      most = std::max(most, own > UINT64_MAX - now ? UINT64_MAX : now + own);
+      memory.workspace = std::max(memory.workspace, saturating_sum(now, own.workspace));
+      memory.kept = saturating_sum(memory.kept, own.kept);
       for (const uint32_t id : node.inputs) {
         if (last_use[id] == i && !at(id).external && !at(id).value.constant) now -= std::exchange(at(id).bytes, 0);
       }
     }
     for (const auto& [external, id] : outputs_) expect(at(id).made, "an XNNPACK output that no node makes");
-    return most;
+    return memory;
   }
 
  private:
@@ -73,6 +79,7 @@ class Graph {
     XnnValue value;
     bool external = false, made = false;
     uint64_t bytes = 0;
+    uint64_t stored = 0;  // of a constant: the segment that it is read from
   };
 
   static XnnNode node_at(FlatTables nodes, size_t index) {
@@ -110,7 +117,7 @@ class Graph {
     expect(entry.bytes < uint64_t{1} << 40, "an XNNPACK value of over a terabyte");
     const auto constant = tensor.number<uint32_t>(kConstant);
     value.constant = entry.made = constant != 0;
-    if (value.constant) expect_constant(constant, entry.bytes);
+    if (value.constant) entry.stored = constant_of(constant, entry.bytes);
     if (kind == kQuantized) read_quantization(table, &value);
     expect(tensor.number<int16_t>(kDynamicType) == 0, "an XNNPACK value of a type that the exporter does not write");
     read_external(tensor, &entry);
@@ -148,35 +155,40 @@ class Graph {
     const auto buffer = scales.number<uint32_t>(2);
     const uint64_t stored = scales.numbers<float>(0).size();
     const uint64_t count = buffer == 0 ? stored : scales.number<uint32_t>(3);
-    if (buffer != 0) expect_constant(buffer, saturating_product(count, sizeof(float)));
+    if (buffer != 0) constant_of(buffer, saturating_product(count, sizeof(float)));
     expect(count == value->sizes[0], "an XNNPACK value without scales of its channels");
   }
 
-  void expect_constant(uint32_t index, uint64_t bytes) const {
+  /// The bytes of the segment that it lies in, which must be at least so many.
+  uint64_t constant_of(uint32_t index, uint64_t bytes) {
     expect(index < constants_.size(), "an XNNPACK constant that does not exist");
     const FlatTable constant = constants_[index];
     expect(!constant.text(2).empty() && constant.number<uint64_t>(0) == UINT64_MAX,
            "an XNNPACK constant without a name");
-    expect(bytes <= file_.named(constant.text(2)).size, "an XNNPACK constant without all of its data");
+    const uint64_t stored = file_.named(constant.text(2)).size;
+    expect(bytes <= stored, "an XNNPACK constant without all of its data");
+    constant_bytes_ = saturating_sum(constant_bytes_, stored);
+    return stored;
   }
 
   const ProgramFile& file_;
   const FlatTables constants_;
-  uint64_t externals_ = 0;
+  uint64_t externals_ = 0, constant_bytes_ = 0;
   std::map<uint32_t, Entry> values_;
   std::map<uint32_t, uint32_t> inputs_, outputs_;  // ids by their external numbers
 };
 
 }  // namespace
 
-uint64_t check_xnnpack_graph(const ProgramFile& file, Bytes payload, const std::vector<const TensorValue*>& arguments) {
+XnnMemory check_xnnpack_graph(const ProgramFile& file, Bytes payload,
+                              const std::vector<const TensorValue*>& arguments) {
   expect(payload.size >= 30 && std::memcmp(payload.data + 4, "XH00", 4) == 0, "an XNNPACK graph without a header");
   // Its header is packed.
   uint32_t offset = 0, size = 0;
   std::memcpy(&offset, payload.at(10, sizeof offset), sizeof offset);
   std::memcpy(&size, payload.at(14, sizeof size), sizeof size);
   expect(offset % ProgramFile::kAlignment == 0, "an XNNPACK graph that is not aligned");
-  const Bytes flatbuffer{payload.at(offset, size), size};
+  const Bytes flatbuffer{payload.at(offset, size), size, payload.budget};
   expect(size >= 8 && std::memcmp(flatbuffer.data + 4, "XN0", 3) == 0, "an XNNPACK graph of another version");
   const FlatTable root = FlatTable::root(flatbuffer);
   // XNNPACK may read what is of no interest here.

@@ -67,7 +67,19 @@ void check_weights(const Inputs& in, uint64_t outputs, uint64_t axes) {
   expect_shape(*in[2], {outputs});
 }
 
-void check_fully_connected(const Inputs& in, const XnnValue& out) {
+uint64_t rounded_up(uint64_t number, uint64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
+
+/// At most: XNNPACK rounds outputs and inputs up to its kernel's tile, and puts bias, scale and a sum beside them.
+uint64_t packed_bytes(const XnnValue& weights, uint64_t groups, uint64_t outputs, uint64_t window, uint64_t inputs) {
+  constexpr uint64_t kBeside = 3 * sizeof(float), kMostOutputs = 64;
+  const bool is_float = weights.type == XnnValue::kFloat;
+  const uint64_t rows = saturating_product(groups, rounded_up(outputs, kMostOutputs));
+  const uint64_t columns = saturating_product(window, rounded_up(inputs, is_float ? 4 : 16));
+  const uint64_t element = is_float ? sizeof(float) : 1;
+  return saturating_product(rows, saturating_sum(saturating_product(columns, element), kBeside));
+}
+
+XnnNodeMemory check_fully_connected(const Inputs& in, const XnnValue& out) {
   expect(in[1]->sizes.size() == 2 && !in[0]->sizes.empty(), "XNNPACK weights of another rank");
   const uint64_t outputs = in[1]->sizes[0];
   check_weights(in, outputs, 1);
@@ -75,6 +87,7 @@ void check_fully_connected(const Inputs& in, const XnnValue& out) {
   expect(sizes.back() == in[1]->sizes[1], "XNNPACK weights of another shape");
   sizes.back() = outputs;
   expect_shape(out, sizes);
+  return {0, packed_bytes(*in[1], 1, outputs, 1, in[1]->sizes[1])};
 }
 
 /// Fields of _XNNNodeConv.
@@ -100,8 +113,8 @@ struct Convolution {
   uint32_t padding[4], kernel[2], stride[2], dilation[2], inputs, outputs, groups, adjustment[2];
 };
 
-/// Channels last. Returns the bytes of the table of addresses that a convolution reads through.
-uint64_t check_convolution(FlatTable node, bool transposed, const Inputs& in, const XnnValue& out) {
+/// Channels last. Beside its weights a convolution keeps a table of the addresses that it reads through.
+XnnNodeMemory check_convolution(FlatTable node, bool transposed, const Inputs& in, const XnnValue& out) {
   const Convolution c(node);
   const Sizes& from = in[0]->sizes;
   const uint64_t outputs = uint64_t{c.groups} * c.outputs;
@@ -121,7 +134,9 @@ uint64_t check_convolution(FlatTable node, bool transposed, const Inputs& in, co
     }
   }
   expect_shape(out, sizes);
-  return saturating_product(count({sizes[1], sizes[2], c.kernel[0], c.kernel[1]}), sizeof(void*));
+  const uint64_t window = uint64_t{c.kernel[0]} * c.kernel[1];
+  const uint64_t table = saturating_product(count({sizes[1], sizes[2], window}), sizeof(void*));
+  return {0, saturating_sum(table, packed_bytes(*in[1], c.groups, c.outputs, window, c.inputs))};
 }
 
 void check_transpose(FlatTable node, const XnnValue& in, const XnnValue& out) {
@@ -236,6 +251,7 @@ std::vector<size_t> id_fields(uint8_t kind) {
 XnnNode xnn_node(uint8_t kind, FlatTable node) {
   const std::vector<size_t> fields = id_fields(kind);
   XnnNode found;
+  found.packs_constants = has_weights(kind);
   for (size_t i = 0; i + 2 < fields.size(); ++i) {
     const auto id = node.number<uint32_t>(fields[i]);
     // A bias may be absent, as no other value.
@@ -246,7 +262,7 @@ XnnNode xnn_node(uint8_t kind, FlatTable node) {
   return found;
 }
 
-uint64_t check_xnn_node(uint8_t kind, FlatTable node, const Inputs& in, XnnValue* out) {
+XnnNodeMemory check_xnn_node(uint8_t kind, FlatTable node, const Inputs& in, XnnValue* out) {
   expect(!out->constant && out->type == (kind == kConvert ? XnnValue::kRowInt8 : XnnValue::kFloat),
          "an XNNPACK result of another type");
   for (const XnnValue* value : in) {
@@ -257,14 +273,13 @@ uint64_t check_xnn_node(uint8_t kind, FlatTable node, const Inputs& in, XnnValue
     case kDivide:
     case kMultiply:
       expect_shape(*out, broadcast(in[0]->sizes, in[1]->sizes));
-      return 0;
+      return {};
     case kBatchMatrixMultiply:
       check_matrix_product(in[0]->sizes, in[1]->sizes, *out);
       // The second is packed at each run.
-      return saturating_product(count(in[1]->sizes), 2 * sizeof(float));
+      return {saturating_product(count(in[1]->sizes), 2 * sizeof(float)), 0};
     case kFullyConnected:
-      check_fully_connected(in, *out);
-      return 0;
+      return check_fully_connected(in, *out);
     case kConvolution:
     case kTransposedConvolution:
       return check_convolution(node, kind == kTransposedConvolution, in, *out);
@@ -272,22 +287,22 @@ uint64_t check_xnn_node(uint8_t kind, FlatTable node, const Inputs& in, XnnValue
     case kConcatenate3:
     case kConcatenate4:
       check_concatenation(node, in, *out);
-      return 0;
+      return {};
     case kStaticSlice:
       check_slice(node, *in[0], *out);
-      return 0;
+      return {};
     case kStaticTranspose:
       check_transpose(node, *in[0], *out);
-      return 0;
+      return {};
     case kStaticReshape:
       check_reshape(node, *in[0], *out);
-      return 0;
+      return {};
     case kConvert:
       check_conversion(in[0]->sizes, out);
-      return 0;
+      return {};
     default:
       expect_shape(*out, in[0]->sizes);
-      return 0;
+      return {};
   }
 }
 

@@ -20,10 +20,17 @@ struct XnnValue {
   uint64_t scaled_axes = 0;  ///< kRowInt8: the axes at the end that share a scale
 };
 
-/// A node: what it reads, makes, and works in. Absent inputs are not in the list.
+/// A node: what it reads and makes. Absent inputs are not in the list.
 struct XnnNode {
+  bool packs_constants = false;  ///< it keeps its weights in a form of its own
   std::vector<uint32_t> inputs;
   uint32_t output = 0;
+};
+
+/// What a node takes beside the values that it reads and makes, in bytes; weights no more than XNNPACK packs them into.
+struct XnnNodeMemory {
+  uint64_t workspace = 0;  ///< while it runs
+  uint64_t kept = 0;
 };
 
 constexpr uint32_t kNoXnnValue = UINT32_MAX;
@@ -32,8 +39,9 @@ constexpr uint32_t kNoXnnValue = UINT32_MAX;
 XnnNode xnn_node(uint8_t kind, FlatTable node);
 
 /// Checks the node's numbers, the types and the shapes of its inputs and its output (in the order of xnn_node()).
-/// Returns the bytes that it works in beside them. Of a quantized picture the exporter leaves the axes in the order of
-/// before: the output gets the right one. Throws BadProgram.
-uint64_t check_xnn_node(uint8_t kind, FlatTable node, const std::vector<const XnnValue*>& inputs, XnnValue* output);
+/// Of a quantized picture the exporter leaves the axes in the order of before: the output gets the right one. Throws
+/// BadProgram.
+XnnNodeMemory check_xnn_node(uint8_t kind, FlatTable node, const std::vector<const XnnValue*>& inputs,
+                             XnnValue* output);
 
 }  // namespace hqdit
