@@ -22,6 +22,7 @@ from hqdit_mobile.model.checkpoints.hub import hub_folder, is_hub_id
 from hqdit_mobile.model.checkpoints.lora import merge_lora
 from hqdit_mobile.model.checkpoints.reading import (
     CheckpointError,
+    naming,
     one_line,
     read_component,
     read_json,
@@ -37,6 +38,7 @@ from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.model.family import family_of, process_of
 from hqdit_mobile.model.random_model import FORMS, RANDOM, VAE_CONFIG, RandomState, random_config
 from hqdit_mobile.model.vae import VAEDecoder, pixel_decoder, random_vae_decoder, vae_decoder
+from hqdit_mobile.util.texts import controls_in
 
 BUILTIN = "builtin:"
 NO_VAE = "none"
@@ -251,6 +253,8 @@ def _labels(file: Path) -> dict[int, str]:
     )
     if not good:
         raise CheckpointError(f'{file}: id2label must map numbers to names, such as {{"0": "tench", "1": "goldfish"}}')
+    if fault := controls_in({f"id2label {key}": text for key, text in labels.items()}):
+        raise CheckpointError(f"{file}: {fault}: give the class a name that can be shown")
     return {int(key): text for key, text in labels.items()}
 
 
@@ -262,8 +266,9 @@ def _load_facebook(path: Path, vae: str | None, streamed: bool, given: Given) ->
     unwrapped = unwrap(read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path), path)
     notes = unwrapped.notes
     source = Source(path, merge_lora(unwrapped.state, path, notes), unwrapped.arguments, given, notes)
-    dit = dit_from_facebook(source, streamed)
-    family = family_of(source)
+    with naming(path):
+        dit = dit_from_facebook(source, streamed)
+        family = family_of(source)
     model = LoadedModel(
         name=path.stem,
         source=str(path.name),

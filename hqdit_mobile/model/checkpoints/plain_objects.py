@@ -14,6 +14,8 @@ from pathlib import PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
+from torch import Tensor
+
 
 class _Opaque:
     """Takes the place of an object; what was in it ends in its ``__dict__``."""
@@ -62,16 +64,32 @@ def plain_globals() -> list[Any]:
     return [*listed, *stand_ins, *paths, *kinds]
 
 
+MOST_VALUES, MOST_LEVELS = 100_000, 64
+
+
 def plain(value: Any) -> Any:
-    """``value`` with namespaces and configurations as dictionaries and lists, to any depth of containers."""
-    if isinstance(value, _Config):
-        return plain(vars(value).get("_content"))
-    if isinstance(value, _Node):
-        return plain(vars(value).get("_val"))
-    if isinstance(value, argparse.Namespace | SimpleNamespace):
-        value = vars(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return value
+    """``value`` with namespaces and configurations as dictionaries and lists, and None for tensors.
+
+    Raises ValueError for more than any training run has: a list that holds another twice, that one a third, and so on,
+    is short in a file and endless here.
+    """
+    left = MOST_VALUES
+
+    def visit(value: Any, level: int) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 or level > MOST_LEVELS:
+            raise ValueError(f"more than {MOST_VALUES} values or {MOST_LEVELS} levels")
+        if isinstance(value, _Config):
+            return visit(vars(value).get("_content"), level + 1)
+        if isinstance(value, _Node):
+            return visit(vars(value).get("_val"), level + 1)
+        if isinstance(value, argparse.Namespace | SimpleNamespace):
+            value = vars(value)
+        if isinstance(value, Mapping):
+            return {str(key): visit(v, level + 1) for key, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [visit(v, level + 1) for v in value]
+        return None if isinstance(value, Tensor) else value
+
+    return visit(value, 0)

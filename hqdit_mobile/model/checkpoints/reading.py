@@ -40,13 +40,27 @@ def explained(file: Path) -> Iterator[None]:
     except CheckpointError:
         raise
     except Exception as error:
+        if harmful := re.search(r"GLOBAL ([\w.]+) whose module \w+ is blocked", str(error)):
+            raise CheckpointError(f"{file} calls {harmful[1]} when it is read, as no model does: delete it") from error
         if unknown := re.search(r"GLOBAL ([\w.]+) was not an allowed global", str(error)):
             raise CheckpointError(
                 f"{file} holds an object of {unknown[1]}, which is not built because that could run code; if you trust "
                 f"it, save its weights alone: torch.save(torch.load('{file.name}', weights_only=False)['ema'], "
                 "'weights.pt')"
             ) from error
-        raise CheckpointError(f"{file} cannot be read: {type(error).__name__}: {one_line(error)}") from error
+        why = str(error).rpartition("WeightsUnpickler error:")[2]  # torch's words before it are advice
+        raise CheckpointError(f"{file} cannot be read: {type(error).__name__}: {one_line(why)}") from error
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """A CheckpointError from what ``file`` held gets its name, unless it has that already."""
+    try:
+        yield
+    except CheckpointError as error:
+        if file.name in str(error):
+            raise
+        raise CheckpointError(f"{file}: {error}") from error
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -85,9 +99,20 @@ def read_torch(file: Path) -> Any:
     """What torch.save wrote: tensors and plain values. Settings that training scripts save beside them, such as an
     argparse.Namespace, become dictionaries; any other object is refused, and nothing of the file is run."""
     _check_file(file)
+    is_archive = zipfile.is_zipfile(file)
+    if is_archive:
+        _check_archive(file)
     with explained(file), torch.serialization.safe_globals(plain_globals()):
         # Files from before torch 1.6 are no archives and cannot be mapped.
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=is_archive)
+
+
+def _check_archive(file: Path) -> None:
+    """torch.save compresses nothing: a compressed part may be a thousand times the file when it is read."""
+    with explained(file), zipfile.ZipFile(file) as archive:
+        parts = archive.infolist()
+    if packed := [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]:
+        raise CheckpointError(f"{file} has compressed parts ({named(packed)}), which torch.save does not write")
 
 
 def tensors_of(value: Any, file: Path) -> dict[str, Tensor]:

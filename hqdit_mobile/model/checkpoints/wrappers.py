@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from hqdit_mobile.model.checkpoints.plain_objects import plain
-from hqdit_mobile.model.checkpoints.reading import CheckpointError, named, one_line, tensors_of
+from hqdit_mobile.model.checkpoints.reading import CheckpointError, explained, named, one_line, tensors_of
 
 HOLDERS = ("ema", "ema_state_dict", "model_ema", "ema_model", "model", "model_state_dict", "state_dict")
 """Where weights are, best first: those averaged over training draw better than its last ones."""
@@ -54,7 +54,8 @@ def unwrap(loaded: Any, file: Path) -> Unwrapped:
             )
         others = f", not {named(holders[1:])}" if holders[1:] else ""
         notes.append(f"weights under {holders[0]!r}{others}")
-        arguments = _flat({name: plain(loaded[name]) for name in ARGUMENTS if name in loaded})
+        with explained(file):
+            arguments = _flat({name: plain(loaded[name]) for name in ARGUMENTS if name in loaded})
         loaded = loaded[holders[0]]
     state = {key: value for key, value in loaded.items() if key != "n_averaged"}  # of torch's AveragedModel
     state = tensors_of(state, file)
