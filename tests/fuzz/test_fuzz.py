@@ -12,7 +12,7 @@ import pytest
 import tiny_model
 
 FUZZ = Path(__file__).parent
-TARGETS = ["fuzz_manifest", "fuzz_program"]  # fuzz_weights needs all kernels, which take minutes to compile
+TARGETS = ["fuzz_manifest", "fuzz_program"]  # fuzz_weights: as weights_driver
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,20 @@ def test_fuzzer(fuzzers, corpora, target, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def test_packed_weights(sanitized_drivers):
+    """fuzz_weights on random bytes, by a program without libFuzzer that is built with the kernels' other ones."""
+    command = [sanitized_drivers / "weights_driver", "4000", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    checked, run = map(int, done.stdout.split())
+    assert checked == 4000 and run > 400, done.stdout
+
+
 def test_mutants_through_the_engine(tiny_bundle):
-    """Bundles whose digests agree: each is refused or draws, and no process dies."""
-    command = [sys.executable, "-I", FUZZ / "engine_mutants.py", tiny_bundle, "300", "1"]
+    """Bundles whose digests agree: each is refused or draws; no process dies, none takes more than it may."""
+    command = [sys.executable, "-I", FUZZ / "engine_mutants.py", tiny_bundle, "4000", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     outcomes = json.loads(done.stdout.splitlines()[-1])
-    assert "DIED" not in outcomes and outcomes["slow"] == 0, done.stdout
-    assert outcomes["drew"] > 10 and outcomes["INVALID_BUNDLE"] > 100, outcomes
+    assert outcomes["slow"] == outcomes["memory"] == outcomes["DIED"] == 0, done.stdout
+    assert sum(outcomes.values()) == 4000 and outcomes["drew"] > 300 and outcomes["INVALID_BUNDLE"] > 2000, outcomes

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Preloaded into a process: one of its allocations fails. For glibc, whose own functions do the work.
+#define _GNU_SOURCE
 #include <errno.h>
+#include <execinfo.h>
+#include <signal.h>
 #include <stddef.h>
+#include <string.h>
 
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
@@ -35,4 +39,27 @@ int posix_memalign(void** memory, size_t alignment, size_t size) {
   if (made == NULL) return ENOMEM;
   *memory = made;
   return 0;
+}
+
+// The stack of a fatal signal on standard error; the process ends by that signal all the same.
+static void on_signal(int number) {
+  static void* frames[64];
+  left = -1;
+  backtrace_symbols_fd(frames, backtrace(frames, 64), 2);
+  signal(number, SIG_DFL);
+  raise(number);
+}
+
+void show_stack_of_fatal_signals(void) {
+  static char memory[1 << 17];
+  void* frame;
+  backtrace(&frame, 1);  // loads what it needs now and not in the handler
+  const stack_t own = {.ss_sp = memory, .ss_size = sizeof memory};
+  sigaltstack(&own, NULL);
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_ONSTACK;
+  const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i) sigaction(numbers[i], &action, NULL);
 }
