@@ -2,6 +2,7 @@
 """The engine's C side: sanitizers, exported symbols, and the C API called as a C program calls it."""
 
 import ctypes
+import importlib.util
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_model
+from native_build import need, need_compiler
 
 from hqdit_mobile.diffusion.process import Flow, Process, VariancePreserving
 from hqdit_mobile.ops.native import library_path
@@ -75,6 +77,34 @@ def test_manifest_reader_under_sanitizers(robust, tmp_path, seed, process):
     result = subprocess.run([robust, path, str(seed), "5000"], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert int(result.stdout) > 100  # some changes keep it valid: the loop got beyond the parser
+
+
+@pytest.mark.native
+@pytest.mark.slow
+def test_five_threads_under_thread_sanitizer(made_once, tiny_bundle, tmp_path):
+    """They draw, cancel, call from inside, close and open (tests/threads). ExecuTorch and XNNPACK are not compiled for
+    the sanitizer: it does not see how these count references."""
+    need_compiler()
+    need("setarch")
+    executorch = Path(importlib.util.find_spec("executorch").submodule_search_locations[0])
+    settings = {"HQDIT_OPS": library_path("hqdit_ops"), "CMAKE_PREFIX_PATH": executorch / "share" / "cmake"}
+    build = made_once("threads", lambda folder: build_threads(folder, settings))
+    (tmp_path / "suppressions").write_text("race:executorch::backends::xnnpack::\nrace:XnnpackBackend::\n")
+    environment = os.environ | {"TSAN_OPTIONS": f"halt_on_error=1 suppressions={tmp_path / 'suppressions'}"}
+    # The sanitizer's memory map does not go together with addresses that Linux has drawn at random.
+    command = ["setarch", "-R", build / "sampler_threads", tiny_bundle, "100"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0 and "ThreadSanitizer" not in done.stderr, done.stderr[-4000:]
+    drawn, cancelled, busy, reopened = map(int, done.stdout.split())
+    assert (drawn, cancelled, reopened) == (200, 200, 25) and busy > 0
+
+
+def build_threads(folder: Path, settings: dict[str, object]) -> None:
+    options = [f"-D{name}={value}" for name, value in settings.items()]
+    configure = ["cmake", "-S", ROOT / "tests/threads", "-B", folder, "-G", "Ninja", "-DCMAKE_CXX_FLAGS=-O1", *options]
+    for command in (configure, ["cmake", "--build", folder, "--parallel", "2"]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_only_the_api_is_exported():
