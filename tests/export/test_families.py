@@ -108,7 +108,7 @@ def test_a_network_trained_in_diffusers_through_onnx(tmp_path):
     network, _ = tiny_folder(tmp_path / "model")
     torch.manual_seed(4)
     for parameter in network.transformer_blocks[1].norm1.emb.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
+        torch.nn.init.normal_(parameter, std=0.05)
     network.save_pretrained(tmp_path / "model/transformer")
     scheduler = DDIMScheduler(clip_sample=False)
     scheduler.save_pretrained(tmp_path / "model/scheduler")
