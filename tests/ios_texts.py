@@ -8,13 +8,14 @@ from pathlib import Path
 from ios_checks import DEMO
 
 CATALOG = DEMO / "Resources/Localizable.xcstrings"
-# What takes a LocalizedStringKey as its first argument, or as the one named here.
+# What takes a LocalizedStringKey or a LocalizedStringResource as its first argument, or as the one named here.
 CALLS = (
     r"Text|Label|Button|Section|DisclosureGroup|LabeledContent|TextField|ProgressView|navigationTitle|figure"
     r"|accessibilityLabel|accessibilityValue|accessibilityHint|String\(localized:|prompt:"
+    r"|title:|IntentDescription|LocalizedStringResource ="
 )
 LITERAL = re.compile(rf'\b(?:{CALLS})\(?\s*"((?:[^"\\]|\\.)*)"')
-RETURNED = re.compile(r'case \.\w+: "((?:[^"\\]|\\.)*)"')
+RETURNED = re.compile(r'case \.\w+(?:\([^)]*\))?: "((?:[^"\\]|\\.)*)"')
 
 
 def in_sources() -> set[str]:
@@ -23,7 +24,7 @@ def in_sources() -> set[str]:
     for file in DEMO.glob("App/*.swift"):
         text = file.read_text()
         literals = LITERAL.findall(text)
-        if "LocalizedStringKey {" in text:
+        if re.search("LocalizedString(Key|Resource) {", text):
             literals += RETURNED.findall(text)
         found |= {re.sub(r"\\\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)", "%", literal) for literal in literals}
     return found

@@ -14,6 +14,7 @@ SOURCES = {
     "os": [STAND_INS / "os.swift"],
     "Photos": [STAND_INS / "Photos.swift"],
     "UIKit": [STAND_INS / "UIKit.swift"],
+    "AppIntents": [STAND_INS / "AppIntents.swift"],
     "SwiftUI": sorted((STAND_INS / "SwiftUI").glob("*.swift")),
     "HqDit": sorted((DEMO / "HqDit/Sources/HqDit").glob("*.swift")),
     "HqDitStudio": sorted((DEMO / "Studio/Sources/HqDitStudio").glob("*.swift")),

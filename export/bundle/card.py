@@ -17,7 +17,7 @@ RANDOM_WEIGHTS = "**The weights are random: it draws noise, and only time, memor
 RUN = {
     "desktop": "",
     "android": "Open this folder in the demo app (android_demo), or load it with `hqdit_open` of hqdit.h. ",
-    "ios": "Load this folder with `hqdit_open` of hqdit.h. ",
+    "ios": "Import this folder, or a zip file of it, in the demo app (ios_demo), or open it with the Swift package. ",
 }
 
 

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-# Language, warnings and floating-point rules of all our C++: link hqdit_flags.
+# Language, warnings and floating-point rules of all our C++: link hqdit_flags. And where libraries find each other.
 set(CMAKE_CXX_STANDARD 17)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+
+# A library's own folder, as the dynamic linker calls it.
+set(HQDIT_ORIGIN "$ORIGIN")
+if(APPLE)
+  set(HQDIT_ORIGIN "@loader_path")
+endif()
 
 option(HQDIT_WERROR "Warnings are errors" ON)
 set(HQDIT_SANITIZE "" CACHE STRING "Sanitizers for all our code, for example address,undefined")

@@ -2,8 +2,8 @@
 """Finds the class that a person means: by number, by name, or by one of the synonyms in a name.
 
 ImageNet's names are lists such as "great white shark, white shark, man-eater", and some classes share one ("crane").
-The rule, which ``ModelInfo.findLabel`` of the Android library shares: the whole name counts before the name without
-regard to case and accents, and that before a synonym; what fits two classes is refused.
+The rule, which ``ModelInfo.findLabel`` of the Android and iOS libraries shares: the whole name counts before the name
+without regard to case and accents, and that before a synonym; what fits two classes is refused.
 """
 
 from __future__ import annotations

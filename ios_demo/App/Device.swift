@@ -5,14 +5,15 @@ import os
 
 /// What the system says of this device.
 enum Device {
+  static var pace: Pace {
+    let info = ProcessInfo.processInfo
+    return Pace(thermalState: info.thermalState.rawValue, isLowPowerModeEnabled: info.isLowPowerModeEnabled)
+  }
+
   /// The pace now and whenever it changes.
   static func paces() -> AsyncStream<Pace> {
     AsyncStream { continuation in
-      let info = ProcessInfo.processInfo
-      let tell: @Sendable () -> Void = {
-        let pace = Pace(thermalState: info.thermalState.rawValue, isLowPowerModeEnabled: info.isLowPowerModeEnabled)
-        continuation.yield(pace)
-      }
+      let tell: @Sendable () -> Void = { continuation.yield(pace) }
       // Asked once before it is watched: the notification of the thermal state comes only after that.
       tell()
       let watching = [ProcessInfo.thermalStateDidChangeNotification, .NSProcessInfoPowerStateDidChange].map { name in
@@ -40,8 +41,8 @@ enum Device {
 }
 
 extension Studio {
-  /// Over the app's own folder, and the bundle that was packed into the app, if any.
-  static func forThisDevice() -> Studio {
+  /// The app's one: over its own folder, and the bundle that was packed into the app, if any.
+  static let shared: Studio = {
     let support = URL.applicationSupportDirectory
     let packed = Bundle.main.resourceURL?.appendingPathComponent("Bundle", isDirectory: true)
     return Studio(
@@ -49,5 +50,5 @@ extension Studio {
       pictures: RecentPictures(folder: support.appendingPathComponent("pictures")),
       memory: Device.memory
     )
-  }
+  }()
 }

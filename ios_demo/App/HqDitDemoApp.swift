@@ -5,12 +5,11 @@ import SwiftUI
 /// Draws pictures with a 4-bit Diffusion Transformer, on this device alone.
 @main
 struct HqDitDemoApp: App {
-  @State private var studio = Studio.forThisDevice()
   @State private var choices = Choices()
 
   var body: some Scene {
     WindowGroup {
-      RootView(studio: studio, choices: choices)
+      RootView(studio: .shared, choices: choices)
     }
   }
 }

@@ -20,22 +20,6 @@ struct NoticeBar: View {
   }
 }
 
-struct NoticeText: View {
-  let notice: Notice
-
-  var body: some View {
-    switch notice {
-    case .problem(let text): Text(verbatim: text)
-    case .cancelled: Text("Cancelled")
-    case .imported: Text("The bundle is ready")
-    case .slow: Text("The device is warm or saves power, so this goes slower")
-    case .tooHot: Text("The device is too hot to draw. Let it cool down")
-    case .lowMemory: Text("Stopped: the device is short of memory. Close other apps and draw again")
-    case .leftApp: Text("Stopped, since the app was left. Draw again")
-    }
-  }
-}
-
 extension Notice {
   fileprivate var symbol: String {
     switch self {

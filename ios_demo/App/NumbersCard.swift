@@ -19,9 +19,13 @@ struct NumbersCard: View {
 
   @ViewBuilder private var figures: some View {
     figure("per step", numbers.stepTime.formatted(.units(allowed: [.milliseconds], fractionalPart: .show(length: 1))))
-    figure("in all", numbers.totalTime.formatted(.units(allowed: [.seconds], fractionalPart: .show(length: 2))))
+    figure("first picture", firstPicture)
     figure("peak memory", Int64(clamping: numbers.peakMemoryBytes).formatted(.byteCount(style: .memory)))
     figure("heat", heat)
+  }
+
+  private var firstPicture: String {
+    numbers.firstPictureTime.formatted(.units(allowed: [.seconds], fractionalPart: .show(length: 2)))
   }
 
   private func figure(_ name: LocalizedStringKey, _ value: String) -> some View {

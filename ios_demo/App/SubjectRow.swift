@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import HqDit
 import HqDitStudio
 import SwiftUI
 
@@ -39,7 +40,9 @@ private struct SubjectList: View {
     }
   }
 
+  /// Case, accents and wide letters do not matter.
   private var matches: [String] {
-    filter.isEmpty ? choices.subjects : choices.subjects.filter { $0.lowercased().contains(filter.lowercased()) }
+    let wanted = LabelSearch.fold(filter)
+    return wanted.isEmpty ? choices.subjects : choices.subjects.filter { LabelSearch.fold($0).contains(wanted) }
   }
 }

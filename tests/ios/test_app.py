@@ -7,9 +7,20 @@ from pathlib import Path
 import pytest
 from debian13 import need_debian13
 from ios_checks import DEMO
+from ios_stand_ins import without_a_page
 from ios_type_check import APP, build_modules, document, type_check
 
 pytestmark = [pytest.mark.ios, pytest.mark.slow]
+PLANTED_STAND_IN = """
+extension View {
+  /// documentation/swiftui/view/blur(radius:opaque:), iOS 13.
+  nonisolated public func blur(radius: CGFloat) -> some View { Opaque() }
+  public func tilt() -> some View { Opaque() }
+}
+
+/// documentation/swiftui/slant, iOS 13.
+public struct Tilt() {}
+"""
 PLANTED = sorted((DEMO / "checks/planted").glob("*.swift"))
 
 
@@ -39,10 +50,12 @@ def test_planted_mistakes_are_found(modules):
         assert any(expected in message for message in found), f"{file.name}: {found}"
 
 
-def test_stand_ins_say_where_they_come_from():
-    for file in (DEMO / "checks/modules").rglob("*.swift"):
-        text = file.read_text()
-        assert "documentation/" in text and "iOS " in text, file
+def test_stand_ins_say_where_they_come_from(tmp_path):
+    files = [*(DEMO / "checks/modules").rglob("*.swift")]
+    assert {file.name: missing for file in files if (missing := without_a_page(file))} == {} and len(files) >= 12
+    found = tmp_path / "Planted.swift"
+    found.write_text(PLANTED_STAND_IN)
+    assert [text.split("(")[0] for text in without_a_page(found)] == ["public func tilt", "public struct Tilt"]
 
 
 def test_conditions_that_the_check_would_skip():

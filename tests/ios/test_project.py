@@ -164,6 +164,14 @@ def test_the_privacy_manifest_is_what_the_app_calls():
     assert declared == {category for category, calls in REASONS.items() if re.search(calls, text)}
 
 
+def test_no_entitlement_is_asked_for(project):
+    """Each takes a team that pays, or a profile that has it; the app needs none. One that comes must be in both."""
+    settings = [found["buildSettings"] for found in of_kind(project, "XCBuildConfiguration")]
+    named = {each["CODE_SIGN_ENTITLEMENTS"] for each in settings if "CODE_SIGN_ENTITLEMENTS" in each}
+    files = [file for file in DEMO.rglob("*.entitlements") if "build" not in file.relative_to(DEMO).parts]
+    assert named == {str(file.relative_to(DEMO)) for file in files} == set()
+
+
 def test_nothing_forbids_use_by_version():
     for manifest in DEMO.glob("*/Package.swift"):
         assert "unsafeFlags" not in manifest.read_text()

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stand-in for CoreGraphics, of what the library uses; see SwiftUI/View.swift.
+// A stand-in for CoreGraphics, and for texts of Foundation that only Apple systems have, of what the library and the
+// app use; see SwiftUI/View.swift.
 import Foundation
 
-/// documentation/corefoundation/cfdata. Here it is Data itself, since Linux does not bridge the two.
+/// documentation/foundation/localizedstringresource, iOS 16.
+public struct LocalizedStringResource: ExpressibleByStringInterpolation, Equatable, Sendable {
+  public init(stringLiteral value: String) { fatalError() }
+  public init(stringInterpolation: DefaultStringInterpolation) { fatalError() }
+}
+
+/// documentation/corefoundation/cfdata and cfstring, iOS 2. Here Data and String, since Linux does not bridge them.
 public typealias CFData = Data
 public typealias CFString = String
 

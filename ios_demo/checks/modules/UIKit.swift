@@ -17,6 +17,9 @@
     get { fatalError() }
     set { fatalError() }
   }
+  /// documentation/uikit/uiapplication/applicationstate, iOS 4.
+  public var applicationState: State { fatalError() }
+  public enum State: Sendable { case active, inactive, background }
 }
 
 /// documentation/uikit/uibackgroundtaskidentifier, iOS 4.
@@ -38,6 +41,7 @@ extension ProcessInfo {
   /// documentation/foundation/processinfo/thermalstate-swift.property, iOS 11.
   public enum ThermalState: Int, Sendable { case nominal, fair, serious, critical }
   public var thermalState: ThermalState { fatalError() }
+  /// documentation/foundation/processinfo/thermalstatedidchangenotification, iOS 11.
   public static let thermalStateDidChangeNotification = Notification.Name("thermal")
   /// documentation/foundation/processinfo/islowpowermodeenabled, iOS 9.
   public var isLowPowerModeEnabled: Bool { fatalError() }
@@ -53,6 +57,7 @@ extension NotificationCenter {
   public func notifications(named: Notification.Name) -> AsyncStream<Notification> { fatalError() }
 }
 
+/// documentation/foundation/notification, iOS 2; Foundation on Apple systems lets it be sent.
 extension Notification: @unchecked @retroactive Sendable {}
 
 extension URL {
@@ -60,6 +65,7 @@ extension URL {
   public static var applicationSupportDirectory: URL { fatalError() }
   /// documentation/foundation/url/startaccessingsecurityscopedresource(), iOS 8.
   public func startAccessingSecurityScopedResource() -> Bool { fatalError() }
+  /// documentation/foundation/url/stopaccessingsecurityscopedresource(), iOS 8.
   public func stopAccessingSecurityScopedResource() { fatalError() }
 }
 

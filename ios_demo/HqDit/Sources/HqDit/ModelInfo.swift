@@ -35,6 +35,9 @@ public struct ModelInfo: Sendable, Hashable {
   /// Whether the memory limit made this model decode in tiles.
   public let decodesTiled: Bool
 
+  /// The classes that `name` means (``LabelSearch``): one where it is clear, several or none where it is not.
+  public func findLabel(_ name: String) -> [Int] { LabelSearch(labels).find(name) }
+
   init(_ info: hqdit_info, labels: [String]) throws {
     guard let scheduler = GenerationRequest.Scheduler(rawValue: info.default_scheduler) else {
       throw HqDitError.internalFault("scheduler \(info.default_scheduler) is newer than this package")

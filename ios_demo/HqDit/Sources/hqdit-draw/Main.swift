@@ -17,11 +17,9 @@ enum Main {
 
   private static func draw(_ arguments: Arguments) async throws {
     let model = try await HqDit(bundle: URL(fileURLWithPath: arguments.bundle))
-    guard let label = model.info.labels.firstIndex(of: arguments.label) else {
-      throw HqDitError.notFound("\(model.info.name) does not know \"\(arguments.label)\"")
-    }
     let request = GenerationRequest(
-      label: label, seeds: [arguments.seed], steps: arguments.steps, guidanceScale: arguments.guidanceScale)
+      label: try label(arguments.label, of: model.info), seeds: [arguments.seed], steps: arguments.steps,
+      guidanceScale: arguments.guidanceScale)
     let result = try await model.generate(request) { progress in
       say("\rstep \(progress.step) of \(progress.stepCount)")
     }
@@ -31,6 +29,17 @@ enum Main {
     ]
     try result.pictures[0].png(text: text).write(to: URL(fileURLWithPath: arguments.output), options: .atomic)
     say("\rdrew \(arguments.output) in \(result.totalTime.formatted(.units(allowed: [.seconds, .milliseconds])))\n")
+  }
+
+  /// By the rule of `hqdit sample`, but for numbers.
+  private static func label(_ name: String, of info: ModelInfo) throws -> Int {
+    let found = info.findLabel(name)
+    if found.count > 1 {
+      let names = found.map { "\($0) \"\(info.labels[$0])\"" }.joined(separator: ", ")
+      throw HqDitError.invalidArgument("\"\(name)\" is the name of \(found.count) classes: \(names)")
+    }
+    guard let label = found.first else { throw HqDitError.notFound("\(info.name) does not know \"\(name)\"") }
+    return label
   }
 
   private static func say(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }

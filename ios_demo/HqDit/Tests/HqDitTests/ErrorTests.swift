@@ -33,11 +33,7 @@ import Testing
 
   @Test func anotherSchema() async throws {
     let bundle = try folder.copyOfTiny(named: "later")
-    let file = bundle.appendingPathComponent("manifest.json")
-    let text = try String(contentsOf: file, encoding: .utf8)
-    let later = text.replacingOccurrences(of: "\"schema_version\": 1", with: "\"schema_version\": 99")
-    #expect(later != text)
-    try later.write(to: file, atomically: true, encoding: .utf8)
+    try rewriteManifest(of: bundle, "\"schema_version\": 1", "\"schema_version\": 99")
     await expect("invalidBundle", "schema") { _ = try await HqDit(bundle: bundle) }
     await expect("invalidBundle", "schema") { _ = try HqDit.estimate(bundle: bundle) }
   }
@@ -83,7 +79,25 @@ import Testing
     await expect("outOfMemory", "pictures") { _ = try PixelBuffer(width: 1 << 20, height: 1 << 20, count: .max) }
   }
 
-  /// Those that a healthy engine never gives are made from their C numbers.
+  /// Actors do not let it come to that; here the engine is asked from inside its own report.
+  @Test func aSecondCallOfOneEngine() async throws {
+    let engine = try Engine(bundle: tiny, options: OpenOptions(threads: 1))
+    let info = try engine.info()
+    let inner = ProgressRelay(report: nil) { false }
+    let outer = ProgressRelay(report: { _ in _ = try engine.generate(request(), size: info, relay: inner) }) { false }
+    await expect("busy", "running") { _ = try engine.generate(request(), size: info, relay: outer) }
+    #expect(try engine.generate(request(), size: info, relay: inner).pictures.count == 1)
+  }
+
+  /// With all noise at the first step, what the network is given next is infinite.
+  @Test func numbersThatAreNotFinite() async throws {
+    let bundle = try folder.copyOfTiny(named: "overflow")
+    try rewriteManifest(of: bundle, "\"beta_end\": 0.02", "\"beta_end\": 1")
+    let model = try await HqDit(bundle: bundle, options: OpenOptions(threads: 1))
+    await expect("runtimeFailure", "not finite") { _ = try await model.generate(request()) }
+  }
+
+  /// All but a fault of the engine itself come from an engine above and in LimitTests; here is each number's kind.
   @Test func everyStatusHasItsKind() throws {
     let kinds = (1...UInt32(10)).map { status in
       do {
@@ -101,18 +115,25 @@ import Testing
     #expect(throws: Never.self) { try HqDitError.check(.init(rawValue: 0)) }
   }
 
-  /// "notFound" of HqDitError.notFound("...").
-  private func kind(of error: any Error) -> String { String("\(error)".prefix { $0 != "(" }) }
+  private func rewriteManifest(of bundle: URL, _ old: String, _ new: String) throws {
+    let file = bundle.appendingPathComponent("manifest.json")
+    let text = try String(contentsOf: file, encoding: .utf8)
+    let changed = text.replacingOccurrences(of: old, with: new)
+    #expect(changed != text)
+    try changed.write(to: file, atomically: true, encoding: .utf8)
+  }
+}
 
-  /// Fails unless `action` throws this kind of HqDitError, with `word` in the text.
-  private func expect(
-    _ name: String, _ word: String, at location: SourceLocation = #_sourceLocation,
-    _ action: () async throws -> Void
-  ) async {
-    await #expect(sourceLocation: location) {
-      try await action()
-    } throws: { error in
-      error is HqDitError && kind(of: error) == name && error.localizedDescription.contains(word)
-    }
+/// "notFound" of HqDitError.notFound("...").
+func kind(of error: any Error) -> String { String("\(error)".prefix { $0 != "(" }) }
+
+/// Fails unless `action` throws this kind of HqDitError, with `word` in the text.
+func expect(
+  _ name: String, _ word: String, at location: SourceLocation = #_sourceLocation, _ action: () async throws -> Void
+) async {
+  await #expect(sourceLocation: location) {
+    try await action()
+  } throws: { error in
+    error is HqDitError && kind(of: error) == name && error.localizedDescription.contains(word)
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import HqDit
 
 /// The labels of a model as two questions, what and in which style, when every label is "<subject> <style>" ("heart
 /// noto"); else as one list without styles ("tench, Tinca tinca").
@@ -11,6 +12,9 @@ public struct LabelCatalog: Sendable, Hashable {
 
   private let labelOf: [Name: Int]
 
+  /// Of each label.
+  private let names: [Name]
+
   private struct Name: Hashable {
     let subject: String
     let style: String?
@@ -22,7 +26,7 @@ public struct LabelCatalog: Sendable, Hashable {
     let isPaired =
       pairs.count == labels.count && Set(pairs).count == pairs.count
       && Set(pairs.map(\.style)).count * 2 <= pairs.count
-    let names = isPaired ? pairs : labels.map { Name(subject: $0, style: nil) }
+    names = isPaired ? pairs : labels.map { Name(subject: $0, style: nil) }
     subjects = names.map(\.subject).uniqued()
     styles = names.compactMap(\.style).uniqued()
     labelOf = Dictionary(names.enumerated().map { ($1, $0) }) { first, _ in first }
@@ -35,6 +39,16 @@ public struct LabelCatalog: Sendable, Hashable {
 
   /// The label to ask the model for; nil if the two do not go together.
   public func label(subject: String, style: String?) -> Int? { labelOf[Name(subject: subject, style: style)] }
+
+  /// What a text means: a whole label ("heart noto"), else a subject, in its first style; nil for none and for several.
+  public func find(_ text: String) -> (subject: String, style: String?)? {
+    let labels = names.map { [$0.subject, $0.style].compactMap { $0 }.joined(separator: " ") }
+    let whole = LabelSearch(labels).find(text)
+    if let first = whole.first { return whole.count == 1 ? (names[first].subject, names[first].style) : nil }
+    let named = LabelSearch(subjects).find(text)
+    guard let first = named.first, named.count == 1 else { return nil }
+    return (subjects[first], styles(of: subjects[first]).first)
+  }
 
   private static func pair(_ label: String) -> Name? {
     guard let space = label.lastIndex(of: " ") else { return nil }

@@ -25,7 +25,8 @@ public final class Studio {
   private let rest: @Sendable (Duration) -> Void
   private var engine: HqDit?
   private var control: DrawingControl?
-  private var drawTask: Task<Void, Never>?
+  private var loadTask: Task<Void, Never>?
+  private var drawTask: Task<Bool, Never>?
 
   /// - Parameter rest: waits on the engine's thread.
   public init(
@@ -40,10 +41,16 @@ public final class Studio {
     self.rest = rest
   }
 
-  /// Opens the bundle that the store has.
+  /// Opens the bundle that the store has; once, however many ask for it.
   public func load() async {
-    recent = pictures.entries()
-    await work { try await openModel() }
+    let task =
+      loadTask
+      ?? Task {
+        recent = pictures.entries()
+        await work { try await openModel() }
+      }
+    loadTask = task
+    await task.value
   }
 
   /// Replaces the bundle; if that fails, the old one stays.
@@ -71,13 +78,14 @@ public final class Studio {
     }
   }
 
-  /// Draws `wish`, once for each of `seeds`, and returns when that is done or stopped.
-  public func draw(_ wish: Wish, seeds: [UInt64]) async {
-    guard stage == .ready, let model, !seeds.isEmpty else { return }
-    guard let label = model.catalog.label(subject: wish.subject, style: wish.style) else { return }
+  /// Draws `wish`, once for each of `seeds`, and returns when that is done or stopped: whether all were drawn.
+  @discardableResult
+  public func draw(_ wish: Wish, seeds: [UInt64]) async -> Bool {
+    guard stage == .ready, let model, !seeds.isEmpty else { return false }
+    guard let label = model.catalog.label(subject: wish.subject, style: wish.style) else { return false }
     if pace == .stop {
       notice = .tooHot
-      return
+      return false
     }
     let wishes = seeds.map { seed in
       var one = wish
@@ -94,14 +102,20 @@ public final class Studio {
       guidanceScale: wish.guidanceScale,
       previewInterval: model.info.hasPreview ? 1 : 0
     )
-    let task = Task { await work { keep(try await generate(request), of: wishes, by: model.info.name) } }
+    let task = Task {
+      await work {
+        let (result, firstPictureTime) = try await generate(request)
+        keep(result, firstPictureTime, of: wishes, by: model.info.name)
+      }
+    }
     drawTask = task
-    await withTaskCancellationHandler {
+    let isDrawn = await withTaskCancellationHandler {
       await task.value
     } onCancel: {
       task.cancel()
     }
     (drawTask, drawing) = (nil, nil)
+    return isDrawn
   }
 
   /// Stops the pictures in the making within one step.
@@ -122,18 +136,23 @@ public final class Studio {
         return
       }
     }
-    await drawTask?.value
+    _ = await drawTask?.value
     ending.cancel()
     if stage != .drawing { await closeEngine() }
   }
 
   public func dismissNotice() { notice = nil }
 
-  private func generate(_ request: GenerationRequest) async throws -> GenerationResult {
+  /// The pictures, and when the first was there.
+  private func generate(_ request: GenerationRequest) async throws -> (GenerationResult, Duration) {
+    let clock = ContinuousClock()
+    let start = clock.now
     let control = DrawingControl(memory: memory, pace: pace, rest: rest)
     self.control = control
     defer { self.control = nil }
     let engine = try await openEngine()
+    let openTime = clock.now - start
+    var firstPictureTime: Duration?
     let (reports, feed) = AsyncStream.makeStream(of: GenerationProgress.self)
     async let result = {
       defer { feed.finish() }
@@ -142,17 +161,26 @@ public final class Studio {
         try control.afterStep(progress)
       }
     }()
-    for await progress in reports { drawing?.show(progress) }
-    do { return try await result } catch HqDitError.closed {
+    for await progress in reports {
+      drawing?.show(progress)
+      // The first is there when the second begins.
+      if progress.imageIndex == 1, progress.step == 1 {
+        firstPictureTime = firstPictureTime ?? openTime + progress.elapsedTime - progress.stepTime
+      }
+    }
+    do {
+      let finished = try await result
+      return (finished, firstPictureTime ?? openTime + finished.totalTime)
+    } catch HqDitError.closed {
       throw Stopped(reason: control.stopReason ?? .lowMemory)
     }
   }
 
-  private func keep(_ result: GenerationResult, of wishes: [Wish], by model: String) {
+  private func keep(_ result: GenerationResult, _ firstPictureTime: Duration, of wishes: [Wish], by model: String) {
     finished = zip(wishes, result.pictures).map { Finished(wish: $0, picture: $1, model: model) }
     let steps = wishes.reduce(0) { $0 + $1.steps }
     numbers = Numbers(
-      stepTime: result.denoiseTime / steps, totalTime: result.totalTime, peakMemoryBytes: result.peakMemoryBytes)
+      stepTime: result.denoiseTime / steps, firstPictureTime: firstPictureTime, peakMemoryBytes: result.peakMemoryBytes)
     stage = .ready
     notice = nil
     for (index, one) in finished.enumerated() {
@@ -206,11 +234,12 @@ public final class Studio {
     }
   }
 
-  /// Runs `task`; what goes wrong becomes a notice.
-  private func work(_ task: () async throws -> Void) async {
+  /// Runs `task`: whether it succeeded. What goes wrong becomes a notice.
+  @discardableResult
+  private func work(_ task: () async throws -> Void) async -> Bool {
     do {
       try await task()
-      return
+      return true
     } catch let stopped as Stopped {
       notice = stopped.reason
     } catch is CancellationError {
@@ -219,5 +248,6 @@ public final class Studio {
       notice = .problem(error.localizedDescription)
     }
     stage = model == nil ? .noBundle : .ready
+    return false
   }
 }

@@ -67,7 +67,9 @@ public struct Finished: Sendable, Hashable, Identifiable {
 /// What a phone engineer looks for.
 public struct Numbers: Sendable, Hashable {
   public let stepTime: Duration
-  public let totalTime: Duration
+
+  /// From the tap to the first picture, opening the model included where it was closed.
+  public let firstPictureTime: Duration
   public let peakMemoryBytes: UInt64
 }
 

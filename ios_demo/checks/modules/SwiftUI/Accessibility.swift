@@ -2,13 +2,21 @@
 
 // documentation/swiftui/view-accessibility, iOS 14.
 extension View {
+  /// documentation/swiftui/view/accessibilitylabel(_:), iOS 14.
   nonisolated public func accessibilityLabel(_ label: LocalizedStringKey) -> some View { Opaque() }
+  /// documentation/swiftui/view/accessibilitylabel(_:), iOS 14.
   nonisolated public func accessibilityLabel(_ label: Text) -> some View { Opaque() }
+  /// documentation/swiftui/view/accessibilityvalue(_:), iOS 14.
   nonisolated public func accessibilityValue(_ value: LocalizedStringKey) -> some View { Opaque() }
+  /// documentation/swiftui/view/accessibilityvalue(_:), iOS 14.
   nonisolated public func accessibilityValue(_ value: Text) -> some View { Opaque() }
+  /// documentation/swiftui/view/accessibilityhint(_:), iOS 14.
   nonisolated public func accessibilityHint(_ hint: LocalizedStringKey) -> some View { Opaque() }
+  /// documentation/swiftui/view/accessibilityhidden(_:), iOS 14.
   nonisolated public func accessibilityHidden(_ hidden: Bool) -> some View { Opaque() }
+  /// documentation/swiftui/view/accessibilityelement(children:), iOS 13.
   nonisolated public func accessibilityElement(children: AccessibilityChildBehavior) -> some View { Opaque() }
+  /// documentation/swiftui/view/accessibilityaddtraits(_:), iOS 14.
   nonisolated public func accessibilityAddTraits(_ traits: AccessibilityTraits) -> some View { Opaque() }
 }
 
@@ -23,7 +31,7 @@ public struct AccessibilityTraits: SetAlgebraless, Sendable {
   public init(arrayLiteral elements: AccessibilityTraits...) {}
 }
 
-/// A set that can be written as a list, as AccessibilityTraits can.
+/// What no page names: a set that can be written as a list, as AccessibilityTraits can.
 public protocol SetAlgebraless: ExpressibleByArrayLiteral {}
 
 /// documentation/accessibility/accessibilitynotification, iOS 17.

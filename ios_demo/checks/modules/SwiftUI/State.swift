@@ -12,6 +12,7 @@ import Observation
   public var projectedValue: Binding<Value> { fatalError() }
 }
 
+/// documentation/swiftui/state, iOS 13.
 extension State: Sendable where Value: Sendable {}
 
 /// documentation/swiftui/binding, iOS 13.

@@ -18,6 +18,7 @@ public struct LocalizedStringKey: ExpressibleByStringInterpolation, Equatable, S
 public struct Text: View, Equatable, Sendable {
   nonisolated public init(_ key: LocalizedStringKey) { fatalError() }
   @_disfavoredOverload nonisolated public init<Content: StringProtocol>(_ content: Content) { fatalError() }
+  @_disfavoredOverload nonisolated public init(_ resource: LocalizedStringResource) { fatalError() }
   nonisolated public init(verbatim content: String) { fatalError() }
   nonisolated public func font(_ font: Font?) -> Text { fatalError() }
   nonisolated public func bold() -> Text { fatalError() }
@@ -58,6 +59,7 @@ public struct Image: View, Equatable, Sendable {
 extension String {
   /// documentation/swift/string/localizationvalue, iOS 15.
   public struct LocalizationValue: ExpressibleByStringInterpolation, Sendable {
+    /// documentation/swift/string/localizationvalue/init(stringliteral:), iOS 15.
     public init(stringLiteral value: String) { fatalError() }
   }
   /// documentation/swift/string/init(localized:table:bundle:locale:comment:), iOS 15.

@@ -11,6 +11,7 @@
 }
 
 extension Never: View {
+  /// documentation/swiftui/view/body-swift.property, iOS 13.
   public var body: Never { fatalError() }
 }
 
@@ -37,12 +38,13 @@ public struct EmptyView: View {
   public var body: Never { fatalError() }
 }
 
-/// documentation/swiftui/_conditionalcontent, iOS 13.
+/// documentation/swiftui/_conditionalcontent, iOS 13; either here.
 public struct Either<First: View, Second: View>: View {
   public var body: Never { fatalError() }
 }
 
 extension Optional: View where Wrapped: View {
+  /// documentation/swiftui/view/body-swift.property, iOS 13.
   public var body: Never { fatalError() }
 }
 
@@ -54,6 +56,7 @@ extension Optional: View where Wrapped: View {
 }
 
 extension App {
+  /// documentation/swiftui/app/main(), iOS 14.
   public static func main() { fatalError() }
 }
 
@@ -63,6 +66,8 @@ extension App {
   var body: Body { get }
 }
 
+/// documentation/swiftui/scene, iOS 14.
+/// documentation/swiftui/scene, iOS 14, which Never conforms to.
 extension Never: Scene {}
 
 /// documentation/swiftui/scenebuilder, iOS 14.

@@ -9,6 +9,7 @@ package hqdit.mobile
  * @property nullLabel the label that stands for "no class"; null for a model that was trained without it and cannot be
  *     guided
  * @property hasPreview whether [GenerationRequest.previewInterval] may be set
+ * @property schedulers what [GenerationRequest.scheduler] may be
  * @property defaultGuidanceInterval noise levels, within 0 (data) to 1 (noise), at which guidance is used
  * @property decodesTiled whether the memory limit made this model decode in tiles
  */
@@ -21,6 +22,7 @@ public class ModelInfo internal constructor(
     public val nullLabel: Int?,
     public val numTrainTimesteps: Int,
     public val hasPreview: Boolean,
+    public val schedulers: List<Scheduler>,
     public val defaultScheduler: Scheduler,
     public val defaultSteps: Int,
     public val defaultGuidanceScale: Float,
@@ -37,7 +39,7 @@ public class ModelInfo internal constructor(
 
     internal companion object {
         fun read(handle: Long): ModelInfo {
-            val whole = IntArray(9)
+            val whole = IntArray(10)
             val real = FloatArray(3)
             HqDitException.check(Native.info(handle, whole, real))
             val (width, height, classes, nullLabel, timesteps) = whole
@@ -50,6 +52,7 @@ public class ModelInfo internal constructor(
                 nullLabel = nullLabel.takeIf { it >= 0 },
                 numTrainTimesteps = timesteps,
                 hasPreview = whole[5] != 0,
+                schedulers = Scheduler.entries.filter { whole[9] shr it.ordinal and 1 == 1 },
                 defaultScheduler = Scheduler.entries[whole[6]],
                 defaultSteps = whole[7],
                 defaultGuidanceScale = real[0],

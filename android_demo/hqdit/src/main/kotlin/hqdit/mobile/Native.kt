@@ -38,8 +38,8 @@ internal object Native {
     external fun close(handle: Long): Boolean
 
     /**
-     * [whole]: image width, height, classes, null label or -1, training timesteps, has preview, scheduler, steps;
-     * [real]: guidance scale, low, high.
+     * [whole]: image width, height, classes, null label or -1, training timesteps, has preview, scheduler, steps,
+     * decodes tiled, schedulers by bit; [real]: guidance scale, low, high.
      */
     @JvmStatic
     external fun info(handle: Long, whole: IntArray, real: FloatArray): Int

@@ -21,6 +21,7 @@ class GenerateTest {
         )
         assertEquals(List(5) { "class $it \uD83D\uDE42" }, info.labels)
         assertTrue(info.hasPreview)
+        assertEquals(listOf(Scheduler.DDIM, Scheduler.DPM_SOLVER), info.schedulers)
         assertEquals(Scheduler.DDIM, info.defaultScheduler)
         assertEquals(10, info.defaultSteps)
         assertEquals(3f, info.defaultGuidanceScale)
