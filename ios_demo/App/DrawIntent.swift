@@ -7,7 +7,8 @@ import UniformTypeIdentifiers
 /// "Draw a picture" in Shortcuts and for Siri. The app need not come to the screen.
 struct DrawIntent: AppIntent {
   static let title: LocalizedStringResource = "Draw a picture"
-  static let description = IntentDescription("Draws what you name, on this device. The picture is a PNG file.")
+  static let description: IntentDescription? = IntentDescription(
+    "Draws what you name, on this device. The picture is a PNG file.")
 
   @Parameter(title: "What") var subject: String
 

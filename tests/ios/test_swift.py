@@ -8,6 +8,7 @@ from pathlib import Path
 import ios_zips
 import numpy as np
 import pytest
+import tiny_model
 from debian13 import need_debian13, run_in_debian13
 from ios_checks import DEMO, run_tests, swift
 from PIL import Image
@@ -25,11 +26,25 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory, tiny_bundle) -> Path:
+def bundles(tmp_path_factory, tiny_bundle, tiny_files) -> dict[str, Path]:
+    """What the package's tests open, by the variables that name it."""
+    classes = tiny_model.networks()[0].label.weight.detach().numpy()
+    whole = tiny_files["transformer.pte"]
+    assert whole.count(classes.tobytes()) == 1
+    broken = whole.replace(classes.tobytes(), np.full_like(classes, np.nan).tobytes())
+    folder = tmp_path_factory.mktemp("nan") / "bundle"
+    return {
+        "HQDIT_TINY": tiny_bundle,
+        "HQDIT_NAN": tiny_model.write_bundle(folder, tiny_files | {"transformer.pte": broken}),
+    }
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, bundles) -> Path:
     """A folder with "build" and with what the package's tests, which all passed, left in "output"."""
     folder = tmp_path_factory.mktemp("swift")
     (folder / "output").mkdir()
-    run_tests(PACKAGE, folder, HQDIT_TINY=tiny_bundle, HQDIT_OUTPUT=folder / "output")
+    run_tests(PACKAGE, folder, HQDIT_OUTPUT=folder / "output", **bundles)
     return folder
 
 
@@ -51,7 +66,7 @@ def draw(built: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str
 
 
 def test_the_command_line_draws_what_hqdit_sample_draws(built, tiny_bundle, tmp_path):
-    arguments = [tiny_bundle, "--label", "class 2 \N{SLIGHTLY SMILING FACE}", "--seed", "7"]
+    arguments = [tiny_bundle, "--label", "Class 2 \N{SLIGHTLY SMILING FACE}", "--seed", "7"]
     done = draw(built, *arguments, "--output", tmp_path / "swift.png")
     assert done.returncode == 0, done.stderr
     hqdit = Path(sys.executable).parent / "hqdit"
@@ -77,10 +92,10 @@ def test_the_command_line_says_what_is_wrong(built, tiny_bundle, arguments, code
     assert word in done.stderr and "hqdit-draw: " in done.stderr
 
 
-def test_thread_sanitizer_finds_nothing(built, tiny_bundle, tmp_path):
+def test_thread_sanitizer_finds_nothing(built, bundles, tmp_path):
     """Side by side, all but two suites about the whole process: what it keeps (most of its memory is the sanitizer's
     own here, and the other tests open files meanwhile), and what it does without memory, which ends the sanitizer."""
-    environment = {"HQDIT_TINY": tiny_bundle, "HQDIT_OUTPUT": tmp_path, "TSAN_OPTIONS": "halt_on_error=1"}
+    environment = bundles | {"HQDIT_OUTPUT": tmp_path, "TSAN_OPTIONS": "halt_on_error=1"}
     command = ["test", "--skip", "LeakTests|LimitTests"]
     done = swift(PACKAGE, *command, scratch=built / "tsan", sanitize="thread", **environment)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]

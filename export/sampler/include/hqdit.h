@@ -150,7 +150,7 @@ HQDIT_API hqdit_status hqdit_get_info(const hqdit_pipeline* pipeline, hqdit_info
 HQDIT_API const char* hqdit_label_name(const hqdit_pipeline* pipeline, int32_t label);
 
 /// The class of an exact name, byte for byte; HQDIT_INVALID_ARGUMENT if two classes have it. Case, accents and synonyms
-/// need Unicode's tables, which the engine does not carry: Python's labels.py, and findLabel in Kotlin and Swift, do that.
+/// need Unicode's tables, which the engine does not carry: labels.py in Python, findLabel in Kotlin and Swift do that.
 HQDIT_API hqdit_status hqdit_find_label(const hqdit_pipeline* pipeline, const char* name, int32_t* label);
 
 // ---------------------------------------------------------------------------------------------------------------------

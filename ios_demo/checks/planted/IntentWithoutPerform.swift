@@ -3,5 +3,5 @@ import AppIntents
 
 struct IntentWithoutPerform: AppIntent {  // error: does not conform to protocol 'AppIntent'
   static let title: LocalizedStringResource = "Draw"
-  static let description = IntentDescription("Draws")
+  static let description: IntentDescription? = IntentDescription("Draws")
 }

@@ -33,7 +33,7 @@ public struct LabelSearch: Sendable {
     let letters = lower.decomposedStringWithCompatibilityMapping.unicodeScalars
       .filter { $0.properties.generalCategory != .nonspacingMark }
     let words = letters.split { $0.properties.isWhitespace }
-    return words.map { String(String.UnicodeScalarView($0)) }.joined(separator: " ")
+    return words.map { String($0) }.joined(separator: " ")
   }
 }
 

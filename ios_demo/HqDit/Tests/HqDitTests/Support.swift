@@ -6,6 +6,9 @@ import Testing
 /// The bundle of tests/tiny_model.py: 5 classes, pictures of 16 x 16, latents of 8 x 8, 10 steps at guidance 3.
 let tiny = folder(of: "HQDIT_TINY")
 
+/// The same, but the classes of its transformer are not numbers.
+let tinyOfNaN = folder(of: "HQDIT_NAN")
+
 /// Where tests leave what the Python side compares.
 let output = folder(of: "HQDIT_OUTPUT")
 

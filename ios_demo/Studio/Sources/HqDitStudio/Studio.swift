@@ -43,14 +43,13 @@ public final class Studio {
 
   /// Opens the bundle that the store has; once, however many ask for it.
   public func load() async {
-    let task =
-      loadTask
-      ?? Task {
+    if loadTask == nil {
+      loadTask = Task {
         recent = pictures.entries()
         await work { try await openModel() }
       }
-    loadTask = task
-    await task.value
+    }
+    await loadTask?.value
   }
 
   /// Replaces the bundle; if that fails, the old one stays.

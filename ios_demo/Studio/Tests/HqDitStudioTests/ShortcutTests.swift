@@ -46,7 +46,7 @@ import Testing
     let studio = studio(rest: { _ in gate.rest() })
     studio.pace = .slow
     let drawing = Task { try await studio.picture(of: "class 1") }
-    while studio.drawing?.progress == nil { try await Task.sleep(for: .milliseconds(1)) }
+    try await until { studio.drawing?.progress != nil }
     await #expect(throws: ShortcutRefusal.busy) { try await studio.picture(of: "class 2") }
     drawing.cancel()
     gate.open()

@@ -175,15 +175,6 @@ import Testing
     await studio.removeBundle()
     #expect(studio.stage == .noBundle && studio.model == nil)
   }
-
-  /// The engine is held up meanwhile, so that what is waited for cannot pass unseen.
-  private func until(_ condition: () -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(60)
-    while !condition() {
-      try #require(ContinuousClock.now < deadline, "what was waited for did not come")
-      try await Task.sleep(for: .milliseconds(1))
-    }
-  }
 }
 
 extension Notice {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 import HqDit
+import Testing
 
 @testable import HqDitStudio
 
@@ -42,6 +43,15 @@ final class TemporaryFolder {
 
   func store(packed: URL? = nil, memory: MemoryGuard = roomy, freeBytes: Int64 = 1 << 40) -> BundleStore {
     BundleStore(root: root, packed: packed, memory: memory) { _ in freeBytes }
+  }
+}
+
+/// The engine is held up meanwhile, so that what is waited for cannot pass unseen.
+@MainActor func until(_ condition: () -> Bool) async throws {
+  let deadline = ContinuousClock.now + .seconds(60)
+  while !condition() {
+    try #require(ContinuousClock.now < deadline, "what was waited for did not come")
+    try await Task.sleep(for: .milliseconds(1))
   }
 }
 

@@ -136,10 +136,11 @@ JNIEXPORT jint JNICALL Java_hqdit_mobile_Native_info(JNIEnv* env, jclass, jlong 
                                                      jfloatArray real) {
   hqdit_status status;
   const hqdit_info info = info_of(handle, &status);
-  const jint integers[] = {info.image_width,       info.image_height,        info.num_classes,
-                           info.null_label,        info.num_train_timesteps, info.has_preview,
-                           info.default_scheduler, info.default_steps,       info.decodes_tiled,
-                           static_cast<jint>(info.schedulers)};
+  const jint integers[] = {info.image_width,         info.image_height,
+                           info.num_classes,         info.null_label,
+                           info.num_train_timesteps, info.has_preview,
+                           info.default_scheduler,   info.default_steps,
+                           info.decodes_tiled,       static_cast<jint>(info.schedulers)};
   const jfloat floats[] = {info.default_guidance_scale, info.default_guidance_low, info.default_guidance_high};
   env->SetIntArrayRegion(whole, 0, 10, integers);
   env->SetFloatArrayRegion(real, 0, 3, floats);
