@@ -79,7 +79,7 @@ class Build:
     def link_options(self, library: str) -> str:
         """What the linker is told of a shared library."""
         text = (self.folder / "build.ninja").read_text()
-        (rule,) = re.findall(rf"^build \S*lib{library}\.dylib: .*\n((?:  .*\n)*)", text, re.M)
+        (rule,) = re.findall(rf"^build \S*lib{library}\.dylib: CXX_SHARED.*\n((?:  .*\n)*)", text, re.M)
         return rule
 
     def installed_rpaths(self, library: str) -> set[str]:

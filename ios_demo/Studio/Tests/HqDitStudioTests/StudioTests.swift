@@ -69,7 +69,7 @@ import Testing
     let gate = Gate()
     let studio = await studio(rest: { _ in gate.rest() })
     studio.pace = .slow
-    let drawing = Task { await studio.draw(wish, seeds: Array(0..<100)) }
+    let drawing = Task { _ = await studio.draw(wish, seeds: Array(0..<100)) }
     try await until { studio.drawing?.progress != nil }
     #expect(studio.stage == .drawing && studio.notice == .slow)
     studio.cancel()
@@ -96,7 +96,7 @@ import Testing
     let gate = Gate()
     let studio = await studio(rest: { _ in gate.rest() })
     studio.pace = .slow
-    let drawing = Task { await studio.draw(wish, seeds: Array(0..<100)) }
+    let drawing = Task { _ = await studio.draw(wish, seeds: Array(0..<100)) }
     try await until { studio.drawing?.progress != nil }
     studio.pace = .stop
     gate.open()
@@ -117,7 +117,7 @@ import Testing
     let gate = Gate()
     let studio = await studio(rest: { _ in gate.rest() })
     studio.pace = .slow
-    let drawing = Task { await studio.draw(wish, seeds: Array(0..<100)) }
+    let drawing = Task { _ = await studio.draw(wish, seeds: Array(0..<100)) }
     try await until { studio.drawing?.progress != nil }
     let leaving = Task { await studio.releaseMemory(.leftApp) }
     gate.open()
@@ -133,7 +133,7 @@ import Testing
     let gate = Gate()
     let studio = await studio(rest: { _ in gate.rest() })
     studio.pace = .slow
-    let drawing = Task { await studio.draw(wish, seeds: [7]) }
+    let drawing = Task { _ = await studio.draw(wish, seeds: [7]) }
     try await until { studio.drawing?.progress != nil }
     let (never, _) = AsyncStream.makeStream(of: Void.self)
     let leaving = Task { await studio.finishOrStop(when: never) }
@@ -147,7 +147,7 @@ import Testing
     let gate = Gate()
     let studio = await studio(rest: { _ in gate.rest() })
     studio.pace = .slow
-    let drawing = Task { await studio.draw(wish, seeds: Array(0..<100)) }
+    let drawing = Task { _ = await studio.draw(wish, seeds: Array(0..<100)) }
     try await until { studio.drawing?.progress != nil }
     let (isOver, over) = AsyncStream.makeStream(of: Void.self)
     over.yield()
