@@ -90,6 +90,7 @@ def test_export(tmp_path, capfd):
     assert done.exit_code == 0, done.output
     said = capfd.readouterr().err
     assert "This export takes about" in said and "What now" in said and "report.html" in said
+    assert f"ios_demo/install_bundle.sh {output}, or import the folder in the app" in said
     assert not re.search("register_pal|cpuinfo|pytree|torchao|Warning", said), said
     manifest = read_manifest(output)
     assert manifest.runtime == "onnxruntime" and manifest.target == "ios" and manifest.memory.peak_bytes > 0
