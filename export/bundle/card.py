@@ -19,6 +19,7 @@ RUN = {
     "android": "Open this folder in the demo app (android_demo), or load it with `hqdit_open` of hqdit.h. ",
     "ios": "Import this folder, or a zip file of it, in the demo app (ios_demo), or open it with the Swift package. ",
 }
+RUN_ONNX = "It is for ONNX Runtime (docs/onnx.md of hqdit-mobile); the demo apps take bundles of ExecuTorch only. "
 
 
 def model_card(
@@ -28,11 +29,12 @@ def model_card(
     source, _ = manifest.made_from(folder)
     sample = markdown_code(f"hqdit sample FOLDER --label {shlex.quote(quality.labels[0])} --seed 7 -o picture.png")
     table = "\n".join(f"| {name} | {markdown(value)} |" for name, value in facts(manifest, folder, quality))
+    run = RUN_ONNX if manifest.runtime == "onnxruntime" else RUN[manifest.target]
     made = f" with {markdown_code(command)}" if command else ""
     return (
         f"# {markdown(manifest.name)} for {manifest.target}\n\n"
         f"{RANDOM_WEIGHTS if source.random_weights else ''}"
-        f"Made by hqdit-mobile {manifest.tools['hqdit-mobile']}{made}. {RUN[manifest.target]}"
+        f"Made by hqdit-mobile {manifest.tools['hqdit-mobile']}{made}. {run}"
         f"On a desktop: {sample}.\n\n"
         "![float model above, this bundle below](preview.png)\n\n"
         f"| | |\n|---|---|\n{table}\n\n"

@@ -133,13 +133,15 @@ PUT = {
     "ios": "Put it on a phone: ios_demo/install_bundle.sh {folder}, or import the folder in the app (docs/ios.md)",
     "desktop": "Use it in a program: hqdit_open of hqdit.h, or hqdit_mobile.Pipeline in Python (docs/engine.md)",
 }
+PUT_ONNX = "Use it in a program with ONNX Runtime (docs/onnx.md); the demo apps take bundles of ExecuTorch only"
 
 
 def _next_steps(output: Path, manifest: Manifest) -> tuple[str, ...]:
     folder = shlex.quote(str(output))
+    put = PUT_ONNX if manifest.runtime == "onnxruntime" else PUT[manifest.target].format(folder=folder)
     return (
         "\nWhat now",
         f"  Draw here: hqdit sample {folder} --label {shlex.quote(manifest.labels[0])} --seed 7 -o picture.png",
-        f"  {PUT[manifest.target].format(folder=folder)}",
+        f"  {put}",
         f"  Look at it: {output / 'report.html'} (pictures, errors, parity)",
     )

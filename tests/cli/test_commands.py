@@ -2,11 +2,13 @@
 """How commands end: exit codes, one line for what the user can mend, nothing of other libraries."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import pytest
 import tiny_model
 
@@ -171,3 +173,15 @@ def test_sample_says_nothing_of_others(tiny_bundle, tmp_path):
     done = run("hqdit", "sample", tiny_bundle, "--label", "1", "--steps", "2", "-o", tmp_path / "a.png")
     (line,) = [line for line in done.stderr.splitlines() if "drawing" not in line]
     assert line.startswith(f"{tmp_path / 'a.png'}: 16 x 16, ")
+
+
+def test_an_export_says_where_its_bundle_goes(tiny_bundle):
+    from hqdit_mobile.cli.export import _next_steps
+    from hqdit_mobile.runtime.manifest import read_manifest
+
+    root = Path(__file__).resolve().parents[2]
+    for target in ("android", "ios"):
+        manifest = msgspec.structs.replace(read_manifest(tiny_bundle), target=target)
+        said = "\n".join(_next_steps(tiny_bundle, manifest))
+        (script,) = re.findall(rf"(\w+/install_bundle\.sh) {tiny_bundle}\b", said)
+        assert (root / script).is_file() and f"(docs/{target}.md)" in said

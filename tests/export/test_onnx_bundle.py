@@ -90,7 +90,10 @@ def test_export(tmp_path, capfd):
     assert done.exit_code == 0, done.output
     said = capfd.readouterr().err
     assert "This export takes about" in said and "What now" in said and "report.html" in said
-    assert f"ios_demo/install_bundle.sh {output}, or import the folder in the app" in said
+    # The app that the target names would refuse it.
+    assert "with ONNX Runtime (docs/onnx.md)" in said and "install_bundle.sh" not in said
+    card = (output / "README.md").read_text()
+    assert "It is for ONNX Runtime" in card and "(ios_demo)" not in card
     assert not re.search("register_pal|cpuinfo|pytree|torchao|Warning", said), said
     manifest = read_manifest(output)
     assert manifest.runtime == "onnxruntime" and manifest.target == "ios" and manifest.memory.peak_bytes > 0
