@@ -6,6 +6,9 @@ import Foundation
 ///
 /// The rule is that of hqdit_mobile/runtime/labels.py, so that a name means the same class on a phone and on a desktop.
 public struct LabelSearch: Sendable {
+  private static let nearestCount = 5
+  private static let leastShare = 0.6
+
   private let labels: [String]
   private let folded: [String]
 
@@ -25,6 +28,24 @@ public struct LabelSearch: Sendable {
     return whole.isEmpty ? labels.indices.filter { synonyms(folded[$0]).contains(wanted) } : whole
   }
 
+  /// Classes to offer where ``find(_:)`` gives none: with a synonym spelt like `name` or holding it, the nearest first.
+  public func nearest(_ name: String) -> [Int] {
+    let wanted = Self.fold(name)
+    let named = labels.indices.flatMap { label in synonyms(folded[label]).map { ($0, label) } }
+    let classes = Dictionary(named) { first, _ in first }
+    let alike = classes.keys.map { (text: $0, share: similarity($0, wanted)) }.filter { $0.share >= Self.leastShare }
+    let spelt = alike.sorted { first, second in
+      first.share == second.share ? isBefore(second.text, first.text) : first.share > second.share
+    }
+    let holding = wanted.isEmpty ? [] : named.filter { $0.0.contains(wanted) }.compactMap { classes[$0.0] }
+    var offered: [Int] = []
+    for label in spelt.prefix(Self.nearestCount).compactMap({ classes[$0.text] }) + holding
+    where !offered.contains(label) {
+      offered.append(label)
+    }
+    return Array(offered.prefix(Self.nearestCount))
+  }
+
   /// `text` without case, accents, compatibility forms and the width of spaces.
   public static func fold(_ text: String) -> String {
     // By way of the upper case, which is "SS" for "ß"; letter by letter back, without a final sigma of its own.
@@ -35,6 +56,10 @@ public struct LabelSearch: Sendable {
     let words = letters.split { $0.properties.isWhitespace }
     return words.map { String($0) }.joined(separator: " ")
   }
+}
+
+private func isBefore(_ first: String, _ second: String) -> Bool {
+  first.unicodeScalars.lexicographicallyPrecedes(second.unicodeScalars)
 }
 
 private func synonyms(_ folded: String) -> [String] {

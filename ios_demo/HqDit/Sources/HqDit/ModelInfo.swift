@@ -38,6 +38,9 @@ public struct ModelInfo: Sendable, Hashable {
   /// The classes that `name` means (``LabelSearch``): one where it is clear, several or none where it is not.
   public func findLabel(_ name: String) -> [Int] { LabelSearch(labels).find(name) }
 
+  /// Up to five classes to offer where ``findLabel(_:)`` finds none, the nearest first.
+  public func nearestLabels(_ name: String) -> [Int] { LabelSearch(labels).nearest(name) }
+
   init(_ info: hqdit_info, labels: [String]) throws {
     guard let scheduler = GenerationRequest.Scheduler(rawValue: info.default_scheduler) else {
       throw HqDitError.internalFault("scheduler \(info.default_scheduler) is newer than this package")

@@ -38,8 +38,10 @@ enum Main {
       let names = found.map { "\($0) \"\(info.labels[$0])\"" }.joined(separator: ", ")
       throw HqDitError.invalidArgument("\"\(name)\" is the name of \(found.count) classes: \(names)")
     }
-    guard let label = found.first else { throw HqDitError.notFound("\(info.name) does not know \"\(name)\"") }
-    return label
+    if let label = found.first { return label }
+    let near = info.nearestLabels(name).map { "\"\(info.labels[$0])\"" }.joined(separator: ", ")
+    let hint = near.isEmpty ? "" : "; near it are \(near)"
+    throw HqDitError.notFound("\(info.name) does not know \"\(name)\"\(hint)")
   }
 
   private static func say(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import HqDit
 import Testing
+
+@testable import HqDit
 
 /// The same names and classes as in tests/runtime/test_labels.py.
 @Suite struct LabelSearchTests {
@@ -24,6 +25,17 @@ import Testing
   @Test(arguments: ["", " ", ",", "\u{301}", "xylophone", "\u{b2}"])
   func nothingIsNoName(name: String) { #expect(search.find(name).isEmpty) }
 
+  /// tests/runtime/test_labels.py has the same misses, and difflib's own shares.
+  @Test(arguments: [
+    ("tensh", [0]), ("shark", [1]), ("xylophone", []), ("", []), ("CRANES", [2]), ("mailot", [7]),
+  ])
+  func aMissHasNearestClasses(name: String, labels: [Int]) { #expect(search.nearest(name) == labels) }
+
+  @Test(arguments: [("tench", "tensh", 0.8), ("man-eater", "eat", 0.5), ("abcd", "bcde", 0.75)])
+  func similarityIsDifflibs(first: String, second: String, share: Double) {
+    #expect(abs(similarity(first, second) - share) < 1e-9)
+  }
+
   @Test func foldingKeepsWhatIsNoAccent() {
     #expect(LabelSearch.fold("  \u{ff28}eart\t\u{2764}\u{fe0f} ") == "heart \u{2764}")
     #expect(LabelSearch.fold("\u{30ac}") == LabelSearch.fold("\u{30ab}\u{3099}"))
@@ -32,5 +44,6 @@ import Testing
   @Test func modelsFindTheirClasses() async throws {
     let info = try await openTiny().info
     #expect(info.findLabel("CLASS 3 \u{1F642}") == [3] && info.findLabel("class").isEmpty)
+    #expect(info.nearestLabels("class") == [4, 3, 2, 1, 0])
   }
 }
