@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The share of both texts that is alike, 0 to 1: of Ratcliff and Obershelp, as Python's difflib has it, so that a phone
-/// offers the classes that a desktop does. The longest part in common counts, then the parts left and right of it.
+/// The share of both texts that is alike, 0 to 1: of Ratcliff and Obershelp, as Python's difflib has it, so that a
+/// phone offers the classes that a desktop does. The longest part in common counts, then those left and right of it.
 func similarity(_ first: String, _ second: String) -> Double {
   let (a, b) = (Array(first.unicodeScalars), Array(second.unicodeScalars))
   if a.isEmpty, b.isEmpty { return 1 }
