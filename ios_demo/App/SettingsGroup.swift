@@ -7,13 +7,15 @@ struct SettingsGroup: View {
   @Bindable var choices: Choices
 
   var body: some View {
-    DisclosureGroup("Steps and guidance") {
+    DisclosureGroup("Settings") {
       VStack(alignment: .leading, spacing: 12) {
         Stepper(value: $choices.steps, in: 1...choices.maxSteps) { Text("Steps: \(choices.steps)") }
-        VStack(alignment: .leading) {
-          Text("Guidance: \(guidance)")
-          Slider(value: $choices.guidanceScale, in: 1...10, step: 0.5) { Text("Guidance") }
-            .accessibilityValue(Text(guidance))
+        if choices.isGuided {
+          VStack(alignment: .leading) {
+            Text("Guidance: \(guidance)")
+            Slider(value: $choices.guidanceScale, in: 1...10, step: 0.5) { Text("Guidance") }
+              .accessibilityValue(Text(guidance))
+          }
         }
       }
       .padding(.vertical, 8)

@@ -14,7 +14,8 @@ public struct GenerationRequest: Sendable, Hashable, Codable {
   /// Denoising steps, 1 to ``ModelInfo/numTrainTimesteps``.
   public var steps: Int?
 
-  /// Weight of the class; 1 is the plain model and needs half the work.
+  /// Weight of the class; 1 is the plain model and needs half the work. A model without a ``ModelInfo/nullLabel`` has
+  /// no other.
   public var guidanceScale: Float?
 
   /// Noise levels, within 0 (data) to 1 (noise), at which guidance is used.

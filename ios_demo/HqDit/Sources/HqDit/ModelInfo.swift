@@ -14,8 +14,8 @@ public struct ModelInfo: Sendable, Hashable {
   /// The name of every class; its index is the label.
   public let labels: [String]
 
-  /// The label that stands for "no class".
-  public let nullLabel: Int
+  /// The label that stands for "no class"; nil for a model that was trained without it and cannot be guided.
+  public let nullLabel: Int?
 
   public let numTrainTimesteps: Int
 
@@ -50,7 +50,7 @@ public struct ModelInfo: Sendable, Hashable {
     imageWidth = Int(info.image_width)
     imageHeight = Int(info.image_height)
     self.labels = labels
-    nullLabel = Int(info.null_label)
+    nullLabel = info.null_label < 0 ? nil : Int(info.null_label)
     numTrainTimesteps = Int(info.num_train_timesteps)
     hasPreview = info.has_preview
     schedulers = GenerationRequest.Scheduler.allCases.filter { info.schedulers >> $0.rawValue & 1 == 1 }

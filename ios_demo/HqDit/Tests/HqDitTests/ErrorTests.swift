@@ -59,6 +59,24 @@ import Testing
     #expect(try await !model.draw(request()).isEmpty, "the model still draws")
   }
 
+  @Test func guidanceWithoutANullClass() async throws {
+    let bundle = try folder.copyOfTiny(named: "unguided")
+    let file = bundle.appendingPathComponent("manifest.json")
+    try String(contentsOf: file, encoding: .utf8)
+      .replacingOccurrences(of: "\"null_label\": 5, ", with: "")
+      .replacingOccurrences(of: "\"guided\": \"denoise_guided\", ", with: "")
+      .replacingOccurrences(of: "\"guidance_scale\": 3.0", with: "\"guidance_scale\": 1")
+      .write(to: file, atomically: true, encoding: .utf8)
+    let model = try await HqDit(bundle: bundle, options: OpenOptions(threads: 1))
+    #expect(model.info.nullLabel == nil && model.info.defaultGuidanceScale == 1)
+    var wish = request()
+    wish.guidanceScale = 3
+    await expect("invalidArgument", "null class") { [wish] in _ = try await model.generate(wish) }
+    wish.guidanceScale = 1
+    let plain = try await openTiny().draw(wish)
+    #expect(try await model.draw(request()) == plain)
+  }
+
   @Test func notAFolderOfThisDevice() async throws {
     let url = try #require(URL(string: "https://example.com/bundle"))
     await expect("invalidArgument", "example.com") { _ = try await HqDit(bundle: url) }

@@ -32,11 +32,12 @@ import Testing
   /// tests/ios/test_swift.py compares these with the pictures that Python draws with the same engine.
   @Test func picturesForPythonToCompare() async throws {
     let model = try await openTiny()
+    let noClass = try #require(model.info.nullLabel)
     let requests = [
       "defaults": GenerationRequest(label: 0, seeds: [5]),
       "dpm": GenerationRequest(label: 2, seeds: [7], scheduler: .dpmSolver, steps: 13, guidanceScale: 2.5),
       "interval": GenerationRequest(label: 4, seeds: [.max], guidanceInterval: 0.25...0.75, eta: 0.5),
-      "no-class": GenerationRequest(label: model.info.nullLabel, seeds: [1], guidanceScale: 1),
+      "no-class": GenerationRequest(label: noClass, seeds: [1], guidanceScale: 1),
     ]
     for (name, request) in requests {
       let picture = try await model.generate(request).pictures[0]

@@ -14,12 +14,19 @@ public final class Choices {
     get { stepCount }
     set { stepCount = min(max(newValue, 1), maxSteps) }
   }
-  public var guidanceScale: Float = 1
+  public var guidanceScale: Float {
+    get { isGuided ? guidance : 1 }
+    set { guidance = newValue }
+  }
+
+  /// Whether the model has a null class to guide away from.
+  public private(set) var isGuided = true
 
   /// The most steps that the model takes, and that are of use.
   public private(set) var maxSteps = Choices.maxSteps
   private var catalog = LabelCatalog([])
   private var stepCount = 1
+  private var guidance: Float = 1
   private var chosenStyle: String?
 
   public init() {}
@@ -29,6 +36,7 @@ public final class Choices {
     catalog = model.catalog
     maxSteps = min(Self.maxSteps, model.info.numTrainTimesteps)
     steps = model.info.defaultSteps
+    isGuided = model.info.nullLabel != nil
     guidanceScale = model.info.defaultGuidanceScale
     choose(subject: subject)
   }

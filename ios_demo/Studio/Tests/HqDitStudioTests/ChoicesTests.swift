@@ -6,9 +6,9 @@ import Testing
 @testable import HqDitStudio
 
 @MainActor @Suite struct ChoicesTests {
-  private func choices(labels: [String]) async throws -> Choices {
-    let info = try await HqDit(bundle: tiny).info
-    let memory = try HqDit.estimate(bundle: tiny)
+  private func choices(labels: [String], of bundle: URL = tiny) async throws -> Choices {
+    let info = try await HqDit(bundle: bundle).info
+    let memory = try HqDit.estimate(bundle: bundle)
     let model = LoadedModel(info: info, memory: memory, catalog: LabelCatalog(labels), openTime: .zero, card: nil)
     let choices = Choices()
     choices.use(model)
@@ -19,6 +19,21 @@ import Testing
     let choices = try await choices(labels: ["face noto", "face flat", "heart noto", "heart flat", "sun noto"])
     #expect(choices.wish == Wish(subject: "face", style: "noto", seed: 7, steps: 10, guidanceScale: 3))
     #expect(choices.subjects == ["face", "heart", "sun"] && choices.maxSteps == 50)
+  }
+
+  @Test func aModelWithoutANullClassHasNoGuidance() async throws {
+    let temporary = try TemporaryFolder()
+    let bundle = try temporary.copyOfTiny()
+    let file = bundle.appendingPathComponent("manifest.json")
+    try String(contentsOf: file, encoding: .utf8)
+      .replacingOccurrences(of: "\"null_label\": 5, ", with: "")
+      .replacingOccurrences(of: "\"guided\": \"denoise_guided\", ", with: "")
+      .replacingOccurrences(of: "\"guidance_scale\": 3.0", with: "\"guidance_scale\": 1")
+      .write(to: file, atomically: true, encoding: .utf8)
+    let choices = try await choices(labels: ["face", "heart", "sun", "star", "moon"], of: bundle)
+    choices.take(Wish(subject: "sun", style: nil, seed: 1, steps: 5, guidanceScale: 4))
+    #expect(!choices.isGuided && choices.wish.guidanceScale == 1)
+    withExtendedLifetime(temporary) {}
   }
 
   @Test func aStyleComesBackWhereItExists() async throws {
