@@ -120,7 +120,7 @@ def decoded(latents: torch.Tensor) -> torch.Tensor:
 def test_the_engine_decodes_in_tiles(bundle):
     latents = normal(3, *tiny_model.LATENT)
     expected = decoded(latents).numpy()
-    with Pipeline(bundle) as whole, Pipeline(bundle, memory_limit_bytes=999_999) as under_limit:
+    with Pipeline(bundle) as whole, Pipeline(bundle, memory_limit_bytes=31_999_999) as under_limit:
         assert not whole.decodes_tiled and under_limit.decodes_tiled
         np.testing.assert_allclose(whole.decode(latents.numpy()), expected, rtol=1e-4, atol=1e-4)
         got = under_limit.decode(latents.numpy())
@@ -136,18 +136,18 @@ def test_int8_in_tiles_is_as_near_as_in_one(tmp_path, tiny_files):
     bundle = tiled_bundle(tmp_path, tiny_files, with_int8_convolutions)
     latents = normal(3, *tiny_model.LATENT)
     expected = to_rgb(decoded(latents))
-    with Pipeline(bundle) as whole, Pipeline(bundle, memory_limit_bytes=999_999) as under_limit:
+    with Pipeline(bundle) as whole, Pipeline(bundle, memory_limit_bytes=31_999_999) as under_limit:
         one, tiles = (psnr_db(expected, to_rgb(p.decode(latents.numpy()))) for p in (whole, under_limit))
     assert one > 25 and tiles > one - 2
 
 
 def test_the_memory_limit_chooses(bundle):
-    assert estimate(bundle).tiled_peak_bytes == 500_000
-    for limit, tiles in ((0, False), (1_000_000, False), (999_999, True), (500_000, True)):
+    assert estimate(bundle).tiled_peak_bytes == 16_000_000
+    for limit, tiles in ((0, False), (32_000_000, False), (31_999_999, True), (16_000_000, True)):
         with Pipeline(bundle, memory_limit_bytes=limit) as pipeline:
             assert pipeline.decodes_tiled == tiles
-    with pytest.raises(MemoryLimitError, match="about 500000 bytes of memory with its pictures decoded in tiles"):
-        Pipeline(bundle, memory_limit_bytes=499_999)
+    with pytest.raises(MemoryLimitError, match="about 16000000 bytes of memory with its pictures decoded in tiles"):
+        Pipeline(bundle, memory_limit_bytes=15_999_999)
 
 
 def test_sections_that_do_not_fit_their_program_are_refused(bundle, tmp_path):
@@ -157,7 +157,7 @@ def test_sections_that_do_not_fit_their_program_are_refused(bundle, tmp_path):
     (changed / "manifest.json").write_text(json.dumps(manifest))
     Pipeline(changed).close()  # whole, it does not need them
     with pytest.raises(InvalidBundleError, match='"decode_section_2": input 0 is .*, the manifest asks for'):
-        Pipeline(changed, memory_limit_bytes=999_999)
+        Pipeline(changed, memory_limit_bytes=31_999_999)
 
 
 def test_section_inputs_follow_the_maps():
