@@ -23,7 +23,7 @@ if [ ! -f "$bundle/manifest.json" ]; then
 fi
 
 # The model files are all that the app needs; reports and pictures stay here.
-files="manifest.json $(cd "$bundle" && ls | grep '\.pte$')"
+files="manifest.json $(cd "$bundle" && ls | grep -e '\.pte$' -e '^manifest\.json\.sig$')"
 
 if [ "$assets" = yes ]; then
   target=$here/app/src/main/assets/bundle

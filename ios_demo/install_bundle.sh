@@ -20,7 +20,7 @@ part=$here/build/Bundle
 rm -rf "$part"
 mkdir -p "$part"
 # The model files, and the card with the licences, are all that the app needs; reports and pictures stay here.
-for file in "$bundle"/manifest.json "$bundle"/README.md "$bundle"/*.pte; do
+for file in "$bundle"/manifest.json "$bundle"/manifest.json.sig "$bundle"/README.md "$bundle"/*.pte; do
   if [ -f "$file" ]; then cp "$file" "$part/"; fi
 done
 rm -rf "$target"

@@ -38,7 +38,9 @@ from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.model.loading import LoadedModel, load_model
 from hqdit_mobile.ops.float_ops import HEAD_DIMS
 from hqdit_mobile.quantize.job import QuantizationReport, quantize_
-from hqdit_mobile.runtime.manifest import Manifest, write_manifest
+from hqdit_mobile.runtime.documents import describe_documents
+from hqdit_mobile.runtime.manifest import Manifest, read_manifest_text, write_manifest
+from hqdit_mobile.runtime.signature import write_signature
 from hqdit_mobile.util.progress import Stages, peak_rss_bytes
 
 PREVIEW_IMAGES = 12
@@ -85,7 +87,10 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
             manifest = _write_bundle(options, model, loaded, quantized, folder, stages)
             manifest.export_seconds = round(time.perf_counter() - started, 1)
             manifest.export_peak_bytes = peak_rss_bytes()
+            manifest.documents = describe_documents(folder, manifest)
             write_manifest(folder, manifest)
+            if options.key is not None:
+                write_signature(folder, options.key, read_manifest_text(folder))
     return options.output
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.quantize.config import HQDiTConfig
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 USUAL_GUIDANCE = 4.0
 TARGETS = ("android", "ios", "desktop")
@@ -41,6 +45,8 @@ class ExportOptions:
     """What the card and the report say that the bundle was made with."""
     given: Given = field(default_factory=Given)
     """What the checkpoint does not say."""
+    key: Ed25519PrivateKey | None = None
+    """Signs the bundle."""
 
     @property
     def scale(self) -> float:

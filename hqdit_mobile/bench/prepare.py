@@ -109,7 +109,8 @@ def _peer_bundle(name: str, dit: DiT, ours: Path, manifest: Manifest, folder: Pa
     (folder / "transformer.pte").write_bytes(lower(denoisers(dit, fused=False)).data)
     shutil.copyfile(ours / manifest.files["vae_decoder"].path, folder / "vae_decoder.pte")
     files = {part: describe_file(folder, f"{part}.pte") for part in ("transformer", "vae_decoder")}
-    write_manifest(folder, msgspec.structs.replace(manifest, name=name, methods=methods_of(dit), files=files))
+    about = {"name": name, "methods": methods_of(dit), "files": files, "documents": {}}
+    write_manifest(folder, msgspec.structs.replace(manifest, **about))
     return folder
 
 

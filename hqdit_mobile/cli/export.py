@@ -37,6 +37,7 @@ def run_export(
     num_heads: int | None = None,
     num_classes: int | None = None,
     licence: str | None = None,
+    sign: Path | None = None,
 ) -> None:
     console = Console(stderr=True)
     from hqdit_mobile.export.bundle.folder import real_output
@@ -46,7 +47,9 @@ def run_export(
     from hqdit_mobile.model.checkpoints.given import Given
     from hqdit_mobile.quantize.recipes import high_quality, recipe
     from hqdit_mobile.runtime.manifest import read_manifest
+    from hqdit_mobile.runtime.signature import read_private_key
 
+    key = read_private_key(sign) if sign else None  # better known before an hour of work
     config = replace(recipe(recipe_name), seed=seed)
     if quality == "high":
         if fast:
@@ -67,8 +70,9 @@ def run_export(
         scheduler,
         guidance_interval,
         num_calibration_samples,
-        shlex.join(["hqdit-export", *sys.argv[1:]]),
+        _command(sys.argv[1:]),
         Given(family, num_heads, num_classes, licence),
+        key,
     )
     console.print(_plan(options))
     try:
@@ -80,6 +84,15 @@ def run_export(
     console.print(_files(output))
     for line in (*_summary(output, manifest), *_next_steps(output, manifest)):
         say(console, line)
+
+
+def _command(arguments: list[str]) -> str:
+    """What a bundle says that it was made with: not where its private key lies."""
+    shown = list(arguments)
+    if "--sign" in shown:
+        place = shown.index("--sign")
+        del shown[place : place + 2]
+    return shlex.join(["hqdit-export", *(argument for argument in shown if not argument.startswith("--sign="))])
 
 
 def after_stop(output: Path) -> str:

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from hqdit_mobile.cli.console import plain, say
+from hqdit_mobile.runtime.manifest import Manifest
 
 
-def run_info(bundle: Path, labels: bool) -> None:
+def run_info(bundle: Path, labels: bool, public_keys: Sequence[str] = ()) -> None:
     from hqdit_mobile.runtime.manifest import memory_text, read_manifest
 
     console = Console()
-    manifest = read_manifest(bundle)
+    manifest = read_manifest(bundle, public_keys)
     defaults, source, quantization = manifest.defaults, manifest.source, manifest.quantization
     precision = quantization and f"{quantization.precision}, {quantization.bits_per_weight} bits per quantized weight"
     unguided = ", no null class: it draws without guidance" if manifest.model.null_label is None else ""
@@ -28,6 +30,7 @@ def run_info(bundle: Path, labels: bool) -> None:
         "classes": f"{manifest.model.num_classes}{unguided}",
         "defaults": f"{defaults.scheduler}, {defaults.steps} steps, guidance {defaults.guidance_scale}",
         "files": ", ".join(f"{f.path} ({f.bytes / 1e6:.1f} MB)" for f in manifest.files.values()),
+        "signature": _signature(bundle, manifest, public_keys),
         "memory": memory_text(manifest.memory),
         "made with": ", ".join(f"{tool} {version}" for tool, version in manifest.tools.items()),
     }
@@ -38,3 +41,16 @@ def run_info(bundle: Path, labels: bool) -> None:
     if labels:
         for index, name in enumerate(manifest.labels):
             say(console, f"{index:4} {name}")
+
+
+def _signature(bundle: Path, manifest: Manifest, public_keys: Sequence[str]) -> str:
+    """Of a manifest that was read with these keys."""
+    from hqdit_mobile.runtime.documents import check_digests
+    from hqdit_mobile.runtime.signature import SIGNATURE
+
+    if not public_keys:
+        return "not verified: give --public-key" if (bundle / SIGNATURE).exists() else "none"
+    uncovered = check_digests(bundle, manifest)
+    return "valid, and so are the files" + (
+        f", but for {', '.join(uncovered)}, which it does not cover" * bool(uncovered)
+    )

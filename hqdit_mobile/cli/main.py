@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hqdit_mobile.cli.exits import EPILOG, exits, when_stopped
-from hqdit_mobile.cli.options import SEED, VERBOSE, FiniteRange, Interval, OutputFile, checkpoint_options
+from hqdit_mobile.cli.options import PUBLIC_KEYS, SEED, VERBOSE, FiniteRange, Interval, OutputFile, checkpoint_options
 from hqdit_mobile.diffusion.process import SAMPLERS
 from hqdit_mobile.quantize.recipes import RECIPES
 
@@ -41,6 +41,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
               help="Default guidance of the bundle. Default: 4, or 1 for a model without a null class.")  # fmt: skip
 @click.option("--guidance-interval", type=Interval(), default=(0.0, 1.0),
               metavar="LOW HIGH", help="Guide at these noise levels (timestep / 1000): the default.")  # fmt: skip
+@click.option("--sign", type=click.Path(path_type=Path), metavar="KEY",
+              help="Sign the bundle with this private key; 'hqdit sign' makes one.")  # fmt: skip
 @click.option("--fast", is_flag=True, help="A first look: a sixteenth of the calibration, one weight format.")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @VERBOSE
@@ -80,6 +82,7 @@ def main() -> None:
 @click.option("--threads", type=click.IntRange(0), default=0, help="0: one per core.")
 @click.option("--memory-limit", type=click.IntRange(1), metavar="MB",
               help="Decode in tiles, or refuse the bundle, if it needs more (see 'hqdit info').")  # fmt: skip
+@PUBLIC_KEYS
 @click.option("--portable", is_flag=True, help="An ONNX bundle on a stock ONNX Runtime, without our kernels.")
 @click.option("-o", "--output", default="sample.png",
               help="PNG, JPEG or WEBP by its suffix; - writes a PNG to standard output.")  # fmt: skip
@@ -95,12 +98,25 @@ def sample(bundle: Path, label: str, seed: int, output: str, **settings: Any) ->
 @main.command(epilog=EPILOG)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--labels", is_flag=True, help="List the class names too.")
+@PUBLIC_KEYS
 @exits
-def info(bundle: Path, labels: bool) -> None:
+def info(bundle: Path, labels: bool, public_keys: tuple[str, ...]) -> None:
     """Show what a bundle is and needs."""
     from hqdit_mobile.cli.info import run_info
 
-    run_info(bundle, labels)
+    run_info(bundle, labels, public_keys)
+
+
+@main.command(epilog=EPILOG)
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path), help="Private key (PEM, Ed25519).")
+@click.option("--new-key", type=OutputFile(), metavar="FILE", help="Make a private key first. Keep it to yourself.")
+@exits
+def sign(bundle: Path | None, key: Path | None, new_key: Path | None) -> None:
+    """Sign BUNDLE, if there is one, and print the public key that apps and --public-key verify it with."""
+    from hqdit_mobile.cli.sign import run_sign
+
+    run_sign(bundle, key, new_key)
 
 
 @main.command(epilog=EPILOG)

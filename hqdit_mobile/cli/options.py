@@ -95,4 +95,24 @@ def checkpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+class PublicKey(click.ParamType):
+    """64 hexadecimal digits, or the PEM file of a public key."""
+
+    name = "key"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> str:
+        from hqdit_mobile.runtime.signature import KeyFileError, key_bytes, read_public_key
+
+        try:
+            return read_public_key(Path(value)) if Path(value).is_file() else key_bytes(value).hex()
+        except (KeyFileError, OSError) as error:
+            self.fail(str(error), parameter, context)
+
+
+PUBLIC_KEYS = click.option(
+    "--public-key", "public_keys", type=PublicKey(), multiple=True,
+    help="Refuse a bundle that this key has not signed: digits that 'hqdit sign' prints, or a PEM file. More than one: "
+         "one of them must have.",
+)  # fmt: skip
+
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Show what other libraries print, too.")

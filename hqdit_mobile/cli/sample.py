@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def run_sample(
     portable: bool = False,
     preview_interval: int = 0,
     memory_limit: int | None = None,
+    public_keys: Sequence[str] = (),
     **settings: Any,
 ) -> None:
     """``memory_limit`` in MB. ``settings`` that are None take the bundle's defaults."""
@@ -36,7 +37,9 @@ def run_sample(
     chosen = {name: value for name, value in settings.items() if value is not None}
     previews: list[np.ndarray] = []
     limit = (memory_limit or 0) * 10**6
-    with open_bundle(bundle, threads=threads, portable=portable, memory_limit_bytes=limit) as pipeline:
+    with open_bundle(
+        bundle, threads=threads, portable=portable, memory_limit_bytes=limit, public_keys=public_keys
+    ) as pipeline:
         if pipeline.null_label is None and "guidance_interval" in chosen:
             raise ValueError(f"{bundle} has no null class to guide away from: leave out --guidance-interval")
         number = resolve_label(pipeline.labels, pipeline.null_label, label)

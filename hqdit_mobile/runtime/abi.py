@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+from collections.abc import Mapping
 from ctypes import (
     CDLL,
     CFUNCTYPE,
@@ -61,7 +63,18 @@ class OpenOptions(Fields):
         ("threads", c_int32),
         ("load_mode", c_int32),
         ("trust_programs", c_int64),
+        ("public_keys", c_char_p),
+        ("public_key_count", c_size_t),
     ]
+
+
+class File(Fields):
+    _fields_ = [("name", c_char_p), ("descriptor", c_int32)]
+
+
+def files(descriptors: Mapping[str, int]) -> ctypes.Array[File]:
+    """The files of a bundle by their names in it."""
+    return (File * len(descriptors))(*(File(os.fsencode(name), number) for name, number in descriptors.items()))
 
 
 class Info(Fields):
@@ -158,6 +171,8 @@ _SIGNATURES: dict[str, tuple[type | None, list[Any]]] = {
     "hqdit_estimate": (c_int32, [c_char_p, POINTER(Memory)]),
     "hqdit_open_options_init": (None, [POINTER(OpenOptions), c_size_t]),
     "hqdit_open": (c_int32, [c_char_p, POINTER(OpenOptions), POINTER(c_void_p)]),
+    "hqdit_estimate_files": (c_int32, [POINTER(File), c_size_t, POINTER(Memory)]),
+    "hqdit_open_files": (c_int32, [POINTER(File), c_size_t, POINTER(OpenOptions), POINTER(c_void_p)]),
     "hqdit_close": (c_int32, [c_void_p]),
     "hqdit_get_info": (c_int32, [c_void_p, POINTER(Info)]),
     "hqdit_label_name": (c_char_p, [c_void_p, c_int32]),

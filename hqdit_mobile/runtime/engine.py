@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,11 @@ from hqdit_mobile.runtime.errors import InvalidBundleError as InvalidBundleError
 from hqdit_mobile.runtime.errors import MemoryLimitError as MemoryLimitError
 from hqdit_mobile.runtime.errors import NotFoundError as NotFoundError
 from hqdit_mobile.runtime.errors import OutOfMemoryError as OutOfMemoryError
+from hqdit_mobile.runtime.errors import SignatureError as SignatureError
 from hqdit_mobile.runtime.interrupts import held_interrupts
 from hqdit_mobile.runtime.labels import find_label, resolve_label
 from hqdit_mobile.runtime.open_handle import OpenHandle
+from hqdit_mobile.runtime.signature import key_bytes
 from hqdit_mobile.util.texts import controls_in
 
 SCHEDULERS = SAMPLERS
@@ -84,18 +86,22 @@ class MemoryEstimate:
 ProgressCallback = Callable[[Progress], Any]
 
 
-def estimate(bundle: str | os.PathLike[str]) -> MemoryEstimate:
+def estimate(bundle: str | os.PathLike[str] | Mapping[str, int]) -> MemoryEstimate:
     """The memory that a bundle needs, from its manifest alone.
 
     Args:
-        bundle: the folder.
+        bundle: the folder, or its files as ``Pipeline`` takes them.
 
     Raises:
         NotFoundError: there is no such folder, or no manifest in it.
         InvalidBundleError: the manifest is damaged; the message names the field.
     """
     memory = abi.Memory(struct_size=ctypes.sizeof(abi.Memory))
-    check(abi.library().hqdit_estimate(os.fsencode(bundle), memory))
+    if isinstance(bundle, Mapping):
+        files = abi.files(bundle)
+        check(abi.library().hqdit_estimate_files(files, len(files), memory))
+    else:
+        check(abi.library().hqdit_estimate(os.fsencode(bundle), memory))
     return MemoryEstimate(
         memory.weights_bytes, memory.arena_bytes, memory.peak_bytes, memory.file_bytes, memory.tiled_peak_bytes
     )
@@ -105,30 +111,34 @@ class Pipeline:
     """An open bundle. One call at a time; several pipelines may run in several threads.
 
     Args:
-        bundle: the folder that ``hqdit-export`` wrote. Its files must not change while it is open.
+        bundle: the folder that ``hqdit-export`` wrote, or its files as descriptors by their names in it, for a process
+            that may not open them. They must not change while it is open; descriptors may be closed.
         threads: 0 for the runtime's pool, 1 for the calling thread alone, more to resize the process's pool.
         memory_limit_bytes: decode in tiles if the bundle's estimate is higher, refuse it if that needs more too; 0 for
             no limit. ``decodes_tiled`` says which.
         verify_sha256: compare the model files with the manifest before they are parsed.
         load_mode: "mmap" maps the files, "read" reads them into memory.
         trust_programs: open programs that ``hqdit-export`` did not write, unchecked: only files of your own.
+        public_keys: one of these must have signed the bundle; each 64 hexadecimal digits, as ``hqdit sign`` prints.
 
     Raises:
         NotFoundError: the folder or a file of it does not exist.
         InvalidBundleError: a file is damaged, of a newer schema, or for another runtime.
         MemoryLimitError: the bundle needs more than ``memory_limit_bytes``.
+        SignatureError: none of ``public_keys`` has signed the bundle.
         InvalidArgumentError: a value is out of range.
     """
 
     def __init__(
         self,
-        bundle: str | os.PathLike[str],
+        bundle: str | os.PathLike[str] | Mapping[str, int],
         *,
         threads: int = 0,
         memory_limit_bytes: int = 0,
         verify_sha256: bool = True,
         load_mode: str = "mmap",
         trust_programs: bool = False,
+        public_keys: Sequence[str] = (),
     ):
         self._library = abi.library()
         options = abi.OpenOptions()
@@ -138,8 +148,14 @@ class Pipeline:
         options.verify_sha256 = verify_sha256
         options.load_mode = _index("load_mode", load_mode, LOAD_MODES)
         options.trust_programs = trust_programs
+        options.public_keys = b"".join(key_bytes(key) for key in public_keys)
+        options.public_key_count = len(public_keys)
         handle = ctypes.c_void_p()
-        check(self._library.hqdit_open(os.fsencode(Path(bundle)), options, ctypes.byref(handle)))
+        if isinstance(bundle, Mapping):
+            files = abi.files(bundle)
+            check(self._library.hqdit_open_files(files, len(files), options, ctypes.byref(handle)))
+        else:
+            check(self._library.hqdit_open(os.fsencode(Path(bundle)), options, ctypes.byref(handle)))
         self._open = OpenHandle(self, handle, self._library.hqdit_close)
         try:
             self._describe(handle)

@@ -40,6 +40,10 @@ class FileAccessError(EngineError):
     """The system refused a file that is there, for the reason in the text; the bundle may be whole."""
 
 
+class SignatureError(EngineError):
+    """None of the public keys that were asked for has signed the bundle."""
+
+
 OF_STATUS: dict[int, type[EngineError]] = {
     1: CancelledError,
     2: BusyError,
@@ -49,4 +53,5 @@ OF_STATUS: dict[int, type[EngineError]] = {
     6: MemoryLimitError,
     7: OutOfMemoryError,
     10: FileAccessError,
+    11: SignatureError,
 }

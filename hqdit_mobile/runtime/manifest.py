@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from hqdit_mobile.diffusion.process import Process, ProcessError
+from hqdit_mobile.runtime.signature import check_signature
 from hqdit_mobile.util.texts import controls_in
 
 SCHEMA_VERSION = 2
@@ -182,7 +184,8 @@ class Onnx(_Section):
 
 
 class Manifest(_Section):
-    """All of manifest.json. ``files`` has at least ``transformer`` and ``vae_decoder``."""
+    """All of manifest.json. ``files`` has at least ``transformer`` and ``vae_decoder``, ``documents`` by name what else
+    lies in the folder, which no runtime reads: so the manifest's signature is one of all files."""
 
     schema_version: int
     name: str
@@ -200,6 +203,7 @@ class Manifest(_Section):
     decoder: Decoder | None = None
     onnx: Onnx | None = None
     preview: Preview | None = None
+    documents: dict[str, ModelFile] = {}
     tools: dict[str, str] = {}
     export_seconds: float | None = None
     export_peak_bytes: Bytes | None = None
@@ -211,13 +215,17 @@ class Manifest(_Section):
         return self.source, self.quantization
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path, public_keys: Sequence[str] = ()) -> Manifest:
     """Reads and checks manifest.json and looks for the files that it names (sizes, not digests).
 
-    Raises BundleError naming the file or the field at fault.
+    Raises BundleError naming the file or the field at fault; SignatureError if there are ``public_keys``, each 64
+    hexadecimal digits, and none of them has signed it.
     """
+    text = read_manifest_text(folder)
+    if public_keys:
+        check_signature(folder, text, public_keys)
     path = folder / MANIFEST
-    manifest = parse_manifest(_read(path), str(path))
+    manifest = parse_manifest(text, str(path))
     for entry in manifest.files.values():
         file = folder / entry.path
         if not file.resolve().is_relative_to(folder.resolve()):
@@ -229,7 +237,9 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _read(path: Path) -> bytes:
+def read_manifest_text(folder: Path) -> bytes:
+    """The bytes that a signature is over; raises BundleError."""
+    path = folder / MANIFEST
     try:
         if not path.is_file():
             raise BundleError(f"{path.parent} is not a bundle: it has no {MANIFEST}")
@@ -292,6 +302,7 @@ def _texts(manifest: Manifest) -> dict[str, str | list[str]]:
         "source.licence": source.licence,
         "tools": [*manifest.tools, *manifest.tools.values()],
         "files": [entry.path for entry in manifest.files.values()],
+        "documents": [entry.path for entry in manifest.documents.values()],
     }
 
 

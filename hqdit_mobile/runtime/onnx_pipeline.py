@@ -71,6 +71,7 @@ class OnnxPipeline:
     """An open ONNX bundle with the interface of hqdit_mobile.runtime.engine.Pipeline.
 
     ``portable``: run the function bodies in the file instead of our kernels. ``threads``: 0 for one per core.
+    ``public_keys``: as Pipeline has them.
     """
 
     def __init__(
@@ -80,9 +81,12 @@ class OnnxPipeline:
         portable: bool = False,
         threads: int = 0,
         verify_sha256: bool = True,
+        public_keys: Sequence[str] = (),
     ):
         folder = Path(bundle)
-        manifest = read_manifest(folder)
+        if public_keys and not verify_sha256:
+            raise InvalidArgumentError("public_keys need verify_sha256: without digests a signature says nothing")
+        manifest = read_manifest(folder, public_keys)
         _check_manifest(folder, manifest, verify_sha256)
         self.manifest = manifest
         paths = {name: folder / entry.path for name, entry in manifest.files.items()}

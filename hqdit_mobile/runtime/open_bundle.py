@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hqdit_mobile.runtime.engine import InvalidArgumentError, Pipeline
@@ -11,16 +12,22 @@ from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
 
 
 def open_bundle(
-    bundle: Path, *, threads: int = 0, portable: bool = False, memory_limit_bytes: int = 0
+    bundle: Path,
+    *,
+    threads: int = 0,
+    portable: bool = False,
+    memory_limit_bytes: int = 0,
+    public_keys: Sequence[str] = (),
 ) -> Pipeline | OnnxPipeline:
-    """``portable``: an ONNX bundle without our kernels. ``memory_limit_bytes``: as ``Pipeline`` has it.
+    """``portable``: an ONNX bundle without our kernels. ``memory_limit_bytes`` and ``public_keys``: as ``Pipeline``
+    has them.
 
     Raises BundleError or EngineError with the file at fault.
     """
     if read_manifest(bundle).runtime == "onnxruntime":
         if memory_limit_bytes:
             raise InvalidArgumentError(f"{bundle} is an ONNX bundle: ONNX Runtime knows no memory limit")
-        return OnnxPipeline(bundle, threads=threads, portable=portable)
+        return OnnxPipeline(bundle, threads=threads, portable=portable, public_keys=public_keys)
     if portable:
         raise InvalidArgumentError(f"{bundle} is no ONNX bundle: only those have a portable way to run")
-    return Pipeline(bundle, threads=threads, memory_limit_bytes=memory_limit_bytes)
+    return Pipeline(bundle, threads=threads, memory_limit_bytes=memory_limit_bytes, public_keys=public_keys)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Swift package on Linux, over the real engine: docs/ios.md says what that covers and what it does not."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +9,14 @@ from pathlib import Path
 import ios_zips
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import tiny_model
 from debian13 import need_debian13, run_in_debian13
 from ios_checks import DEMO, run_tests, swift
 from PIL import Image
 
 from hqdit_mobile.runtime.engine import Pipeline
+from hqdit_mobile.runtime.signature import public_key_of, write_signature
 
 pytestmark = [pytest.mark.ios, pytest.mark.slow]
 PACKAGE = DEMO / "HqDit"
@@ -26,7 +29,7 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory, tiny_bundle, tiny_files) -> dict[str, Path]:
+def bundles(tmp_path_factory, tiny_bundle, tiny_files) -> dict[str, str | Path]:
     """What the package's tests open, by the variables that name it."""
     classes = tiny_model.networks()[0].label.weight.detach().numpy()
     whole = tiny_files["transformer.pte"]
@@ -36,6 +39,7 @@ def bundles(tmp_path_factory, tiny_bundle, tiny_files) -> dict[str, Path]:
     return {
         "HQDIT_TINY": tiny_bundle,
         "HQDIT_NAN": tiny_model.write_bundle(folder, tiny_files | {"transformer.pte": broken}),
+        **signed(folder.parent, tiny_bundle),
     }
 
 
@@ -46,6 +50,14 @@ def built(tmp_path_factory, bundles) -> Path:
     (folder / "output").mkdir()
     run_tests(PACKAGE, folder, HQDIT_OUTPUT=folder / "output", **bundles)
     return folder
+
+
+def signed(folder: Path, bundle: Path) -> dict[str, str | Path]:
+    """The environment of a test that opens a signed copy of the bundle, which it makes."""
+    copy, key = folder / "signed", Ed25519PrivateKey.generate()
+    shutil.copytree(bundle, copy)
+    write_signature(copy, key, (copy / "manifest.json").read_bytes())
+    return {"HQDIT_SIGNED": copy, "HQDIT_PUBLIC_KEY": public_key_of(key)}
 
 
 @pytest.mark.parametrize("name", SETTINGS)

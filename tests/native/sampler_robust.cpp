@@ -76,7 +76,8 @@ int main(int argc, char** argv) {
   if (argc != 4) return 2;
   if (!map_keeps_values()) return 3;
   std::string text;
-  if (!hqdit::read_text(argv[1], 1 << 20, &text).ok()) return 2;
+  hqdit::OpenFile file;
+  if (!hqdit::OpenFile::open(argv[1], &file).ok() || !file.read_text(1 << 20, &text).ok()) return 2;
   std::mt19937 random(static_cast<uint32_t>(std::atoi(argv[2])));
   const auto below = [&](size_t n) { return random() % n; };
   int accepted = 0;

@@ -35,16 +35,17 @@ typedef struct hqdit_pipeline hqdit_pipeline;
 
 typedef enum hqdit_status {
   HQDIT_OK = 0,
-  HQDIT_CANCELLED = 1,         ///< the progress callback returned false
-  HQDIT_BUSY = 2,              ///< another call is running on this pipeline
-  HQDIT_INVALID_ARGUMENT = 3,  ///< a value in the call; the message names it
-  HQDIT_NOT_FOUND = 4,         ///< a file, a folder or a label does not exist
-  HQDIT_INVALID_BUNDLE = 5,    ///< the bundle is damaged, of another schema version or at odds with itself
-  HQDIT_MEMORY_LIMIT = 6,      ///< the bundle needs more than options.memory_limit_bytes
-  HQDIT_OUT_OF_MEMORY = 7,     ///< the system refused memory
-  HQDIT_RUNTIME_ERROR = 8,     ///< the model runtime failed, or the model returned a value that is not finite
-  HQDIT_INTERNAL = 9,          ///< a fault of this library
-  HQDIT_IO_ERROR = 10          ///< the system refused a file that is there; the message has its reason, try again
+  HQDIT_CANCELLED = 1,          ///< the progress callback returned false
+  HQDIT_BUSY = 2,               ///< another call is running on this pipeline
+  HQDIT_INVALID_ARGUMENT = 3,   ///< a value in the call; the message names it
+  HQDIT_NOT_FOUND = 4,          ///< a file, a folder or a label does not exist
+  HQDIT_INVALID_BUNDLE = 5,     ///< the bundle is damaged, of another schema version or at odds with itself
+  HQDIT_MEMORY_LIMIT = 6,       ///< the bundle needs more than options.memory_limit_bytes
+  HQDIT_OUT_OF_MEMORY = 7,      ///< the system refused memory
+  HQDIT_RUNTIME_ERROR = 8,      ///< the model runtime failed, or the model returned a value that is not finite
+  HQDIT_INTERNAL = 9,           ///< a fault of this library
+  HQDIT_IO_ERROR = 10,          ///< the system refused a file that is there; the message has its reason, try again
+  HQDIT_INVALID_SIGNATURE = 11  ///< none of options.public_keys has signed the bundle; do not draw with it
 } hqdit_status;
 
 /// "HQDIT_OK" and so on.
@@ -71,8 +72,17 @@ typedef struct hqdit_memory {
   uint64_t tiled_peak_bytes;
 } hqdit_memory;
 
-/// Reads the bundle's manifest only. `memory` must have struct_size set.
+/// Reads the bundle's manifest only, and no signature. `memory` must have struct_size set.
 HQDIT_API hqdit_status hqdit_estimate(const char* bundle_dir, hqdit_memory* memory);
+
+/// A file of a bundle that the caller has opened for reading. This struct does not grow.
+typedef struct hqdit_file {
+  const char* name;    ///< its path inside the bundle, such as "manifest.json" or "transformer.pte"
+  int32_t descriptor;  ///< of a regular file; the read position does not matter and stays
+} hqdit_file;
+
+/// hqdit_estimate for a bundle whose files the caller has opened: manifest.json and the model files that it names.
+HQDIT_API hqdit_status hqdit_estimate_files(const hqdit_file* files, size_t file_count, hqdit_memory* memory);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Pipelines
@@ -100,6 +110,13 @@ typedef struct hqdit_open_options {
   /// operators and delegates are not checked then, and a hostile program can do what it likes: only for files that the
   /// caller made itself. 64 bits, so that it lies behind what older callers know.
   int64_t trust_programs;
+  /// [public_key_count][32] public keys of Ed25519 (RFC 8032), such as hqdit sign prints. With any, the bundle must
+  /// have in manifest.json.sig the signature of manifest.json by one of them, or hqdit_open returns
+  /// HQDIT_INVALID_SIGNATURE; verify_sha256 must be set, since the manifest speaks for the model files by their
+  /// digests. Several keys let an app go from one to the next. NULL and 0 (default): no signature is asked for or
+  /// looked at.
+  const uint8_t* public_keys;
+  size_t public_key_count;
 } hqdit_open_options;
 
 HQDIT_API void hqdit_open_options_init(hqdit_open_options* options, size_t struct_size);
@@ -107,6 +124,12 @@ HQDIT_API void hqdit_open_options_init(hqdit_open_options* options, size_t struc
 /// Opens a bundle folder. `options` may be NULL. On success *pipeline must be given to hqdit_close; on failure it is
 /// NULL. The files must not change while the pipeline is open.
 HQDIT_API hqdit_status hqdit_open(const char* bundle_dir, const hqdit_open_options* options, hqdit_pipeline** pipeline);
+
+/// hqdit_open for a process that may not open files itself, such as Android's isolatedProcess: descriptors of the files
+/// that hqdit_open would read, manifest.json.sig too if there are public keys. Other names are not looked at. The
+/// descriptors are duplicated and stay the caller's, who may close them when this has returned.
+HQDIT_API hqdit_status hqdit_open_files(const hqdit_file* files, size_t file_count, const hqdit_open_options* options,
+                                        hqdit_pipeline** pipeline);
 
 /// Frees the pipeline; NULL is fine. HQDIT_BUSY, with nothing freed, while a call is running on it. No call may begin
 /// while it is being freed, nor after: who draws in one thread and closes in another needs a lock around both.

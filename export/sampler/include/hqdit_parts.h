@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// @file
-/// The engine's random numbers and schedulers without a model: for tests, and for apps that bring their own loop.
+/// The engine's random numbers, schedulers and signatures without a model: for tests, and for apps that bring their own
+/// loop.
 #ifndef HQDIT_PARTS_H_
 #define HQDIT_PARTS_H_
 
@@ -82,6 +83,11 @@ HQDIT_API hqdit_status hqdit_scheduler_step(hqdit_scheduler* scheduler, size_t i
 /// The clean sample that the latest step predicted, for previews: `count` floats, valid until the next step or destroy;
 /// zeros before the first step, NULL for no scheduler.
 HQDIT_API const float* hqdit_scheduler_clean(const hqdit_scheduler* scheduler);
+
+/// Whether signature [64] is that of public_key [32] over the message: Ed25519 (RFC 8032) as options.public_keys uses
+/// it. Strict: unique encodings, the equation without the cofactor, no key of small order.
+HQDIT_API bool hqdit_verify_signature(const uint8_t* public_key, const uint8_t* signature, const void* message,
+                                      size_t message_bytes);
 
 #ifdef __cplusplus
 }

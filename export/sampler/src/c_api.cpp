@@ -16,6 +16,7 @@ struct hqdit_pipeline {
 
 namespace {
 
+using hqdit::BundleFiles;
 using hqdit::guard;
 using hqdit::invalid_argument;
 using hqdit::Manifest;
@@ -37,11 +38,43 @@ hqdit_status exclusive(hqdit_pipeline* pipeline, Body body) {
   });
 }
 
+Status estimate(const BundleFiles& files, hqdit_memory* memory) {
+  hqdit_memory known{};
+  if (Status status = hqdit::read_struct(memory, "memory", &known); !status.ok()) return status;
+  Manifest manifest;
+  if (Status status = hqdit::load_manifest(files, {}, &manifest); !status.ok()) return status;
+  hqdit::write_struct(manifest.memory, memory->struct_size, memory);
+  return {};
+}
+
 hqdit_open_options default_options() {
   hqdit_open_options options{};
   options.struct_size = sizeof options;
   options.verify_sha256 = true;
   return options;
+}
+
+Status read_options(const hqdit_open_options* options, hqdit_open_options* full) {
+  *full = default_options();
+  if (options != nullptr) {
+    if (Status status = hqdit::read_struct(options, "options", full); !status.ok()) return status;
+  }
+  if (full->load_mode != HQDIT_LOAD_MMAP && full->load_mode != HQDIT_LOAD_READ) {
+    return invalid_argument("unknown load_mode " + std::to_string(full->load_mode));
+  }
+  if (full->public_key_count > 0 && !full->verify_sha256) {
+    return invalid_argument("public_keys need verify_sha256: without digests a signature says nothing of the programs");
+  }
+  return hqdit::TrustedKeys{full->public_keys, full->public_key_count}.check();
+}
+
+Status open(const BundleFiles& files, const hqdit_open_options* options, hqdit_pipeline** pipeline) {
+  hqdit_open_options full;
+  if (Status status = read_options(options, &full); !status.ok()) return status;
+  auto opened = std::make_unique<hqdit_pipeline>();
+  if (Status status = hqdit::Pipeline::open(files, full, &opened->pipeline); !status.ok()) return status;
+  *pipeline = opened.release();
+  return {};
 }
 
 hqdit_request default_request(const Manifest& manifest) {
@@ -95,12 +128,15 @@ const char* hqdit_version(void) { return HQDIT_VERSION; }
 hqdit_status hqdit_estimate(const char* bundle_dir, hqdit_memory* memory) {
   return guard([&]() -> Status {
     if (bundle_dir == nullptr) return invalid_argument("bundle_dir is NULL");
-    hqdit_memory known{};
-    if (Status status = hqdit::read_struct(memory, "memory", &known); !status.ok()) return status;
-    Manifest manifest;
-    if (Status status = hqdit::load_manifest(bundle_dir, &manifest); !status.ok()) return status;
-    hqdit::write_struct(manifest.memory, memory->struct_size, memory);
-    return {};
+    return estimate(BundleFiles(bundle_dir), memory);
+  });
+}
+
+hqdit_status hqdit_estimate_files(const hqdit_file* files, size_t file_count, hqdit_memory* memory) {
+  return guard([&]() -> Status {
+    BundleFiles given;
+    Status status = BundleFiles::given(files, file_count, &given);
+    return status.ok() ? estimate(given, memory) : status;
   });
 }
 
@@ -112,17 +148,18 @@ hqdit_status hqdit_open(const char* bundle_dir, const hqdit_open_options* option
   return guard([&]() -> Status {
     if (bundle_dir == nullptr || pipeline == nullptr) return invalid_argument("bundle_dir or pipeline is NULL");
     *pipeline = nullptr;
-    hqdit_open_options full = default_options();
-    if (options != nullptr) {
-      if (Status status = hqdit::read_struct(options, "options", &full); !status.ok()) return status;
-    }
-    if (full.load_mode != HQDIT_LOAD_MMAP && full.load_mode != HQDIT_LOAD_READ) {
-      return invalid_argument("unknown load_mode " + std::to_string(full.load_mode));
-    }
-    auto opened = std::make_unique<hqdit_pipeline>();
-    if (Status status = hqdit::Pipeline::open(bundle_dir, full, &opened->pipeline); !status.ok()) return status;
-    *pipeline = opened.release();
-    return {};
+    return open(BundleFiles(bundle_dir), options, pipeline);
+  });
+}
+
+hqdit_status hqdit_open_files(const hqdit_file* files, size_t file_count, const hqdit_open_options* options,
+                              hqdit_pipeline** pipeline) {
+  return guard([&]() -> Status {
+    if (pipeline == nullptr) return invalid_argument("pipeline is NULL");
+    *pipeline = nullptr;
+    BundleFiles given;
+    Status status = BundleFiles::given(files, file_count, &given);
+    return status.ok() ? open(given, options, pipeline) : status;
   });
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "ed25519.h"
 #include "guard.h"
 #include "hqdit_parts.h"
 #include "rng.h"
@@ -120,6 +121,11 @@ hqdit_status hqdit_scheduler_step(hqdit_scheduler* scheduler, size_t index, cons
 
 const float* hqdit_scheduler_clean(const hqdit_scheduler* scheduler) {
   return scheduler == nullptr ? nullptr : scheduler->scheduler.clean();
+}
+
+bool hqdit_verify_signature(const uint8_t* public_key, const uint8_t* signature, const void* message,
+                            size_t message_bytes) {
+  return hqdit::is_public_key(public_key) && hqdit::verify_signature(public_key, signature, message, message_bytes);
 }
 
 }  // extern "C"

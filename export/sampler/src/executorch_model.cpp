@@ -29,9 +29,9 @@ class ExecutorchModel final : public Model {
     inputs_.reserve(3);
   }
 
-  Status open(const Manifest& manifest, const LoadOptions& options) {
-    Status status = ExecutorchProgram::open(manifest.transformer, options, &transformer_);
-    if (status.ok()) status = ExecutorchProgram::open(manifest.vae_decoder, options, &vae_decoder_);
+  Status open(const BundleFiles& files, const Manifest& manifest, const LoadOptions& options) {
+    Status status = ExecutorchProgram::open(files, manifest.transformer, options, &transformer_);
+    if (status.ok()) status = ExecutorchProgram::open(files, manifest.vae_decoder, options, &vae_decoder_);
     if (status.ok() && manifest.has_null_class()) status = transformer_->check(guided_, &arena_.bytes);
     if (status.ok()) status = transformer_->check(unguided_, &arena_.bytes);
     if (status.ok()) {
@@ -101,13 +101,14 @@ class ExecutorchModel final : public Model {
 
 }  // namespace
 
-Status open_model(const Manifest& manifest, const LoadOptions& options, std::unique_ptr<Model>* model) {
+Status open_model(const BundleFiles& files, const Manifest& manifest, const LoadOptions& options,
+                  std::unique_ptr<Model>* model) {
   if (manifest.runtime != "executorch") {
     return invalid_bundle("manifest.json: runtime: \"" + manifest.runtime +
                           "\" is not built into this engine; it has \"executorch\"");
   }
   auto opened = std::make_unique<ExecutorchModel>(manifest, options);
-  Status status = opened->open(manifest, options);
+  Status status = opened->open(files, manifest, options);
   if (status.ok()) *model = std::move(opened);
   return status;
 }

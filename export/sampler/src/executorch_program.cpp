@@ -114,18 +114,17 @@ ExecutorchProgram::ExecutorchProgram(std::string path, std::unique_ptr<et::DataL
 
 ExecutorchProgram::~ExecutorchProgram() = default;
 
-Status ExecutorchProgram::open(const ModelFile& file, const LoadOptions& options,
+Status ExecutorchProgram::open(const BundleFiles& files, const ModelFile& model, const LoadOptions& options,
                                std::unique_ptr<ExecutorchProgram>* program) {
+  OpenFile file;
+  if (Status status = open_model_file(files, model, &file); !status.ok()) return status;
   start_executorch();
-  return protect(file.path.string(), [&] { return open_file(file, options, program); });
+  return protect(file.path(), [&] { return open_file(std::move(file), model, options, program); });
 }
 
-Status ExecutorchProgram::open_file(const ModelFile& model, const LoadOptions& options,
+Status ExecutorchProgram::open_file(OpenFile file, const ModelFile& model, const LoadOptions& options,
                                     std::unique_ptr<ExecutorchProgram>* program) {
-  const std::string path = model.path.string();
-  OpenFile file;
-  if (Status status = OpenFile::open(model.path, &file); !status.ok()) return status;
-  if (Status status = check_size(model, file.bytes()); !status.ok()) return status;
+  const std::string path = file.path();
   if (options.verify_sha256) {
     if (Status status = file.verify_sha256(model.sha256); !status.ok()) return status;
   }

@@ -44,7 +44,8 @@ class ExecutorchProgram {
   ~ExecutorchProgram();
 
   /// Verifies the file, checks what it holds (program_check.h) and reads the program's header, not its methods.
-  static Status open(const ModelFile& file, const LoadOptions& options, std::unique_ptr<ExecutorchProgram>* program);
+  static Status open(const BundleFiles& files, const ModelFile& model, const LoadOptions& options,
+                     std::unique_ptr<ExecutorchProgram>* program);
 
   /// Checks that the method exists and has these inputs and this output; raises *arena_bytes to what it needs.
   Status check(const MethodSpec& spec, size_t* arena_bytes);
@@ -71,7 +72,7 @@ class ExecutorchProgram {
 
   ExecutorchProgram(std::string path, std::unique_ptr<executorch::runtime::DataLoader> loader,
                     executorch::runtime::Program&& program);
-  static Status open_file(const ModelFile& file, const LoadOptions& options,
+  static Status open_file(OpenFile file, const ModelFile& model, const LoadOptions& options,
                           std::unique_ptr<ExecutorchProgram>* program);
   Status check_method(const MethodSpec& spec, size_t* arena_bytes);
   Status load(const MethodSpec& spec, Arena* arena, LoadedMethod** method);

@@ -37,12 +37,26 @@ Status OpenFile::open(const fs::path& path, OpenFile* file) {
   opened.path_ = path.string();
   // Not blocking: what took the place of a file may be a pipe.
   opened.descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (opened.descriptor_ < 0) return file_failure(opened.path_, errno);
+  Status status = opened.look();
+  if (status.ok()) *file = std::move(opened);
+  return status;
+}
+
+Status OpenFile::duplicate(int descriptor, const std::string& name, OpenFile* file) {
+  OpenFile opened;
+  opened.path_ = name;
+  opened.descriptor_ = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (opened.descriptor_ < 0 && errno == EBADF) return invalid_argument(name + ": its descriptor is not open");
+  Status status = opened.look();
+  if (status.ok()) *file = std::move(opened);
+  return status;
+}
+
+Status OpenFile::look() {
   struct stat info{};
-  if (fstat(opened.descriptor_, &info) != 0) return file_failure(opened.path_, errno);
-  if (!S_ISREG(info.st_mode)) return invalid_bundle(opened.path_ + ": not a regular file");
-  opened.bytes_ = static_cast<uint64_t>(info.st_size);
-  *file = std::move(opened);
+  if (descriptor_ < 0 || fstat(descriptor_, &info) != 0) return file_failure(path_, errno);
+  if (!S_ISREG(info.st_mode)) return invalid_bundle(path_ + ": not a regular file");
+  bytes_ = static_cast<uint64_t>(info.st_size);
   return {};
 }
 
@@ -79,13 +93,11 @@ void OpenFile::close() noexcept {
   descriptor_ = -1;
 }
 
-Status read_text(const fs::path& path, uint64_t limit, std::string* text) {
-  OpenFile file;
-  if (Status status = OpenFile::open(path, &file); !status.ok()) return status;
-  if (file.bytes() > limit) return invalid_bundle(path.string() + ": larger than " + std::to_string(limit) + " bytes");
-  text->resize(static_cast<size_t>(file.bytes()));
-  if (const int error = file.read(0, text->data(), text->size()); error != 0) return file_failure(path.string(), error);
-  return {};
+Status OpenFile::read_text(uint64_t limit, std::string* text) const {
+  if (bytes_ > limit) return invalid_bundle(path_ + ": larger than " + std::to_string(limit) + " bytes");
+  text->resize(static_cast<size_t>(bytes_));
+  const int error = read(0, text->data(), text->size());
+  return error == 0 ? Status{} : file_failure(path_, error);
 }
 
 Status resolve_inside(const fs::path& folder, const std::string& relative, fs::path* path) {
@@ -104,12 +116,6 @@ Status resolve_inside(const fs::path& folder, const std::string& relative, fs::p
   }
   if (!fs::is_regular_file(*path, error)) return invalid_bundle(path->string() + ": not a regular file");
   return {};
-}
-
-Status file_size(const fs::path& path, uint64_t* bytes) {
-  std::error_code error;
-  *bytes = fs::file_size(path, error);
-  return error ? file_failure(path.string(), error.value()) : Status{};
 }
 
 }  // namespace hqdit

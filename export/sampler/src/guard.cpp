@@ -45,7 +45,8 @@ extern "C" const char* hqdit_status_name(hqdit_status status) {
                                            "HQDIT_OUT_OF_MEMORY",
                                            "HQDIT_RUNTIME_ERROR",
                                            "HQDIT_INTERNAL",
-                                           "HQDIT_IO_ERROR"};
+                                           "HQDIT_IO_ERROR",
+                                           "HQDIT_INVALID_SIGNATURE"};
   const auto index = static_cast<unsigned>(status);
   return index < std::size(kNames) ? kNames[index] : "unknown status";
 }

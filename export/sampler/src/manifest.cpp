@@ -85,19 +85,13 @@ void read_decoder(JsonFields fields, Manifest* m) {
   m->decoder_tiles = read_decoder_tiles(fields.object("decoder").object("tiles"), m->image_shape);
 }
 
-Status locate(const std::filesystem::path& bundle, ModelFile* file) {
-  uint64_t bytes = 0;
-  if (Status status = resolve_inside(bundle, file->path.string(), &file->path); !status.ok()) return status;
-  if (Status status = file_size(file->path, &bytes); !status.ok()) return status;
-  return check_size(*file, bytes);
-}
-
 }  // namespace
 
-Status check_size(const ModelFile& file, uint64_t bytes) {
-  if (bytes == file.bytes) return {};
-  return invalid_bundle(file.path.string() + ": has " + std::to_string(bytes) + " bytes, the manifest says " +
-                        std::to_string(file.bytes) + "; the file is incomplete or was changed");
+Status open_model_file(const BundleFiles& files, const ModelFile& model, OpenFile* file) {
+  if (Status status = files.open(model.path, file); !status.ok()) return status;
+  if (file->bytes() == model.bytes) return {};
+  return invalid_bundle(file->path() + ": has " + std::to_string(file->bytes()) + " bytes, the manifest says " +
+                        std::to_string(model.bytes) + "; the file is incomplete or was changed");
 }
 
 Status parse_manifest(std::string text, Manifest* m) {
@@ -137,15 +131,18 @@ Status parse_manifest(std::string text, Manifest* m) {
   return status.ok() ? status : invalid_bundle(where + status.message);
 }
 
-Status load_manifest(const std::filesystem::path& bundle, Manifest* manifest) {
-  std::filesystem::path path;
+Status load_manifest(const BundleFiles& files, const TrustedKeys& keys, Manifest* manifest) {
+  OpenFile file, model;
   std::string text;
-  if (Status status = resolve_inside(bundle, "manifest.json", &path); !status.ok()) return status;
-  if (Status status = read_text(path, JsonDocument::kMaxTextBytes, &text); !status.ok()) return status;
+  if (Status status = files.open("manifest.json", &file); !status.ok()) return status;
+  if (Status status = file.read_text(JsonDocument::kMaxTextBytes, &text); !status.ok()) return status;
+  if (keys.count > 0) {
+    if (Status status = check_signature(files, text, keys); !status.ok()) return status;
+  }
   Status status = parse_manifest(std::move(text), manifest);
-  if (status.ok()) status = locate(bundle, &manifest->transformer);
-  if (status.ok()) status = locate(bundle, &manifest->vae_decoder);
-  if (!status.ok() && status.code == HQDIT_INVALID_BUNDLE) status.message = path.string() + ": " + status.message;
+  if (status.ok()) status = open_model_file(files, manifest->transformer, &model);
+  if (status.ok()) status = open_model_file(files, manifest->vae_decoder, &model);
+  if (!status.ok() && status.code == HQDIT_INVALID_BUNDLE) status.message = file.path() + ": " + status.message;
   return status;
 }
 

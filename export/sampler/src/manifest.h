@@ -3,19 +3,20 @@
 
 #include <array>
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "bundle_files.h"
 #include "decoder_tiles.h"
 #include "hqdit.h"
 #include "process.h"
+#include "signature.h"
 #include "status.h"
 
 namespace hqdit {
 
 struct ModelFile {
-  std::filesystem::path path;  ///< absolute, inside the bundle
+  std::string path;  ///< inside the bundle
   uint64_t bytes = 0;
   std::string sha256;
 };
@@ -54,13 +55,13 @@ struct Manifest {
   size_t image_plane() const { return static_cast<size_t>(image_shape[1]) * static_cast<size_t>(image_shape[2]); }
 };
 
-/// The text of a manifest, without looking at any file: ModelFile.path is what the manifest says.
+/// The text of a manifest, without looking at any file.
 Status parse_manifest(std::string text, Manifest* manifest);
 
-/// HQDIT_INVALID_BUNDLE unless `bytes` is what the manifest says.
-Status check_size(const ModelFile& file, uint64_t bytes);
+/// Opens a file of the manifest; HQDIT_INVALID_BUNDLE unless it has the size that the manifest says.
+Status open_model_file(const BundleFiles& files, const ModelFile& model, OpenFile* file);
 
-/// Reads bundle/manifest.json, resolves the model files inside the bundle and compares their sizes.
-Status load_manifest(const std::filesystem::path& bundle, Manifest* manifest);
+/// Reads manifest.json, verifies its signature if there are keys, and looks for the model files and at their sizes.
+Status load_manifest(const BundleFiles& files, const TrustedKeys& keys, Manifest* manifest);
 
 }  // namespace hqdit

@@ -34,6 +34,7 @@ struct LoadOptions {
 };
 
 /// Opens the model files of a bundle with manifest.runtime and checks their methods against the manifest.
-Status open_model(const Manifest& manifest, const LoadOptions& options, std::unique_ptr<Model>* model);
+Status open_model(const BundleFiles& files, const Manifest& manifest, const LoadOptions& options,
+                  std::unique_ptr<Model>* model);
 
 }  // namespace hqdit

@@ -40,10 +40,11 @@ void Pipeline::allocate() {
   if (manifest_.has_preview) preview_.resize(3 * manifest_.latent_plane());
 }
 
-Status Pipeline::open(const std::filesystem::path& bundle, const hqdit_open_options& options,
+Status Pipeline::open(const BundleFiles& files, const hqdit_open_options& options,
                       std::unique_ptr<Pipeline>* pipeline) {
+  const TrustedKeys keys{options.public_keys, options.public_key_count};
   Manifest manifest;
-  if (Status status = load_manifest(bundle, &manifest); !status.ok()) return status;
+  if (Status status = load_manifest(files, keys, &manifest); !status.ok()) return status;
   const uint64_t own = buffer_bytes(manifest);
   const uint64_t need = std::max({manifest.memory.peak_bytes, manifest.memory.arena_bytes, own});
   const uint64_t limit = options.memory_limit_bytes;
@@ -51,7 +52,7 @@ Status Pipeline::open(const std::filesystem::path& bundle, const hqdit_open_opti
   const uint64_t tiled_need = std::max(manifest.memory.tiled_peak_bytes, own);
   const bool tiled = limit != 0 && need > limit && has_tiles;
   if (limit != 0 && (tiled ? tiled_need : need) > limit) {
-    return {HQDIT_MEMORY_LIMIT, bundle.string() + ": needs about " + std::to_string(tiled ? tiled_need : need) +
+    return {HQDIT_MEMORY_LIMIT, files.shown() + ": needs about " + std::to_string(tiled ? tiled_need : need) +
                                     " bytes of memory" + (tiled ? " with its pictures decoded in tiles" : "") +
                                     ", the limit is " + std::to_string(limit)};
   }
@@ -62,7 +63,7 @@ Status Pipeline::open(const std::filesystem::path& bundle, const hqdit_open_opti
   load.trust_programs = options.trust_programs != 0;
   if (limit != 0) load.memory_limit_bytes = std::max<uint64_t>(limit - own, 1);
   // First, since it compares the shapes: what a manifest of a kilobyte says would take gigabytes here.
-  if (Status status = open_model(opened->manifest_, load, &opened->model_); !status.ok()) return status;
+  if (Status status = open_model(files, opened->manifest_, load, &opened->model_); !status.ok()) return status;
   opened->allocate();
   *pipeline = std::move(opened);
   return {};

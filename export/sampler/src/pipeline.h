@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -18,8 +17,7 @@ namespace hqdit {
 /// A bundle that is ready to draw: the loop from noise to pixels. One thread at a time.
 class Pipeline {
  public:
-  static Status open(const std::filesystem::path& bundle, const hqdit_open_options& options,
-                     std::unique_ptr<Pipeline>* pipeline);
+  static Status open(const BundleFiles& files, const hqdit_open_options& options, std::unique_ptr<Pipeline>* pipeline);
 
   const Manifest& manifest() const { return manifest_; }
   bool decodes_tiled() const { return decodes_tiled_; }

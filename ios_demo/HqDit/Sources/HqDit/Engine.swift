@@ -15,8 +15,13 @@ final class Engine: @unchecked Sendable {
     settings.verify_sha256 = options.verifySHA256
     settings.threads = try int32(options.threads, "threads")
     settings.load_mode = options.loadMode.rawValue
+    let keys = try options.keyBytes()
+    settings.public_key_count = keys.count / 32
     var opened: OpaquePointer?
-    try withPath(of: bundle) { try HqDitError.check(hqdit_open($0, &settings, &opened)) }
+    try keys.withUnsafeBufferPointer { keys in
+      settings.public_keys = keys.baseAddress
+      try withPath(of: bundle) { try HqDitError.check(hqdit_open($0, &settings, &opened)) }
+    }
     guard let opened else { throw HqDitError.internalFault("hqdit_open gave no pipeline") }
     pipeline = opened
   }

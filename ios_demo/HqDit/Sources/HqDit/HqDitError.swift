@@ -29,6 +29,9 @@ public enum HqDitError: Error, Sendable, Hashable {
   /// The system refused a file that is there; the bundle may be whole.
   case ioError(String)
 
+  /// None of ``OpenOptions/publicKeys`` has signed the bundle.
+  case invalidSignature(String)
+
   /// A fault of the engine.
   case internalFault(String)
 
@@ -49,6 +52,7 @@ public enum HqDitError: Error, Sendable, Hashable {
     case HQDIT_OUT_OF_MEMORY: throw outOfMemory(message)
     case HQDIT_RUNTIME_ERROR: throw runtimeFailure(message)
     case HQDIT_IO_ERROR: throw ioError(message)
+    case HQDIT_INVALID_SIGNATURE: throw invalidSignature(message)
     default: throw internalFault(message)
     }
   }
@@ -59,7 +63,7 @@ extension HqDitError: LocalizedError {
     switch self {
     case .busy(let message), .invalidArgument(let message), .notFound(let message), .invalidBundle(let message),
       .memoryLimit(let message), .outOfMemory(let message), .runtimeFailure(let message), .ioError(let message),
-      .internalFault(let message):
+      .invalidSignature(let message), .internalFault(let message):
       message
     case .closed:
       "the model was closed"

@@ -45,6 +45,30 @@ import Testing
     _ = try await HqDit(bundle: tiny, options: OpenOptions(memoryLimitBytes: 1_000_000))
   }
 
+  /// tests/ios/test_swift.py has signed a copy of the bundle.
+  @Test func signedByAKeyOfTheApps() async throws {
+    let environment = ProcessInfo.processInfo.environment
+    let ours = try #require(environment["HQDIT_PUBLIC_KEY"])
+    let signed = URL(fileURLWithPath: try #require(environment["HQDIT_SIGNED"]), isDirectory: true)
+    // Of RFC 8032's first test.
+    let other = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    _ = try await HqDit(bundle: signed, options: OpenOptions(publicKeys: [other, ours.uppercased()]))
+    await expect("invalidSignature", "another key") {
+      _ = try await HqDit(bundle: signed, options: OpenOptions(publicKeys: [other]))
+    }
+    await expect("invalidSignature", "not signed") {
+      _ = try await HqDit(bundle: tiny, options: OpenOptions(publicKeys: [ours]))
+    }
+    await expect("invalidArgument", "verify_sha256") {
+      _ = try await HqDit(bundle: signed, options: OpenOptions(verifySHA256: false, publicKeys: [ours]))
+    }
+    for bad in ["", String(ours.dropFirst()), "+" + ours.dropFirst(), "é" + ours.dropFirst(2)] {
+      await expect("invalidArgument", "public") {
+        _ = try await HqDit(bundle: tiny, options: OpenOptions(publicKeys: [bad]))
+      }
+    }
+  }
+
   @Test(arguments: [
     ("step", GenerationRequest(label: 1, seeds: [1], steps: 0)),
     ("label", GenerationRequest(label: 99, seeds: [1])),
@@ -115,7 +139,7 @@ import Testing
 
   /// All but a fault of the engine itself come from an engine above and in LimitTests; here is each number's kind.
   @Test func everyStatusHasItsKind() throws {
-    let kinds = (1...UInt32(10)).map { status in
+    let kinds = (1...UInt32(11)).map { status in
       do {
         try HqDitError.check(.init(rawValue: status))
         return "none"
@@ -126,7 +150,7 @@ import Testing
     #expect(
       kinds == [
         "CancellationError", "busy", "invalidArgument", "notFound", "invalidBundle", "memoryLimit", "outOfMemory",
-        "runtimeFailure", "internalFault", "ioError",
+        "runtimeFailure", "internalFault", "ioError", "invalidSignature",
       ])
     #expect(throws: Never.self) { try HqDitError.check(.init(rawValue: 0)) }
   }

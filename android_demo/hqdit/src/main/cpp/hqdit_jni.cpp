@@ -112,15 +112,17 @@ JNIEXPORT jint JNICALL Java_hqdit_mobile_Native_estimate(JNIEnv* env, jclass, jb
 
 JNIEXPORT jint JNICALL Java_hqdit_mobile_Native_open(JNIEnv* env, jclass, jbyteArray bundle, jlong memory_limit_bytes,
                                                      jboolean verify_sha256, jint threads, jint load_mode,
-                                                     jlongArray handle) {
-  const Bytes path(env, bundle);
-  if (path.data == nullptr) return HQDIT_OUT_OF_MEMORY;
+                                                     jbyteArray public_keys, jlongArray handle) {
+  const Bytes path(env, bundle), keys(env, public_keys);
+  if (path.data == nullptr || keys.data == nullptr) return HQDIT_OUT_OF_MEMORY;
   hqdit_open_options options;
   hqdit_open_options_init(&options, sizeof options);
   options.memory_limit_bytes = static_cast<uint64_t>(memory_limit_bytes);
   options.verify_sha256 = verify_sha256 != JNI_FALSE;
   options.threads = threads;
   options.load_mode = load_mode;
+  options.public_keys = reinterpret_cast<const uint8_t*>(keys.data);
+  options.public_key_count = static_cast<size_t>(env->GetArrayLength(public_keys)) / 32;
   hqdit_pipeline* opened = nullptr;
   const hqdit_status status = hqdit_open(reinterpret_cast<const char*>(path.data), &options, &opened);
   const jlong value = reinterpret_cast<jlong>(opened);

@@ -148,6 +148,7 @@ public class HqDit private constructor(
                     options.verifySha256,
                     options.threads,
                     options.loadMode.ordinal,
+                    options.keyBytes(),
                     handle
                 )
             )

@@ -33,6 +33,9 @@ public sealed class HqDitException(message: String) : Exception(message) {
     /** The system refused a file that is there; the bundle may be whole. */
     public class IoError(message: String) : HqDitException(message)
 
+    /** None of [OpenOptions.publicKeys] has signed the bundle. */
+    public class InvalidSignature(message: String) : HqDitException(message)
+
     internal companion object {
         /** Throws what [status], an hqdit_status that this thread just got, stands for. */
         fun check(status: Int) {
@@ -48,6 +51,7 @@ public sealed class HqDitException(message: String) : Exception(message) {
                 7 -> OutOfMemory(message)
                 8 -> RuntimeFailure(message)
                 10 -> IoError(message)
+                11 -> InvalidSignature(message)
                 else -> Internal(message)
             }
         }

@@ -23,6 +23,7 @@ internal object Native {
     @JvmStatic
     external fun estimate(bundle: ByteArray, bytes: LongArray): Int
 
+    /** [publicKeys]: 32 bytes each. */
     @JvmStatic
     external fun open(
         bundle: ByteArray,
@@ -30,6 +31,7 @@ internal object Native {
         verifySha256: Boolean,
         threads: Int,
         loadMode: Int,
+        publicKeys: ByteArray,
         handle: LongArray
     ): Int
 

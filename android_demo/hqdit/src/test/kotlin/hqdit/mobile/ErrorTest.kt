@@ -2,6 +2,9 @@
 package hqdit.mobile
 
 import java.io.File
+import java.security.KeyPairGenerator
+import java.security.Signature
+import java.util.HexFormat
 import org.junit.Assert.assertArrayEquals
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNull
@@ -40,6 +43,28 @@ class ErrorTest {
     fun moreMemoryThanAllowed() {
         expect<HqDitException.MemoryLimit>("") { HqDit.open(tiny, OpenOptions(memoryLimitBytes = 999_999)) }
         HqDit.open(tiny, OpenOptions(memoryLimitBytes = 1_000_000)).close()
+    }
+
+    /** The signature is Java's own. */
+    @Test
+    fun signedByAKeyOfTheApps() {
+        val keys = List(2) { KeyPairGenerator.getInstance("Ed25519").generateKeyPair() }
+        val (ours, other) = keys.map { HexFormat.of().formatHex(it.public.encoded.takeLast(32).toByteArray()) }
+        val bundle = copyOfTiny("signed")
+        expect<HqDitException.InvalidSignature>("not signed") { HqDit.open(bundle, OpenOptions(publicKeys = listOf(ours))) }
+        val signer = Signature.getInstance("Ed25519").apply { initSign(keys[0].private) }
+        signer.update(File(bundle, "manifest.json").readBytes())
+        File(bundle, "manifest.json.sig").writeBytes(signer.sign())
+        HqDit.open(bundle, OpenOptions(publicKeys = listOf(other, ours.uppercase()))).close()
+        expect<HqDitException.InvalidSignature>("manifest.json.sig") {
+            HqDit.open(bundle, OpenOptions(publicKeys = listOf(other)))
+        }
+        expect<HqDitException.InvalidArgument>("verify_sha256") {
+            HqDit.open(bundle, OpenOptions(verifySha256 = false, publicKeys = listOf(ours)))
+        }
+        for (bad in listOf("", ours.drop(1), "+" + ours.drop(1), "02".padEnd(64, '0'))) {
+            expect<HqDitException.InvalidArgument>("public") { HqDit.open(bundle, OpenOptions(publicKeys = listOf(bad))) }
+        }
     }
 
     @Test
