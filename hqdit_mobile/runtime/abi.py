@@ -175,6 +175,7 @@ _SIGNATURES: dict[str, tuple[type | None, list[Any]]] = {
     "hqdit_open_files": (c_int32, [POINTER(File), c_size_t, POINTER(OpenOptions), POINTER(c_void_p)]),
     "hqdit_close": (c_int32, [c_void_p]),
     "hqdit_get_info": (c_int32, [c_void_p, POINTER(Info)]),
+    "hqdit_get_memory": (c_int32, [c_void_p, POINTER(Memory)]),
     "hqdit_label_name": (c_char_p, [c_void_p, c_int32]),
     "hqdit_find_label": (c_int32, [c_void_p, c_char_p, POINTER(c_int32)]),
     "hqdit_request_init": (c_int32, [c_void_p, POINTER(Request), c_size_t]),

@@ -52,6 +52,12 @@ def test_draws_without_opening_a_path(bundle, tiny_bundle, load_mode):
     for descriptor in opened.values():
         os.lseek(descriptor, 5, os.SEEK_SET)
     assert estimate(opened) == estimate(tiny_bundle)
+    memory, handle = abi.Memory(struct_size=ctypes.sizeof(abi.Memory)), ctypes.c_void_p()
+    library = abi.library()
+    assert library.hqdit_open_files(abi.files(opened), len(opened), None, ctypes.byref(handle)) == 0
+    assert library.hqdit_get_memory(handle, memory) == 0 and memory.peak_bytes == estimate(tiny_bundle).peak_bytes
+    assert library.hqdit_get_memory(handle, None) == 3 and library.hqdit_get_memory(None, memory) == 3
+    assert library.hqdit_close(handle) == 0
     with Pipeline(opened, load_mode=load_mode) as pipeline, Pipeline(tiny_bundle) as expected:
         assert [os.lseek(descriptor, 0, os.SEEK_CUR) for descriptor in opened.values()] == [5] * len(opened)
         for descriptor in opened.values():

@@ -169,6 +169,9 @@ typedef struct hqdit_info {
 /// `info` must have struct_size set.
 HQDIT_API hqdit_status hqdit_get_info(const hqdit_pipeline* pipeline, hqdit_info* info);
 
+/// What hqdit_estimate says of the bundle, without reading its manifest again. `memory` must have struct_size set.
+HQDIT_API hqdit_status hqdit_get_memory(const hqdit_pipeline* pipeline, hqdit_memory* memory);
+
 /// The name of a class; NULL if `label` is out of range. Lives as long as the pipeline.
 HQDIT_API const char* hqdit_label_name(const hqdit_pipeline* pipeline, int32_t label);
 

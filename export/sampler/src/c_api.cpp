@@ -184,6 +184,16 @@ hqdit_status hqdit_get_info(const hqdit_pipeline* pipeline, hqdit_info* info) {
   });
 }
 
+hqdit_status hqdit_get_memory(const hqdit_pipeline* pipeline, hqdit_memory* memory) {
+  return guard([&]() -> Status {
+    if (pipeline == nullptr) return invalid_argument("pipeline is NULL");
+    hqdit_memory known{};
+    if (Status status = hqdit::read_struct(memory, "memory", &known); !status.ok()) return status;
+    hqdit::write_struct(pipeline->pipeline->manifest().memory, memory->struct_size, memory);
+    return {};
+  });
+}
+
 const char* hqdit_label_name(const hqdit_pipeline* pipeline, int32_t label) {
   if (pipeline == nullptr || label < 0) return nullptr;
   const auto& labels = pipeline->pipeline->manifest().labels;

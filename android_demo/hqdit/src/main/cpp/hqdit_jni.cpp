@@ -5,6 +5,7 @@
 #include <jni.h>
 
 #include <cstring>
+#include <vector>
 
 namespace {
 
@@ -33,6 +34,7 @@ class Elements {
 };
 
 using Bytes = Elements<jbyteArray, jbyte, &JNIEnv::GetByteArrayElements, &JNIEnv::ReleaseByteArrayElements>;
+using Ints = Elements<jintArray, jint, &JNIEnv::GetIntArrayElements, &JNIEnv::ReleaseIntArrayElements>;
 using Longs = Elements<jlongArray, jlong, &JNIEnv::GetLongArrayElements, &JNIEnv::ReleaseLongArrayElements>;
 
 jbyteArray to_java(JNIEnv* env, const void* bytes, size_t count) {
@@ -51,6 +53,26 @@ hqdit_info info_of(jlong handle, hqdit_status* status) {
   info.struct_size = sizeof info;
   *status = hqdit_get_info(pipeline(handle), &info);
   return info;
+}
+
+void write_memory(JNIEnv* env, const hqdit_memory& memory, jlongArray bytes) {
+  const jlong values[] = {static_cast<jlong>(memory.weights_bytes), static_cast<jlong>(memory.arena_bytes),
+                          static_cast<jlong>(memory.peak_bytes), static_cast<jlong>(memory.file_bytes),
+                          static_cast<jlong>(memory.tiled_peak_bytes)};
+  env->SetLongArrayRegion(bytes, 0, 5, values);
+}
+
+hqdit_open_options open_options(jlong memory_limit_bytes, jboolean verify_sha256, jint threads, jint load_mode,
+                                const Bytes& public_keys, jsize public_key_bytes) {
+  hqdit_open_options options;
+  hqdit_open_options_init(&options, sizeof options);
+  options.memory_limit_bytes = static_cast<uint64_t>(memory_limit_bytes);
+  options.verify_sha256 = verify_sha256 != JNI_FALSE;
+  options.threads = threads;
+  options.load_mode = load_mode;
+  options.public_keys = reinterpret_cast<const uint8_t*>(public_keys.data);
+  options.public_key_count = static_cast<size_t>(public_key_bytes) / 32;
+  return options;
 }
 
 struct Listener {
@@ -103,10 +125,7 @@ JNIEXPORT jint JNICALL Java_hqdit_mobile_Native_estimate(JNIEnv* env, jclass, jb
   hqdit_memory memory{};
   memory.struct_size = sizeof memory;
   const hqdit_status status = hqdit_estimate(reinterpret_cast<const char*>(path.data), &memory);
-  const jlong values[] = {static_cast<jlong>(memory.weights_bytes), static_cast<jlong>(memory.arena_bytes),
-                          static_cast<jlong>(memory.peak_bytes), static_cast<jlong>(memory.file_bytes),
-                          static_cast<jlong>(memory.tiled_peak_bytes)};
-  env->SetLongArrayRegion(bytes, 0, 5, values);
+  write_memory(env, memory, bytes);
   return status;
 }
 
@@ -115,18 +134,42 @@ JNIEXPORT jint JNICALL Java_hqdit_mobile_Native_open(JNIEnv* env, jclass, jbyteA
                                                      jbyteArray public_keys, jlongArray handle) {
   const Bytes path(env, bundle), keys(env, public_keys);
   if (path.data == nullptr || keys.data == nullptr) return HQDIT_OUT_OF_MEMORY;
-  hqdit_open_options options;
-  hqdit_open_options_init(&options, sizeof options);
-  options.memory_limit_bytes = static_cast<uint64_t>(memory_limit_bytes);
-  options.verify_sha256 = verify_sha256 != JNI_FALSE;
-  options.threads = threads;
-  options.load_mode = load_mode;
-  options.public_keys = reinterpret_cast<const uint8_t*>(keys.data);
-  options.public_key_count = static_cast<size_t>(env->GetArrayLength(public_keys)) / 32;
+  const hqdit_open_options options =
+      open_options(memory_limit_bytes, verify_sha256, threads, load_mode, keys, env->GetArrayLength(public_keys));
   hqdit_pipeline* opened = nullptr;
   const hqdit_status status = hqdit_open(reinterpret_cast<const char*>(path.data), &options, &opened);
   const jlong value = reinterpret_cast<jlong>(opened);
   env->SetLongArrayRegion(handle, 0, 1, &value);
+  return status;
+}
+
+JNIEXPORT jint JNICALL Java_hqdit_mobile_Native_openFiles(JNIEnv* env, jclass, jbyteArray names, jintArray descriptors,
+                                                          jlong memory_limit_bytes, jboolean verify_sha256,
+                                                          jint threads, jint load_mode, jbyteArray public_keys,
+                                                          jlongArray handle) {
+  const Bytes texts(env, names), keys(env, public_keys);
+  const Ints numbers(env, descriptors);
+  if (texts.data == nullptr || keys.data == nullptr || numbers.data == nullptr) return HQDIT_OUT_OF_MEMORY;
+  std::vector<hqdit_file> files(static_cast<size_t>(env->GetArrayLength(descriptors)));
+  const char* name = reinterpret_cast<const char*>(texts.data);
+  for (size_t i = 0; i < files.size(); ++i) {
+    files[i] = {name, numbers.data[i]};
+    name += std::strlen(name) + 1;
+  }
+  const hqdit_open_options options =
+      open_options(memory_limit_bytes, verify_sha256, threads, load_mode, keys, env->GetArrayLength(public_keys));
+  hqdit_pipeline* opened = nullptr;
+  const hqdit_status status = hqdit_open_files(files.data(), files.size(), &options, &opened);
+  const jlong value = reinterpret_cast<jlong>(opened);
+  env->SetLongArrayRegion(handle, 0, 1, &value);
+  return status;
+}
+
+JNIEXPORT jint JNICALL Java_hqdit_mobile_Native_memory(JNIEnv* env, jclass, jlong handle, jlongArray bytes) {
+  hqdit_memory memory{};
+  memory.struct_size = sizeof memory;
+  const hqdit_status status = hqdit_get_memory(pipeline(handle), &memory);
+  write_memory(env, memory, bytes);
   return status;
 }
 

@@ -8,10 +8,13 @@ import static org.junit.Assert.assertTrue;
 
 import android.app.Activity;
 import android.app.ActivityManager;
+import android.app.Service;
+import android.content.ComponentName;
 import android.content.Intent;
 import android.graphics.Bitmap;
 import android.graphics.drawable.BitmapDrawable;
 import android.net.Uri;
+import android.os.IBinder;
 import android.os.Looper;
 import android.view.View;
 import android.widget.ImageView;
@@ -42,6 +45,10 @@ public class ShrunkAppTest {
     ActivityManager.MemoryInfo memory = new ActivityManager.MemoryInfo();
     memory.availMem = 1L << 30;
     Shadows.shadowOf(activity.getSystemService(ActivityManager.class)).setMemoryInfo(memory);
+    Class<? extends Service> engine = Class.forName("hqdit.mobile.EngineService").asSubclass(Service.class);
+    IBinder binder = Robolectric.setupService(engine).onBind(new Intent());
+    Shadows.shadowOf(activity.getApplication())
+        .setComponentNameAndServiceForBindService(new ComponentName(activity, engine), binder);
     controller.setup();
     waitFor("loading", () -> view("draw").isEnabled());
     assertTrue(view("draw").performClick());

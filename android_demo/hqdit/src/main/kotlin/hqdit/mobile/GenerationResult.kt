@@ -15,4 +15,21 @@ public class GenerationResult internal constructor(
     public val decodeMillis: Double,
     public val totalMillis: Double,
     public val peakMemoryBytes: Long
-)
+) {
+    internal companion object {
+        /** [rgb]: of all pictures, one after the other; [totals]: as Native.generate gives them. */
+        fun of(info: ModelInfo, rgb: ByteArray, totals: DoubleArray): GenerationResult {
+            val size = info.imageWidth * info.imageHeight * 3
+            return GenerationResult(
+                pictures = List(rgb.size / size) { index ->
+                    Picture(info.imageWidth, info.imageHeight, rgb.copyOfRange(index * size, (index + 1) * size))
+                },
+                evaluations = totals[0].toInt(),
+                denoiseMillis = totals[1],
+                decodeMillis = totals[2],
+                totalMillis = totals[3],
+                peakMemoryBytes = totals[4].toLong()
+            )
+        }
+    }
+}

@@ -16,11 +16,13 @@ import kotlin.concurrent.withLock
  * Every call may come from any thread and blocks its caller, so keep them off the main thread. One model makes one
  * generation at a time and throws [HqDitException.Busy] to others; two models can work side by side.
  */
-public class HqDit private constructor(
-    private val handle: Long,
+public class HqDit internal constructor(private val engine: Engine) : AutoCloseable {
     /** What the model is and what it draws. */
-    public val info: ModelInfo
-) : AutoCloseable {
+    public val info: ModelInfo = engine.info
+
+    /** What it needs, as [estimate] tells of a bundle that is not open. */
+    public val memory: MemoryEstimate = engine.memory
+
     private val lock = ReentrantLock()
     private val idle = lock.newCondition()
     private var worker: Thread? = null
@@ -67,7 +69,7 @@ public class HqDit private constructor(
             closed = true
             cancelled = true
             while (worker != null) idle.awaitUninterruptibly()
-            check(Native.close(handle))
+            engine.close()
         }
     }
 
@@ -81,37 +83,14 @@ public class HqDit private constructor(
     }
 
     private fun draw(request: GenerationRequest, listener: ProgressListener): GenerationResult {
-        val size = info.imageWidth * info.imageHeight * 3
-        val rgb = ByteArray(Math.multiplyExact(request.seeds.size, size))
-        val totals = DoubleArray(5)
-        val interval = request.guidanceInterval ?: info.defaultGuidanceInterval
-        val status =
-            Native.generate(
-                handle,
-                request.label,
-                request.seeds.toLongArray(),
-                (request.scheduler ?: info.defaultScheduler).ordinal,
-                request.steps ?: info.defaultSteps,
-                request.eta,
-                request.guidanceScale ?: info.defaultGuidanceScale,
-                interval.start,
-                interval.endInclusive,
-                request.previewInterval,
-                ProgressRelay(listener) { cancelled },
-                rgb,
-                totals
+        val settled =
+            request.copy(
+                scheduler = request.scheduler ?: info.defaultScheduler,
+                steps = request.steps ?: info.defaultSteps,
+                guidanceScale = request.guidanceScale ?: info.defaultGuidanceScale,
+                guidanceInterval = request.guidanceInterval ?: info.defaultGuidanceInterval
             )
-        HqDitException.check(status)
-        return GenerationResult(
-            pictures = request.seeds.indices.map { index ->
-                Picture(info.imageWidth, info.imageHeight, rgb.copyOfRange(index * size, (index + 1) * size))
-            },
-            evaluations = totals[0].toInt(),
-            denoiseMillis = totals[1],
-            decodeMillis = totals[2],
-            totalMillis = totals[3],
-            peakMemoryBytes = totals[4].toLong()
-        )
+        return engine.generate(settled, ProgressRelay(listener) { cancelled })
     }
 
     public companion object {
@@ -125,12 +104,7 @@ public class HqDit private constructor(
          * @throws HqDitException.NotFound or [HqDitException.InvalidBundle]
          */
         @JvmStatic
-        public fun estimate(bundle: File): MemoryEstimate {
-            val bytes = LongArray(5)
-            HqDitException.check(Native.estimate(cString(bundle.path), bytes))
-            val (weights, arena, peak, file, tiledPeak) = bytes
-            return MemoryEstimate(weights, arena, peak, file, tiledPeak)
-        }
+        public fun estimate(bundle: File): MemoryEstimate = LocalEngine.estimate(bundle)
 
         /**
          * Opens the folder [bundle]. Its files must not change until [close].
@@ -139,30 +113,7 @@ public class HqDit private constructor(
          */
         @JvmStatic
         @JvmOverloads
-        public fun open(bundle: File, options: OpenOptions = OpenOptions()): HqDit {
-            val handle = LongArray(1)
-            HqDitException.check(
-                Native.open(
-                    cString(bundle.path),
-                    options.memoryLimitBytes,
-                    options.verifySha256,
-                    options.threads,
-                    options.loadMode.ordinal,
-                    options.keyBytes(),
-                    handle
-                )
-            )
-            try {
-                return HqDit(handle[0], ModelInfo.read(handle[0]))
-            } catch (error: Throwable) {
-                Native.close(handle[0])
-                throw error
-            }
-        }
-
-        private fun cString(text: String): ByteArray {
-            require('\u0000' !in text) { "a path must not hold a zero character" }
-            return text.encodeToByteArray() + 0
-        }
+        public fun open(bundle: File, options: OpenOptions = OpenOptions()): HqDit =
+            HqDit(LocalEngine.open(bundle, options))
     }
 }

@@ -35,6 +35,23 @@ internal object Native {
         handle: LongArray
     ): Int
 
+    /** [names], each ending in a zero, and [descriptors] of the files of a bundle; the rest as [open]. */
+    @JvmStatic
+    external fun openFiles(
+        names: ByteArray,
+        descriptors: IntArray,
+        memoryLimitBytes: Long,
+        verifySha256: Boolean,
+        threads: Int,
+        loadMode: Int,
+        publicKeys: ByteArray,
+        handle: LongArray
+    ): Int
+
+    /** [bytes]: as [estimate]. */
+    @JvmStatic
+    external fun memory(handle: Long, bytes: LongArray): Int
+
     /** False while a call is running on the model. */
     @JvmStatic
     external fun close(handle: Long): Boolean

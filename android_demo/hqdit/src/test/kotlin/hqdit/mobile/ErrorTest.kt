@@ -2,6 +2,8 @@
 package hqdit.mobile
 
 import java.io.File
+import java.io.FileDescriptor
+import java.io.RandomAccessFile
 import java.security.KeyPairGenerator
 import java.security.Signature
 import java.util.HexFormat
@@ -51,7 +53,9 @@ class ErrorTest {
         val keys = List(2) { KeyPairGenerator.getInstance("Ed25519").generateKeyPair() }
         val (ours, other) = keys.map { HexFormat.of().formatHex(it.public.encoded.takeLast(32).toByteArray()) }
         val bundle = copyOfTiny("signed")
-        expect<HqDitException.InvalidSignature>("not signed") { HqDit.open(bundle, OpenOptions(publicKeys = listOf(ours))) }
+        expect<HqDitException.InvalidSignature>("not signed") {
+            HqDit.open(bundle, OpenOptions(publicKeys = listOf(ours)))
+        }
         val signer = Signature.getInstance("Ed25519").apply { initSign(keys[0].private) }
         signer.update(File(bundle, "manifest.json").readBytes())
         File(bundle, "manifest.json.sig").writeBytes(signer.sign())
@@ -63,7 +67,9 @@ class ErrorTest {
             HqDit.open(bundle, OpenOptions(verifySha256 = false, publicKeys = listOf(ours)))
         }
         for (bad in listOf("", ours.drop(1), "+" + ours.drop(1), "02".padEnd(64, '0'))) {
-            expect<HqDitException.InvalidArgument>("public") { HqDit.open(bundle, OpenOptions(publicKeys = listOf(bad))) }
+            expect<HqDitException.InvalidArgument>("public") {
+                HqDit.open(bundle, OpenOptions(publicKeys = listOf(bad)))
+            }
         }
     }
 
@@ -103,6 +109,23 @@ class ErrorTest {
     @Test
     fun filesCanBeReadInsteadOfMapped() = HqDit.open(tiny, OpenOptions(loadMode = LoadMode.READ, threads = 1)).use {
         assertArrayEquals(openTiny().use { mapped -> mapped.draw(request()) }, it.draw(request()))
+    }
+
+    /** What EngineService opens. */
+    @Test
+    fun descriptorsInPlaceOfPaths() {
+        val files = tiny.listFiles()!!.associate { it.name to RandomAccessFile(it, "r") }
+        val descriptor = FileDescriptor::class.java.getDeclaredField("fd").apply { isAccessible = true }
+        val numbers = files.mapValues { descriptor.getInt(it.value.fd) }
+        HqDit(LocalEngine.open(numbers, OpenOptions(threads = 1))).use {
+            files.values.forEach(RandomAccessFile::close)
+            assertArrayEquals(openTiny().use { tiny -> tiny.draw(request()) }, it.draw(request()))
+        }
+        expect<HqDitException.InvalidArgument>("1 .. 1024") { LocalEngine.open(emptyMap(), OpenOptions()) }
+        expect<HqDitException.NotFound>("manifest.json") { LocalEngine.open(mapOf("a" to 0), OpenOptions()) }
+        expect<HqDitException.InvalidArgument>("not open") {
+            LocalEngine.open(numbers.mapValues { -1 }, OpenOptions())
+        }
     }
 
     private fun copyOfTiny(name: String): File = File(folder.root, name).also { tiny.copyRecursively(it) }

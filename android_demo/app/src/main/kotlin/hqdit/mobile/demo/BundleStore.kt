@@ -3,6 +3,8 @@ package hqdit.mobile.demo
 
 import android.content.Context
 import hqdit.mobile.HqDit
+import hqdit.mobile.OpenOptions
+import hqdit.mobile.openIsolated
 import java.io.File
 
 /**
@@ -12,7 +14,7 @@ import java.io.File
  * @param freeBytes the storage left for a folder
  */
 class BundleStore(
-    context: Context,
+    private val context: Context,
     //noinspection UsableSpace: no other app's cache is worth clearing for a model
     freeBytes: (File) -> Long = File::getUsableSpace
 ) {
@@ -21,7 +23,7 @@ class BundleStore(
     private val importer =
         BundleImporter(root, { freeBytes(root) }) { folder ->
             // The engine compares every file with its hash and reads the programs: what opens here will open later.
-            HqDit.open(folder).close()
+            open(folder, OpenOptions()).close()
         }
 
     /** The manifest of the packed bundle that has had its turn. */
@@ -35,6 +37,13 @@ class BundleStore(
         if (packed != null && (isNew || !isBundle(importer.current))) importer.import(assets)
         markSeen(packed)
         return importer.current.takeIf(::isBundle)
+    }
+
+    /** A bundle that came with the app runs in its process, any other in one that can do no harm. */
+    fun open(bundle: File, options: OpenOptions): HqDit {
+        val manifest = File(bundle, BundleImporter.MANIFEST)
+        val isPacked = assets.manifest?.let { manifest.isFile && manifest.readBytes().contentEquals(it) } ?: false
+        return if (isPacked) HqDit.open(bundle, options) else HqDit.openIsolated(context, bundle, options)
     }
 
     /** Replaces the bundle. No model may be open. */

@@ -141,13 +141,12 @@ class Studio(
 
     private fun openModel() {
         val bundle = store.find() ?: return main.execute { update { StudioState(Stage.NO_BUNDLE) } }
-        val info = openEngine(bundle).info
-        val model = LoadedModel(info, HqDit.estimate(bundle))
+        val model = openEngine(bundle).run { LoadedModel(info, memory) }
         main.execute { update { copy(stage = Stage.READY, model = model, notice = null) } }
     }
 
     private fun openEngine(bundle: File): HqDit {
-        val opened = HqDit.open(bundle, OpenOptions(memoryLimitBytes = memory.spareBytes))
+        val opened = store.open(bundle, OpenOptions(memoryLimitBytes = memory.spareBytes))
         engine = opened
         return opened
     }
@@ -163,6 +162,8 @@ class Studio(
             try {
                 task()
             } catch (error: HqDitException) {
+                // The next picture gets a process of its own again.
+                if (error is HqDitException.ProcessDied) closeEngine()
                 fail(error)
             } catch (error: IOException) {
                 fail(error)

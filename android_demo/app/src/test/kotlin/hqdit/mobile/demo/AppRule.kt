@@ -4,10 +4,13 @@ package hqdit.mobile.demo
 import android.app.Activity
 import android.app.ActivityManager
 import android.app.AlertDialog
+import android.app.Application
+import android.content.ComponentName
 import android.content.Context
 import android.content.Intent
 import android.graphics.drawable.BitmapDrawable
 import android.net.Uri
+import android.os.IBinder
 import android.os.Looper
 import android.view.View
 import android.widget.AdapterView
@@ -15,9 +18,12 @@ import android.widget.Button
 import android.widget.ImageView
 import android.widget.ListView
 import android.widget.TextView
+import hqdit.mobile.EngineService
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
 import java.io.File
+import java.util.concurrent.CompletableFuture
+import java.util.concurrent.ExecutionException
 import java.util.zip.ZipEntry
 import java.util.zip.ZipOutputStream
 import org.junit.Assert.assertEquals
@@ -61,8 +67,26 @@ class AppRule(private val bundle: File? = File(System.getProperty("hqdit.tiny"))
     }
 
     private fun launch() {
+        bindEngine()
         controller = Robolectric.buildActivity(MainActivity::class.java).setup()
         waitFor("loading") { studio.state.stage != Stage.LOADING }
+    }
+
+    /** What the system answers whoever binds the engine's service. */
+    fun bindEngine(binder: IBinder = Robolectric.setupService(EngineService::class.java).onBind(Intent())) {
+        val name = ComponentName(context, EngineService::class.java)
+        shadowOf(context as Application).setComponentNameAndServiceForBindService(name, binder)
+    }
+
+    /** Runs [body] beside the main thread, which goes on with its work, and gives what it gives or throws. */
+    fun <T> besideMain(body: () -> T): T {
+        val result = CompletableFuture.supplyAsync(body)
+        waitFor("the call", result::isDone)
+        return try {
+            result.get()
+        } catch (error: ExecutionException) {
+            throw checkNotNull(error.cause)
+        }
     }
 
     fun waitFor(what: String, condition: () -> Boolean) {
