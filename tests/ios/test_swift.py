@@ -9,8 +9,8 @@ from pathlib import Path
 import ios_zips
 import numpy as np
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import tiny_model
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from debian13 import need_debian13, run_in_debian13
 from ios_checks import DEMO, run_tests, swift
 from PIL import Image
