@@ -22,6 +22,9 @@ from hqdit_mobile.runtime import abi as abi
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLER = ROOT / "export" / "sampler"
 PORTABLE = [
+    "bundle_files",
+    "ed25519",
+    "field25519",
     "files",
     "decoder_tiles",
     "json",
@@ -51,7 +54,7 @@ def compiler() -> str:
 @pytest.fixture(scope="module")
 def robust(compiler, tmp_path_factory) -> Path:
     program = tmp_path_factory.mktemp("robust") / "robust"
-    sources = [SAMPLER / "src" / f"{name}.cpp" for name in [*PORTABLE, "sha256"]]
+    sources = [SAMPLER / "src" / f"{name}.cpp" for name in [*PORTABLE, "sha256", "sha512", "signature"]]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_GLIBCXX_ASSERTIONS"]
     includes = [f"-I{folder}" for folder in (SAMPLER / "include", SAMPLER / "src", ROOT / "export/kernels/include")]
     flags = ["-std=c++17", "-O1", "-g", *WARNINGS, *sanitizers, *includes]
