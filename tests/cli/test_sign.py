@@ -72,7 +72,7 @@ def test_the_way_of_a_bundle(bundle, tmp_path):
     (bundle / "README.md").write_text("forged")
     assert "README.md has another SHA-256" in last_line(hqdit("info", bundle, "--public-key", public))
     assert "README.md has another SHA-256" in last_line(hqdit("sign", bundle, "--key", key))
-    assert "exists; a key is never written over" in last_line(hqdit("sign", bundle, "--new-key", key))
+    assert "exists; a key is never written over" in last_line(hqdit("sign", "--new-key", key))
 
 
 def test_keys_of_other_tools(bundle, tmp_path):
