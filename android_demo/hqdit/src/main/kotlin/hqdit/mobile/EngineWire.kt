@@ -99,7 +99,7 @@ internal object EngineWire {
             for (text in listOf(info.name, info.target)) write(text)
             writeInt(info.labels.size)
             info.labels.forEach { write(it) }
-            for (number in listOf(info.imageWidth, info.imageHeight, info.nullLabel, info.numTrainTimesteps)) {
+            for (number in listOf(info.imageWidth, info.imageHeight, info.nullLabel ?: -1, info.numTrainTimesteps)) {
                 writeInt(number)
             }
             writeBoolean(info.hasPreview)
@@ -126,7 +126,7 @@ internal object EngineWire {
             labels = labels,
             imageWidth = readSide(),
             imageHeight = readSide(),
-            nullLabel = readInt(),
+            nullLabel = readInt().takeIf { it >= 0 },
             numTrainTimesteps = readInt(),
             hasPreview = readBoolean(),
             defaultScheduler = Scheduler.entries[readInt()],

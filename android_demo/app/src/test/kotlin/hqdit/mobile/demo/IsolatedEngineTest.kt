@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package hqdit.mobile.demo
 
+import android.content.Intent
 import android.os.DeadObjectException
 import android.os.IBinder
 import android.os.Parcel
@@ -37,7 +38,7 @@ class IsolatedEngineTest {
 
     private val tiny = File(System.getProperty("hqdit.tiny"))
     private val request = GenerationRequest(2, listOf(7, 8), steps = 6, eta = 0.5f, previewInterval = 2)
-    private val service: IBinder by lazy { Robolectric.setupService(EngineService::class.java).onBind(null) }
+    private val service: IBinder by lazy { Robolectric.setupService(EngineService::class.java).onBind(Intent()) }
 
     @Before
     fun bind() = app.bindEngine(service)
