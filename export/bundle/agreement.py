@@ -7,7 +7,7 @@ Before them comes the stage of loader_check.py, which compares float networks.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,15 @@ def agreement(stage: str, name: str, expected: Values, got: Values, needed_db: f
     return Agreement(stage, name, db, needed_db, float(error.max()), float(error.mean()), cosine)
 
 
-def compare_parts(parts: Sequence[Part], runtime: str, against: str) -> list[Agreement]:
-    """The linear, attention and block stages."""
-    got, expected = run_parts(runtime, parts), run_parts(against, parts)
+def compare_parts(
+    parts: Sequence[Part], runtime: str, against: str, on_runtime: Callable[[int], None] = lambda _: None
+) -> list[Agreement]:
+    """The linear, attention and block stages. on_runtime: gets 0 when the first has run, 1 after the second."""
+    outputs = []
+    for index, name in enumerate((runtime, against)):
+        outputs.append(run_parts(name, parts))
+        on_runtime(index)
+    got, expected = outputs
     return [
         agreement(part.stage, part.name, a, b, needed(part.stage, runtime, against))
         for part, a, b in zip(parts, expected, got, strict=True)

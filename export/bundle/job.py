@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from hqdit_mobile.diffusion.plan import plan
 from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
 from hqdit_mobile.export.bundle.agreement import Agreement, decibels
-from hqdit_mobile.export.bundle.budget import calibration_for, effort_for
+from hqdit_mobile.export.bundle.budget import Effort, calibration_for, effort_for
 from hqdit_mobile.export.bundle.card import model_card
 from hqdit_mobile.export.bundle.folder import (
     check_output,
@@ -29,8 +30,8 @@ from hqdit_mobile.export.bundle.loader_check import check_loader
 from hqdit_mobile.export.bundle.manifest import build_manifest, measure_memory
 from hqdit_mobile.export.bundle.model_files import RUNTIMES, write_model_files
 from hqdit_mobile.export.bundle.options import TARGETS, USUAL_GUIDANCE, ExportOptions
-from hqdit_mobile.export.bundle.parity import ParityReport, check_bundle
-from hqdit_mobile.export.bundle.probe import make_probe, write_probe
+from hqdit_mobile.export.bundle.parity import ParityReport, check_bundle, pieces_of_parity
+from hqdit_mobile.export.bundle.probe import Probe, make_probe, write_probe
 from hqdit_mobile.export.bundle.quality import compare_with_float
 from hqdit_mobile.export.bundle.report import write_report
 from hqdit_mobile.export.bundle.resume import open_work, remember_staging, remove_staging
@@ -48,10 +49,23 @@ PREVIEW_STEPS = 10
 
 
 def export_bundle(options: ExportOptions, stages: Stages) -> Path:
-    """Exports ``options.model`` to the folder ``options.output`` and returns it.
+    """Exports a model to a bundle: loads, calibrates, quantizes, lowers, compares with torch, writes.
 
-    ``stages`` shows how far it is. Raises ParityError, BundleError or what the loader raises; then nothing is left at
-    the output path, and what is finished of the quantization stays in the folder beside it (resume.py).
+    Args:
+        options: the model, the folder and the settings.
+        stages: shows how far it is.
+
+    Returns:
+        The bundle's folder, with links resolved.
+
+    Raises:
+        ParityError: the programs do not compute what the quantized torch model does; the message names the stages.
+        BundleError: the folder holds something else, or its disk is too small.
+        CheckpointError: or what else ``load_model`` and ``quantize_`` raise.
+        ValueError: an option makes no sense; the message names it.
+
+    After an error nothing is left at the output path, and what is finished of the quantization stays in the folder
+    beside it, from which the same options go on (resume.py).
     """
     if options.target not in TARGETS:
         raise ValueError(f"target {options.target!r} is not one of {', '.join(TARGETS)}")
@@ -134,15 +148,18 @@ def _write_bundle(
 ) -> Manifest:
     """Everything after quantization, into `folder`; returns the manifest."""
     effort = effort_for(model.dit, options.steps, options.fast)
-    stages.begin("Draw for the preview and the decoder")
-    latents = clean_latents(model, options)
-    stages.begin(f"Lower to {RUNTIMES[options.runtime]}")
-    files = write_model_files(options.runtime, model, folder, latents)
-    stages.begin("Measure memory and fit the preview")
+    stages.begin("Draw for the preview and the decoder", preview_effort(model, options).steps)
+    latents = clean_latents(model, options, lambda *_: stages.advance())
+    stages.begin(f"Lower to {RUNTIMES[options.runtime]}", 100)
+    files = write_model_files(options.runtime, model, folder, latents, stages.advance)
+    stages.begin("Fit the preview, measure memory", 3 if files.decoder.tiles else 2)
     manifest = build_manifest(options, model, quantized, folder, files, latents)
-    measure_memory(folder, manifest)
-    stages.begin("Check parity with torch")
-    parity = check_parity(options, folder, model)
+    stages.advance()
+    measure_memory(folder, manifest, stages.advance)
+    stages.begin("Draw what parity is checked on", effort.steps)
+    probe = make_parity_probe(options, folder, model, lambda *_: stages.advance())
+    stages.begin("Check parity with torch", pieces_of_parity(options.runtime))
+    parity = check_bundle(folder, model.dit, probe, stages.advance)
     parity.checks[:0] = loaded
     write_json(folder / "parity.json", parity.to_json())
     parity.require("the exported programs do not match the quantized model")
@@ -170,12 +187,14 @@ def drop_learned_sigma_(dit: DiT) -> None:
     dit.final.linear = noise.requires_grad_(False)
 
 
-def check_parity(options: ExportOptions, folder: Path, model: LoadedModel) -> ParityReport:
-    """Compares the bundle with the quantized torch model, and leaves in it what ``hqdit parity`` compares later."""
+def make_parity_probe(
+    options: ExportOptions, folder: Path, model: LoadedModel, on_step: Callable[[int, int], None] | None = None
+) -> Probe:
+    """What the bundle is compared on, now and by ``hqdit parity`` later: leaves it in the bundle."""
     steps = effort_for(model.dit, options.steps, options.fast).steps
-    probe = make_probe(model, preview_labels(model)[0], 0, steps, options.scale)
+    probe = make_probe(model, preview_labels(model)[0], 0, steps, options.scale, on_step)
     write_probe(folder, model.dit.config, probe)
-    return check_bundle(folder, model.dit, probe)
+    return probe
 
 
 def preview_labels(model: LoadedModel, count: int = PREVIEW_IMAGES) -> list[int]:
@@ -186,9 +205,16 @@ def preview_labels(model: LoadedModel, count: int = PREVIEW_IMAGES) -> list[int]
     return chosen[:count] or [i * classes // count for i in range(count)]
 
 
-def clean_latents(model: LoadedModel, options: ExportOptions) -> Tensor:
+def preview_effort(model: LoadedModel, options: ExportOptions) -> Effort:
+    return effort_for(model.dit, PREVIEW_STEPS, options.fast)
+
+
+def clean_latents(
+    model: LoadedModel, options: ExportOptions, on_step: Callable[[int, int], None] | None = None
+) -> Tensor:
     """Latents [B, C, S, S] of finished images, drawn by the quantized torch model."""
-    effort = effort_for(model.dit, PREVIEW_STEPS, options.fast)
+    effort = preview_effort(model, options)
     labels = preview_labels(model, effort.pictures)
     noise = torch.cat([initial_noise(model.latent_shape, seed) for seed in range(len(labels))])
-    return sample_latents(model.dit, model.process, noise, torch.tensor(labels), effort.steps, options.scale)
+    run = noise, torch.tensor(labels), effort.steps, options.scale
+    return sample_latents(model.dit, model.process, *run, on_step)

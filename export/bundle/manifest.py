@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -74,13 +75,16 @@ def build_manifest(
     )
 
 
-def measure_memory(folder: Path, manifest: Manifest) -> None:
-    """Completes ``memory``: the engine opens the folder with the manifest as it is known so far."""
+def measure_memory(folder: Path, manifest: Manifest, on_picture: Callable[[], None] = lambda: None) -> None:
+    """Completes ``memory``: the engine opens the folder with the manifest as it is known so far. on_picture: after one
+    picture and, where the bundle decodes in tiles too, after a second."""
     memory = manifest.memory
     write_manifest(folder, manifest)
     memory.peak_bytes = measure_peak_bytes(folder)
+    on_picture()
     if manifest.decoder and manifest.decoder.tiles:
         memory.tiled_peak_bytes = 1  # lets the engine take the tiles under any limit
         write_manifest(folder, manifest)
         memory.tiled_peak_bytes = measure_peak_bytes(folder, sections.limit_for_tiles(memory))
+        on_picture()
     write_manifest(folder, manifest)

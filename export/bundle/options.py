@@ -23,6 +23,25 @@ class ExportOptions:
 
     ``scheduler``, ``steps``, ``guidance_scale`` and ``guidance_interval`` become the bundle's defaults; the checks draw
     with DDIM, guided in every step.
+
+    Attributes:
+        model: as ``load_model`` takes it.
+        output: the bundle's folder.
+        target: "android", "ios" or "desktop".
+        vae: as ``load_model`` takes it.
+        config: of the quantizer, of ``recipe``.
+        steps: denoising steps.
+        guidance_scale: 1 or more; 1 is no guidance. None: USUAL_GUIDANCE, or 1 for a model without a null class.
+        force: replace a bundle that is there.
+        runtime: "executorch" or "onnxruntime".
+        fast: a first look: less calibration (budget.py), and fewer pictures to compare.
+        scheduler: one of ``Process.samplers``; None for the model's own.
+        guidance_interval: noise levels, within 0 to 1, between which guidance is on.
+        calibration_samples: images in place of ``config``'s, or of what budget.py makes of them for a fast export or a
+            large model.
+        command: what the card and the report say that the bundle was made with.
+        given: what the checkpoint does not say.
+        key: signs the bundle.
     """
 
     model: str
@@ -32,21 +51,15 @@ class ExportOptions:
     config: HQDiTConfig = field(default_factory=HQDiTConfig)
     steps: int = 15
     guidance_scale: float | None = None
-    """None: USUAL_GUIDANCE, or none for a model without a null class."""
     force: bool = False
     runtime: str = "executorch"
     fast: bool = False
-    """A first look: less calibration (effort.py), and fewer pictures to compare."""
     scheduler: str | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     calibration_samples: int | None = None
-    """Images in place of ``config``'s, or of what effort.py makes of them for a fast export or a large model."""
     command: str = ""
-    """What the card and the report say that the bundle was made with."""
     given: Given = field(default_factory=Given)
-    """What the checkpoint does not say."""
     key: Ed25519PrivateKey | None = None
-    """Signs the bundle."""
 
     @property
     def scale(self) -> float:

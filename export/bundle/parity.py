@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,17 +52,36 @@ class ParityReport:
         return {"runtime": self.runtime, "passed": self.passed, "checks": [c.to_json() for c in self.checks]}
 
 
-def check_bundle(bundle: Path, dit: DiT, probe: Probe) -> ParityReport:
-    """All stages of ``bundle`` against the quantized ``dit`` that it was made of, in every way it can run."""
+# Pieces of a comparison, each about as long as the others: lowering takes most of the time.
+PARTS, PARTS_IN_TORCH, WHOLE, TILES = 7, 1, 1, 1
+
+
+def ways(runtime: str) -> tuple[bool, ...]:
+    """Whether portable: the ways in which a bundle for ``runtime`` can run."""
+    return (False, True) if runtime == "onnxruntime" else (False,)
+
+
+def pieces_of_parity(runtime: str) -> int:
+    """Of ``check_bundle``, for a bundle that is made for ``runtime``."""
+    return (PARTS + PARTS_IN_TORCH + WHOLE + TILES) * len(ways(runtime))
+
+
+def check_bundle(
+    bundle: Path, dit: DiT, probe: Probe, advance: Callable[[float], None] = lambda _: None
+) -> ParityReport:
+    """All stages of ``bundle`` against the quantized ``dit`` that it was made of, in every way it can run. ``advance``:
+    gets the pieces that are done, ``pieces_of_parity`` together."""
     report = ParityReport(read_manifest(bundle).runtime)
     middle = probe.steps[len(probe.steps) // 2]
     parts = model_parts(dit, middle.latents, middle.timestep, probe.label)
-    for portable in (False, True) if report.runtime == "onnxruntime" else (False,):
+    for portable in ways(report.runtime):
         runtime = f"{report.runtime}-portable" if portable else report.runtime
-        checks = compare_parts(parts, runtime, "torch")
+        checks = compare_parts(parts, runtime, "torch", lambda index: advance((PARTS, PARTS_IN_TORCH)[index]))
         with open_bundle(bundle, portable=portable) as pipeline:
             checks += compare_bundle(probe, pipeline, runtime)
+        advance(WHOLE)
         if runtime == "executorch":
             checks += compare_tiles(probe, bundle)
+        advance(TILES)
         report.checks += [replace(c, name=f"portable {c.name}") for c in checks] if portable else checks
     return report

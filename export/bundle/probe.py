@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -54,11 +54,19 @@ class Probe:
     image: Tensor  # uint8 [H, W, 3]
 
 
-def make_probe(model: LoadedModel, label: int, seed: int, sampling_steps: int, guidance_scale: float) -> Probe:
+def make_probe(
+    model: LoadedModel,
+    label: int,
+    seed: int,
+    sampling_steps: int,
+    guidance_scale: float,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Probe:
     """Draws one picture with the quantized torch model and keeps what the stages need, at its first, middle and last
     step; the block is the middle one, at the middle step."""
     dit, labels, noise = model.dit, torch.tensor([label]), initial_noise(model.latent_shape, seed)
-    visited = list(trajectory(Denoiser(dit, fused=True), model.process, noise, labels, sampling_steps, guidance_scale))
+    run = model.process, noise, labels, sampling_steps, guidance_scale
+    visited = list(trajectory(Denoiser(dit, fused=True), *run, on_step))
     clean = visited[-1][1]
     walked = [(t, latents) for t, latents, _ in visited if t is not None]
     kept = dict([walked[0], walked[len(walked) // 2], walked[-1]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,12 +38,16 @@ class Lowered:
             self.program.write_to_file(stream)
 
 
-def lower(methods: Programs, one_by_one: bool = False) -> Lowered:
+# Percent of the time that lowering takes: torch.export, the edge program with XNNPACK's part, the program itself.
+SHARES = (8, 84, 8)
+
+
+def lower(methods: Programs, one_by_one: bool = False, advance: Callable[[int], None] = lambda _: None) -> Lowered:
     """Lowers ``{method name: (module, example inputs)}`` to one .pte; methods share their constants.
 
     ``one_by_one``: XNNPACK gets each operator (with what quantizes its inputs) as its own program. Larger ones keep
     inputs alive until the last of their operators has run, and ExecuTorch 1.5.1 makes programs that fail where one
-    operator's result is quantized for the next.
+    operator's result is quantized for the next. ``advance``: gets each of SHARES when that part is done.
 
     Raises RuntimeError naming the operator if one has no .out variant (see hqdit_mobile/ops/fp4_linear.py for ours).
     """
@@ -53,12 +57,14 @@ def lower(methods: Programs, one_by_one: bool = False) -> Lowered:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
         programs = {name: torch.export.export(module, inputs) for name, (module, inputs) in methods.items()}
+        advance(SHARES[0])
         edge = to_edge_transform_and_lower(
             programs,
             partitioner=[XnnpackPartitioner(per_op_mode=one_by_one)],
             # The hqdit operators are not core ATen, which is what the validity check asks for.
             compile_config=EdgeCompileConfig(_check_ir_validity=False),
         )
+        advance(SHARES[1])
         operators: Counter[str] = Counter()
         for name in methods:
             for node in edge.exported_program(name).graph_module.graph.nodes:
@@ -66,6 +72,7 @@ def lower(methods: Programs, one_by_one: bool = False) -> Lowered:
                     operators[_operator_name(node.target)] += 1
             _in_depth_first_order(edge.exported_program(name).graph_module)
         program = edge.to_executorch()
+        advance(SHARES[2])
     plans = program.executorch_program.execution_plan
     arena = max(sum(plan.non_const_buffer_sizes) for plan in plans)
     return Lowered(program, arena, dict(operators))

@@ -14,7 +14,7 @@ from typing import Any
 from hqdit_mobile.bench import machine
 from hqdit_mobile.bench.linear import FULL, QUICK, Shape, bench_linear
 from hqdit_mobile.bench.load import bench_load
-from hqdit_mobile.bench.prepare import OURS, Prepared, prepare
+from hqdit_mobile.bench.prepare import OURS, STEPS, Prepared, prepare
 from hqdit_mobile.bench.step import bench_image, bench_steps
 from hqdit_mobile.bench.timing import Effort
 from hqdit_mobile.model.checkpoints.given import Given
@@ -24,8 +24,18 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Plan:
-    """``peers``: the quantized XNNPACK models beside the float32 one."""
+class BenchPlan:
+    """How thoroughly a run measures.
+
+    Attributes:
+        name: of the plan.
+        shapes: of linear layers.
+        peers: the quantized XNNPACK models beside the float32 one.
+        linear: rounds, and seconds of a turn, of the linear layers.
+        step: the same of denoising steps.
+        image: the same of whole images.
+        load_rounds: fresh processes that load each form of the model, cold and warm.
+    """
 
     name: str
     shapes: list[Shape]
@@ -36,8 +46,8 @@ class Plan:
     load_rounds: int
 
 
-PLANS = {
-    "quick": Plan(
+BENCH_PLANS = {
+    "quick": BenchPlan(
         "quick",
         QUICK,
         ("XNNPACK 8da4w per channel",),
@@ -46,7 +56,7 @@ PLANS = {
         image=Effort(rounds=3, turn_seconds=0.0),
         load_rounds=3,
     ),
-    "full": Plan(
+    "full": BenchPlan(
         "full",
         FULL,
         ("XNNPACK 8da4w per channel", "XNNPACK 8da4w g128", "XNNPACK 8da8w"),
@@ -59,9 +69,16 @@ PLANS = {
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is measured beside the linear layers: a bundle, and where its float model is if not where its manifest
-    says."""
+class BenchSubject:
+    """What is measured beside the linear layers.
+
+    Attributes:
+        bundle: the folder of an ExecuTorch bundle.
+        model: its float model, if it is not where the manifest says.
+        vae: as ``load_model`` takes it.
+        given: what a checkpoint does not say itself.
+        steps: denoising steps of the whole images.
+    """
 
     bundle: Path
     model: str | None = None
@@ -70,10 +87,25 @@ class Subject:
     steps: int = 10
 
 
-def run_bench(plan: Plan, subject: Subject | None, threads: int, pinned: list[int] | None, stages: Stages) -> dict:
-    """The record that --json writes. Without a ``subject`` only the linear layers. Call machine.pin before.
+def run_bench(
+    plan: BenchPlan, subject: BenchSubject | None, threads: int, pinned: list[int] | None, stages: Stages
+) -> dict[str, Any]:
+    """Measures our operator and a bundle against the other runtimes, all in turns (docs/performance.md).
 
-    Raises BundleError, CheckpointError, ValueError or OSError for a subject that cannot be used.
+    Args:
+        plan: one of BENCH_PLANS.
+        subject: the bundle; None for the linear layers alone.
+        threads: of every runtime.
+        pinned: the processors that ``bench.machine.pin`` bound this process to before, for the record.
+        stages: shows how far it is.
+
+    Returns:
+        What ``hqdit bench --json`` writes; docs/performance.md has its keys, whose names end in their units.
+
+    Raises:
+        BundleError: the bundle is missing or damaged, or hqdit-export did not make it.
+        CheckpointError: or what else ``load_model`` raises for the float model.
+        ValueError: the bundle and the model do not fit.
     """
     with _quiet():
         machine.set_threads(threads)
@@ -91,14 +123,14 @@ def run_bench(plan: Plan, subject: Subject | None, threads: int, pinned: list[in
     return record
 
 
-def _model_parts(plan: Plan, subject: Subject, folder: Path, threads: int, stages: Stages) -> dict[str, Any]:
+def _model_parts(plan: BenchPlan, subject: BenchSubject, folder: Path, threads: int, stages: Stages) -> dict[str, Any]:
     prepared = prepare(subject.bundle, subject.model, subject.vae, folder, plan.peers, stages.begin, subject.given)
     stages.begin("Load in fresh processes", len(prepared.bundles) + len(prepared.onnx))
     load = bench_load(prepared, threads, subject.steps, plan.load_rounds, stages.advance)
-    stages.begin("Denoising steps")
-    step = bench_steps(prepared, threads, plan.step)
-    stages.begin("Whole images")
-    image = bench_image(prepared, threads, subject.steps, plan.image)
+    stages.begin("Denoising steps", len(STEPS) * plan.step.rounds)
+    step = bench_steps(prepared, threads, plan.step, stages.advance)
+    stages.begin("Whole images", plan.image.rounds)
+    image = bench_image(prepared, threads, subject.steps, plan.image, stages.advance)
     return {"model": _model(prepared), "step": step, "image": image, "load": load}
 
 

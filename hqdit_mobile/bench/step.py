@@ -24,11 +24,14 @@ from hqdit_mobile.util.pictures import to_rgb
 TIMESTEP, LABEL, SEED = 500, 0, 0
 
 
-def bench_steps(prepared: Prepared, threads: int, effort: Effort) -> dict[str, Any]:
-    """The guided and the unguided step; the headline ratios are those of the guided one, where the model has it."""
+def bench_steps(prepared: Prepared, threads: int, effort: Effort, on_round: Callable[[], None]) -> dict[str, Any]:
+    """The guided and the unguided step, ``effort.rounds`` of each; the headline ratios are those of the guided one,
+    where the model has it."""
     with ExitStack() as stack:
         opened = _open(prepared, threads, stack)
-        result: dict[str, Any] = {step: _one_kind(prepared, opened, step, threads, effort) for step in prepared.steps}
+        result: dict[str, Any] = {
+            step: _one_kind(prepared, opened, step, threads, effort, on_round) for step in prepared.steps
+        }
     headline = result[prepared.steps[0]]
     names = ("fastest_peer", "speedup_vs_fastest_peer", "speedup_vs_torch_float32")
     return {name: headline[name] for name in names} | result
@@ -42,7 +45,12 @@ def _open(prepared: Prepared, threads: int, stack: ExitStack) -> dict[str, Pipel
 
 
 def _one_kind(
-    prepared: Prepared, pipelines: dict[str, Pipeline], step: str, threads: int, effort: Effort
+    prepared: Prepared,
+    pipelines: dict[str, Pipeline],
+    step: str,
+    threads: int,
+    effort: Effort,
+    on_round: Callable[[], None],
 ) -> dict[str, Any]:
     noise = initial_noise(prepared.model.latent_shape, SEED)
     torch_step = _torch_step(prepared, step, noise)
@@ -58,7 +66,7 @@ def _one_kind(
         feeds = {i.name: feeds[i.name] for i in session.get_inputs()}
         runners[name] = peers_onnxruntime.runner(session, feeds)
         snr[name] = snr_db(float_noise, torch.from_numpy(session.run(None, feeds)[0]))
-    seconds = medians(measure(runners, effort))
+    seconds = medians(measure(runners, effort, on_round))
     return {**compared(seconds), "snr_db_vs_torch_float32": snr}
 
 
@@ -101,7 +109,9 @@ def _feeds(latents: np.ndarray, step: str, null_label: int | None) -> dict[str, 
     }
 
 
-def bench_image(prepared: Prepared, threads: int, steps: int, effort: Effort) -> dict[str, Any]:
+def bench_image(
+    prepared: Prepared, threads: int, steps: int, effort: Effort, on_round: Callable[[], None]
+) -> dict[str, Any]:
     """An image at the bundle's guidance: by the engine with our and with XNNPACK's transformers, and by torch."""
     defaults, model = prepared.manifest.defaults, prepared.model
     scale = defaults.guidance_scale
@@ -112,7 +122,7 @@ def bench_image(prepared: Prepared, threads: int, steps: int, effort: Effort) ->
         runners: dict[str, Runner] = {TORCH: lambda: _torch_image(model, noise, steps, scale)}
         for name, pipeline in pipelines.items():
             runners[name] = _engine_image(pipeline, settings)
-        seconds = medians(measure(runners, effort))
+        seconds = medians(measure(runners, effort, on_round))
         last = pipelines[OUR_PTE].generate_batch(LABEL, [SEED], **settings)
     parts = {"denoise": last.denoise_ms, "decode": last.decode_ms}
     settings["guidance_interval"] = list(settings["guidance_interval"])

@@ -21,8 +21,10 @@ class Effort:
     turn_seconds: float
 
 
-def measure(runners: Mapping[str, Runner], effort: Effort) -> dict[str, list[float]]:
-    """Seconds per call of each runner in each of its turns: the mean inside a turn.
+def measure(
+    runners: Mapping[str, Runner], effort: Effort, on_round: Callable[[], None] = lambda: None
+) -> dict[str, list[float]]:
+    """Seconds per call of each runner in each of its turns: the mean inside a turn. on_round: after each round.
 
     A turn of short calls starts with one that is not counted: it wakes the threads and fills the caches.
     """
@@ -38,6 +40,7 @@ def measure(runners: Mapping[str, Runner], effort: Effort) -> dict[str, list[flo
         # Nobody always follows the same neighbour.
         order.append(order.pop(0))
         order.reverse()
+        on_round()
     return seconds
 
 

@@ -37,9 +37,10 @@ def run_bench_command(
     from hqdit_mobile.bench import report, run
     from hqdit_mobile.model.checkpoints.given import Given
 
-    subject = None if bundle is None else run.Subject(bundle, model, vae, Given(family, num_heads, num_classes), steps)
+    given = Given(family, num_heads, num_classes)
+    subject = None if bundle is None else run.BenchSubject(bundle, model, vae, given, steps)
     with Stages(console) as stages:
-        record = run.run_bench(run.PLANS["full" if full else "quick"], subject, threads, pinned, stages)
+        record = run.run_bench(run.BENCH_PLANS["full" if full else "quick"], subject, threads, pinned, stages)
     report.print_tables(record, Console())
     say(console, report.machine_line(record))
     if json_file:

@@ -39,7 +39,7 @@ def run_evaluate(
     from hqdit_mobile.evaluate.group import process_group
     from hqdit_mobile.evaluate.protocol import USUAL_GUIDANCE, Protocol
     from hqdit_mobile.evaluate.record import make_page, make_record
-    from hqdit_mobile.evaluate.run import evaluate, load_float_model
+    from hqdit_mobile.evaluate.run import evaluate_candidates, load_float_model
     from hqdit_mobile.evaluate.shards import write_whole
     from hqdit_mobile.model.checkpoints.given import Given
     from hqdit_mobile.util.atomic_write import output_folder
@@ -57,7 +57,7 @@ def run_evaluate(
         compared = None
         if fidelity and group.rank == 0:
             compared = opened.enter_context(Fidelity(fidelity, loaded.image_size))
-        measured = evaluate(list(candidates), loaded, protocol, output, group, stages)
+        measured = evaluate_candidates(list(candidates), loaded, protocol, output, group, stages)
         if group.rank != 0:
             return
         stages.begin("Intervals by bootstrap")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from dataclasses import replace
@@ -82,8 +83,12 @@ def run_export(
         raise CheckFailed(str(error)) from error
     manifest = read_manifest(output)
     console.print(_files(output))
-    for line in (*_summary(output, manifest), *_next_steps(output, manifest)):
+    for line in _summary(output, manifest):
         say(console, line)
+    say(console, "\nWhat now", "bold")
+    for what, command in _next_steps(output, manifest):
+        say(console, f"  {what}:")
+        console.print(plain(f"    {command}"), highlight=False, soft_wrap=True)  # in one piece, to be copied
 
 
 def _command(arguments: list[str]) -> str:
@@ -142,19 +147,23 @@ def _summary(output: Path, manifest: Manifest) -> tuple[str, str]:
 
 
 PUT = {
-    "android": "Put it on a phone: android_demo/install_bundle.sh {folder} (docs/android.md)",
-    "ios": "Put it on a phone: ios_demo/install_bundle.sh {folder}, or import the folder in the app (docs/ios.md)",
-    "desktop": "Use it in a program: hqdit_open of hqdit.h, or hqdit_mobile.Pipeline in Python (docs/engine.md)",
+    "android": ("Put it on a phone (docs/android.md)", "android_demo/install_bundle.sh {folder}"),
+    "ios": ("Put it on a phone, or import it in the app (docs/ios.md)", "ios_demo/install_bundle.sh {folder}"),
+    "desktop": ("Use it in a program: hqdit.h (docs/engine.md), or Python", "hqdit_mobile.Pipeline({path!r})"),
 }
-PUT_ONNX = "Use it in a program with ONNX Runtime (docs/onnx.md); the demo apps take bundles of ExecuTorch only"
+PUT_ONNX = (
+    "Use it in a program with ONNX Runtime (docs/onnx.md); the demo apps take bundles of ExecuTorch only",
+    "hqdit_mobile.OnnxPipeline({path!r})",
+)
 
 
-def _next_steps(output: Path, manifest: Manifest) -> tuple[str, ...]:
-    folder = shlex.quote(str(output))
-    put = PUT_ONNX if manifest.runtime == "onnxruntime" else PUT[manifest.target].format(folder=folder)
+def _next_steps(output: Path, manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    """What one can do, and the command or file for it, relative to the working folder where that is shorter."""
+    path = min(str(output), os.path.relpath(output), key=len)
+    folder, label = shlex.quote(path), shlex.quote(manifest.labels[0])
+    put, command = PUT_ONNX if manifest.runtime == "onnxruntime" else PUT[manifest.target]
     return (
-        "\nWhat now",
-        f"  Draw here: hqdit sample {folder} --label {shlex.quote(manifest.labels[0])} --seed 7 -o picture.png",
-        f"  {put}",
-        f"  Look at it: {output / 'report.html'} (pictures, errors, parity)",
+        ("Draw here", f"hqdit sample {folder} --label {label} --seed 7 -o picture.png"),
+        (put, command.format(folder=folder, path=path)),
+        ("Look at pictures, errors and parity in a browser", os.path.join(path, "report.html")),
     )

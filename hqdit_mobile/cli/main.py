@@ -25,8 +25,10 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_con
                    "random:DiT-XL/2-256 (also S, B, L; 512).")  # fmt: skip
 @checkpoint_options
 @click.option("--licence", metavar="TEXT", help="Of the weights, for the bundle's model card.")
-@click.option("--target", type=click.Choice(["android", "ios", "desktop"]), default="android")
-@click.option("--runtime", type=click.Choice(["executorch", "onnxruntime"]), default="executorch")
+@click.option("--target", type=click.Choice(["android", "ios", "desktop"]), default="android",
+              help="What the bundle is for.")  # fmt: skip
+@click.option("--runtime", type=click.Choice(["executorch", "onnxruntime"]), default="executorch",
+              help="What draws with it.")  # fmt: skip
 @click.option("-o", "--output-dir", type=click.Path(path_type=Path), help="Default: MODEL-TARGET in this folder.")
 @click.option("--recipe", "--precision", "recipe_name", type=click.Choice(RECIPE_NAMES), default="w4a8",
               help="FP4 weights with INT8 (w4a8) or FP4 (w4a4) activations; hq-dit is the paper's.")  # fmt: skip
@@ -66,12 +68,12 @@ def main() -> None:
     """Draw with exported bundles, look into them, time and judge them."""
 
 
-@main.command(epilog=EPILOG)
+@main.command(epilog=EPILOG, short_help="Draw one image with a bundle.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--label", required=True, help='Class: its number, its name, such as "heart fluent-emoji", or a synonym in it.'
 )
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0)
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, help="The same seed gives the same picture.")
 @click.option("--steps", type=click.IntRange(1, 1000), help="Default: the bundle's.")
 @click.option("--guidance-scale", type=FiniteRange(0.0, 1000.0), help="Default: the bundle's.")
 @click.option("--guidance-interval", type=Interval(), metavar="LOW HIGH",
@@ -119,7 +121,7 @@ def sign(bundle: Path | None, key: Path | None, new_key: Path | None) -> None:
     run_sign(bundle, key, new_key)
 
 
-@main.command(epilog=EPILOG)
+@main.command(epilog=EPILOG, short_help="Time a bundle against other runtimes.")
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--quick/--full", default=True, help="A selection of shapes in minutes, or all of them.")
 @click.option("--threads", type=click.IntRange(0), default=0, help="0: one per core.")
@@ -143,7 +145,8 @@ def bench(bundle: Path | None, quick: bool, **settings: Any) -> None:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--runtime", type=click.Choice(["executorch", "onnxruntime", "onnxruntime-portable"]),
               help="Default: the bundle's.")  # fmt: skip
-@click.option("--against", type=click.Choice(["torch", "executorch", "onnxruntime"]), default="torch")
+@click.option("--against", type=click.Choice(["torch", "executorch", "onnxruntime"]), default="torch",
+              help="What it is compared with.")  # fmt: skip
 @click.option("--json", "json_file", type=OutputFile(), help="Write every figure here.")
 @VERBOSE
 @exits
@@ -154,7 +157,7 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
     return run_parity(bundle, runtime, against, json_file)
 
 
-@main.command(epilog=EPILOG)
+@main.command(epilog=EPILOG, short_help="Compare images with the float model's.")
 @click.argument("candidates", nargs=-1, required=True, metavar="CANDIDATE...")
 @click.option("-m", "--model", default="builtin:emoji-dit",
               help="The float model: builtin:emoji-dit, a DiTPipeline folder, a hub id or a DiT-*.pt.")  # fmt: skip
@@ -162,7 +165,7 @@ def parity(bundle: Path, runtime: str | None, against: str, json_file: Path | No
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, is_eager=True,
               help="Folder for images, figures and report.html; a stopped run goes on from it.")  # fmt: skip
 @click.option("--samples", type=click.IntRange(2), default=256, help="Images of each candidate.")
-@click.option("--steps", type=click.IntRange(1, 1000), default=20)
+@click.option("--steps", type=click.IntRange(1, 1000), default=20, help="Of each image.")
 @click.option("--guidance-scale", type=FiniteRange(1.0, 1000.0),
               help="Default: 2.5, or 1 for a model without a null class.")  # fmt: skip
 @click.option(
@@ -186,7 +189,7 @@ def evaluate(candidates: tuple[str, ...], **settings: Any) -> None:
         run_evaluate(candidates, **settings)
 
 
-@main.command(name="evaluate-samplers", epilog=EPILOG)
+@main.command(name="evaluate-samplers", epilog=EPILOG, short_help="Compare samplers and numbers of steps.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("samplers", nargs=-1, required=True, metavar="SAMPLER...")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, is_eager=True,

@@ -17,21 +17,38 @@ from typing import IO, Any, TextIO
 
 # Of C++: "[threadpool.cpp:66] ..." is ExecuTorch in Python, whose standard error is Python's own.
 _LOG = re.compile(r"\[[\w./-]+\.(?:cpp|cc|c|h):\d+\] ")
+_LOG_BEGINS = re.compile(r"\[(?:[\w./-]+(?::(?:\d+\]?)?)?)?")
 
 
 class _WithoutLogs:
-    """A text stream; lines that look like a C++ library's go to file descriptor 2 instead."""
+    """A text stream; lines that look like a C++ library's go to file descriptor 2 instead.
+
+    Such a library may write, and flush, a line in pieces: what may become one is held until it is known.
+    """
 
     def __init__(self, stream: TextIO):
         self._stream = stream
+        self._held = ""
+        self._inside = False  # a line that is not a library's has begun
 
     def write(self, text: str) -> int:
-        for line in text.splitlines(keepends=True):
-            if _LOG.match(line):
-                os.write(2, line.encode(errors="replace"))
+        for line in (self._held + text).splitlines(keepends=True):
+            self._held, whole = "", line.endswith(("\n", "\r"))
+            if not self._inside and _LOG.match(line):
+                if whole:
+                    os.write(2, line.encode(errors="replace"))
+                else:
+                    self._held = line
+            elif not self._inside and _LOG_BEGINS.fullmatch(line):
+                self._held = line
             else:
                 self._stream.write(line)
+                self._inside = not whole
         return len(text)
+
+    def close(self) -> None:
+        self._stream.write(self._held)
+        self._stream.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

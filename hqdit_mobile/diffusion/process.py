@@ -149,13 +149,20 @@ class MultistepOptions:
 class Process:
     """A path, what the network predicts along it, and how a run goes by default.
 
-    prediction: "epsilon" (the noise), "v_prediction" (alpha noise - sigma x0, Salimans and Ho, arXiv 2202.00512),
-        "velocity" (the derivative of the sample in the direction in which the network's time runs from noise to data
-        or from data to noise, per unit of s), "sample" (x0) or "score".
-    guided_channels: classifier-free guidance changes the first so many channels; diffusers guides all of them, the
-        original DiT and SiT three.
-    clip_sample_range: the predicted x0 is clipped to +- this; None for no clipping.
-    spacing, sampler: defaults of a run.
+    Attributes:
+        path: how signal and noise mix, from data to noise.
+        prediction: "epsilon" (the noise), "v_prediction" (alpha noise - sigma x0, Salimans and Ho, arXiv 2202.00512),
+            "velocity" (the derivative of the sample in the direction in which the network's time runs from noise to
+            data or from data to noise, per unit of s), "sample" (x0) or "score".
+        guided_channels: classifier-free guidance changes the first so many channels; diffusers guides all of them, the
+            original DiT and SiT three.
+        clip_sample_range: the predicted x0 is clipped to +- this; None for no clipping.
+        spacing: default of a run: "leading", "trailing" or "linspace".
+        sampler: default of a run, one of ``samplers``.
+        multistep: how DPM-Solver++ runs.
+
+    Raises:
+        ProcessError: a field, or two of them together, make no sense; the message names it.
     """
 
     path: VariancePreserving | Flow = field(default_factory=VariancePreserving)
@@ -190,17 +197,32 @@ class Process:
 
     @property
     def num_train_timesteps(self) -> int:
+        """Timesteps, or levels of a flow, in training."""
         return self.path.num_train_timesteps
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest's "process" object."""
+        """Describes the process.
+
+        Returns:
+            The manifest's "process" object.
+        """
         kind = "flow" if isinstance(self.path, Flow) else "variance_preserving"
         parts = {"path": {"kind": kind} | _values(self.path), "multistep": _values(self.multistep)}
         return _values(self) | parts
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Process:
-        """The inverse of to_json; raises ProcessError naming a field that is missing, unknown or out of range."""
+        """The inverse of to_json.
+
+        Args:
+            value: the manifest's "process" object.
+
+        Returns:
+            The process.
+
+        Raises:
+            ProcessError: a field is missing, unknown or out of range; the message names it.
+        """
         path = dict(_members("path", value.get("path")))
         kinds: dict[str, type[VariancePreserving | Flow]] = {"variance_preserving": VariancePreserving, "flow": Flow}
         kind = path.pop("kind", None)

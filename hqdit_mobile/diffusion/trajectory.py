@@ -122,10 +122,16 @@ def initial_noise(latent_shape: Sequence[int], seed: int) -> Tensor:
 
 
 def sample_latents(
-    model: NoiseModel, process: Process, latents: Tensor, label: Tensor, steps: int, scale: float
+    model: NoiseModel,
+    process: Process,
+    latents: Tensor,
+    label: Tensor,
+    steps: int,
+    scale: float,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Clean latents [B, C, S, S] at the end of a DDIM trajectory."""
-    *_, (_, clean, _) = trajectory(model, process, latents, label, steps, scale)
+    *_, (_, clean, _) = trajectory(model, process, latents, label, steps, scale, on_step)
     return clean
 
 

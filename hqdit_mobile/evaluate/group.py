@@ -51,7 +51,14 @@ class Group:
 
 @contextmanager
 def process_group() -> Iterator[Group]:
-    """The group that the environment (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) describes, or one process alone."""
+    """The processes that share an evaluation, a context manager.
+
+    Returns:
+        The group that the environment (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) describes, or one process alone.
+
+    Raises:
+        RuntimeError: torch.distributed's, if the processes do not meet.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Group()

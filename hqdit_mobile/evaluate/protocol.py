@@ -20,7 +20,14 @@ USUAL_GUIDANCE = 2.5
 class Protocol:
     """Image i has seed i and a class drawn for i alone, so a larger ``samples`` extends a smaller one.
 
-    noise_samples: the first so many images are those whose noise predictions are compared.
+    Attributes:
+        samples: images of each candidate.
+        steps: denoising steps of each, with DDIM.
+        guidance_scale: 1 is no guidance.
+        noise_samples: the first so many images are those whose noise predictions are compared.
+
+    Raises:
+        ValueError: a number is too small or too large; the message names it.
     """
 
     samples: int
@@ -58,7 +65,8 @@ def classes_of(seeds: range, weights: Sequence[int]) -> list[int]:
     counter[:, 0] = seeds
     words = philox4x32(counter, LABEL_KEY)[:, 0].astype(np.uint64)
     ends = np.cumsum(np.array(weights, dtype=np.uint64))
-    return np.searchsorted(ends, words * ends[-1] >> np.uint64(32), side="right").tolist()
+    drawn: list[int] = np.searchsorted(ends, words * ends[-1] >> np.uint64(32), side="right").tolist()
+    return drawn
 
 
 def noise_timesteps(timesteps: list[float]) -> list[float]:

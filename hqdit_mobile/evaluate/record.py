@@ -32,7 +32,20 @@ def make_page(record: dict[str, Any], measured: list[Measured], model: LoadedMod
 
 
 def make_record(measured: list[Measured], model: LoadedModel, protocol: Protocol, command: str) -> dict[str, Any]:
-    """What --json writes."""
+    """The figures of an evaluation with what they are of: what ``hqdit evaluate --json`` writes.
+
+    Args:
+        measured: of ``evaluate_candidates``, at rank 0.
+        model: the float model.
+        protocol: which images.
+        command: the one to repeat it, or what stands for it.
+
+    Returns:
+        An object for ``json.dumps``; docs/quality.md has its keys and their units.
+
+    Raises:
+        KeyError: ``measured`` is not complete, as at ranks other than 0.
+    """
     timesteps = noise_timesteps([step.time for step in plan(model.process, protocol.steps)])
     reference, depth = measured[0], len(model.dit.blocks)
     figures = [summarize(part, reference, timesteps, depth) for part in measured]
@@ -42,7 +55,7 @@ def make_record(measured: list[Measured], model: LoadedModel, protocol: Protocol
                      f"only, not those of {model.name}.")  # fmt: skip
     notes += [f"{f['name']} has no SNR per layer: a bundle gives noise predictions, not its layers' outputs."
               for f in figures if f["kind"] == "bundle"]  # fmt: skip
-    return json_ready(
+    record: dict[str, Any] = json_ready(
         {
             "command": command,
             "model": model.source,
@@ -58,3 +71,4 @@ def make_record(measured: list[Measured], model: LoadedModel, protocol: Protocol
             "candidates": figures,
         }
     )
+    return record

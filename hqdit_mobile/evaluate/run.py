@@ -31,8 +31,16 @@ ABOUT = "candidate.json"
 
 @dataclass(frozen=True)
 class Measured:
-    """All that was found out about one candidate. images: per chunk, the arrays by image; noise: per sample, the
-    energies of noise.noise_energies; stored: where the images themselves lie."""
+    """All that was found out about one candidate.
+
+    Attributes:
+        candidate: its name and kind.
+        facts: bits per weight, megabytes and the like.
+        images: for each chunk, its figures by name, [n, ...] with one entry an image.
+        noise: for each sample, the energies of noise.noise_energies, [timesteps, ...].
+        stored: where the images themselves lie.
+        chunks: which images each file holds.
+    """
 
     candidate: Candidate
     facts: Facts
@@ -42,7 +50,17 @@ class Measured:
     chunks: list[Chunk]
 
     def all_images(self, option: str) -> DrawnImages:
-        """Raises ValueError, for `option`, where other processes' folders hold a part of them."""
+        """The candidate's images, read when they are asked for.
+
+        Args:
+            option: what wants them, for the message.
+
+        Returns:
+            n pictures, uint8 [H, W, 3] each.
+
+        Raises:
+            ValueError: other processes' folders hold a part of them.
+        """
         names = [_images_name(chunk) for chunk in self.chunks]
         if missing := sum(not self.stored.has(name) for name in names):
             raise ValueError(
@@ -52,9 +70,25 @@ class Measured:
         return DrawnImages(self.stored, self.chunks)
 
     def first_images(self) -> np.ndarray:
+        """Those of the first file.
+
+        Returns:
+            uint8 [n, H, W, 3].
+        """
         return self.stored.read(_images_name(self.chunks[0]))["images"]
 
     def column(self, name: str) -> np.ndarray:
+        """One figure of every image.
+
+        Args:
+            name: of the figure, such as "psnr_db".
+
+        Returns:
+            [n, ...], in the order of the images.
+
+        Raises:
+            KeyError: it was not measured.
+        """
         return np.concatenate([part[name] for part in self.images])
 
 
@@ -68,7 +102,7 @@ class DrawnImages(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return self.parts[-1].stop
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(index)
         chunk = self.parts[index // CHUNK]
@@ -211,7 +245,19 @@ def _noise_name(seed: int) -> str:
 
 
 def load_float_model(spec: str, vae: str | None, given: Given | None = None) -> LoadedModel:
-    """The model as an export sees it, on the GPU if there is one."""
+    """The model as an export sees it, on the GPU if there is one.
+
+    Args:
+        spec: as ``load_model`` takes it.
+        vae: as ``load_model`` takes it.
+        given: what a checkpoint does not say itself.
+
+    Returns:
+        The float32 model, without the rows of the last layer that predict a variance.
+
+    Raises:
+        CheckpointError: or what else ``load_model`` raises.
+    """
     model = load_model(spec, vae, given=given)
     drop_learned_sigma_(model.dit)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -220,10 +266,28 @@ def load_float_model(spec: str, vae: str | None, given: Given | None = None) -> 
     return model
 
 
-def evaluate(
+def evaluate_candidates(
     specs: list[str], model: LoadedModel, protocol: Protocol, output: Path, group: Group, stages: Stages
 ) -> list[Measured]:
-    """Measures every candidate; complete at rank 0. Raises ValueError, StaleError or EngineError for what cannot be."""
+    """Draws and measures every candidate (docs/quality.md has the figures).
+
+    Args:
+        specs: bundles' folders, names of recipes and baselines, or "float".
+        model: of ``load_float_model``.
+        protocol: which images.
+        output: keeps what is finished; a stopped run goes on from it.
+        group: of ``process_group``: the processes that share the work.
+        stages: shows how far it is.
+
+    Returns:
+        One entry for each candidate, the float model first; complete at rank 0 alone.
+
+    Raises:
+        ValueError: a candidate is not known or does not fit the model, or the processes do not agree.
+        StaleError: ``output`` holds images of something else.
+        EngineError: a bundle cannot be drawn with.
+    """
     candidates = find_candidates(specs, model, protocol.steps, protocol.guidance_scale)
+    output.mkdir(parents=True, exist_ok=True)
     evaluation = Evaluation(model, protocol, output, group, stages)
     return [evaluation.measure(candidate) for candidate in candidates]

@@ -48,7 +48,24 @@ HUB_FILES = ["model_index.json", "transformer/*", "vae/*", "scheduler/*"]
 
 @dataclass
 class LoadedModel:
-    """Everything an export needs of a model. ``labels[i]`` is the name of class ``i``."""
+    """Everything an export needs of a model.
+
+    Attributes:
+        name: of the bundle that will be made of it.
+        source: what ``load_model`` was given.
+        licence: of the weights.
+        dit: the float32 transformer.
+        vae: the float32 image decoder, or what stands in for it in a model of pixels.
+        process: what the transformer was trained to undo.
+        labels: the name of each class, by its number.
+        defaults: what the model says of how it is drawn.
+        train_counts: training images of each class, where the model says.
+        model_card: Markdown.
+        weight_files: what tells one checkpoint of this source from another.
+        notes: what the loader chose or changed, for the user to read.
+        diffusers: the same network as diffusers builds it, to check the loader with, where the source is a folder of
+            diffusers.
+    """
 
     name: str
     source: str
@@ -59,18 +76,14 @@ class LoadedModel:
     labels: list[str]
     defaults: dict[str, Any] = field(default_factory=dict)
     train_counts: list[int] | None = None
-    """Training images of each class, where the model says."""
     model_card: str = ""
     weight_files: list[Path] = field(default_factory=list)
-    """What tells one checkpoint of this source from another."""
     notes: list[str] = field(default_factory=list)
-    """What the loader chose or changed, for the user to read."""
     diffusers: DiffusersSource | None = None
-    """The same network as diffusers builds it, to check the loader with, where the source is a folder of diffusers."""
 
     @property
     def has_random_weights(self) -> bool:
-        """It stands in for a model of its size and draws noise."""
+        """Whether it stands in for a model of its size and draws noise."""
         return self.source.startswith(RANDOM)
 
     @property
@@ -80,11 +93,13 @@ class LoadedModel:
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
+        """[C, S, S]: what the transformer denoises."""
         config = self.dit.config
         return config.in_channels, config.sample_size, config.sample_size
 
     @property
     def image_size(self) -> int:
+        """Height and width of a picture in pixels."""
         return self.dit.config.sample_size * self.vae.upscale
 
     def guidance(self, asked: float | None, usual: float, interval: tuple[float, float] = (0.0, 1.0)) -> float:
@@ -102,7 +117,17 @@ class LoadedModel:
         return 1.0
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents [B, C, S, S] as the sampler leaves them -> images [B, 3, H, W] in about -1..1."""
+        """Runs the image decoder, one picture after the other.
+
+        Args:
+            latents: float32 [B, C, S, S] as the sampler leaves them, not yet divided by the VAE's scaling factor.
+
+        Returns:
+            float32 [B, 3, H, W] in about -1 to 1.
+
+        Raises:
+            RuntimeError: torch's, if the shape does not fit.
+        """
         # One at a time: at 512 pixels the decoder's activations take a gigabyte an image.
         with torch.no_grad():
             return torch.cat([self.vae(one[None]) for one in latents / self.vae.scaling_factor])

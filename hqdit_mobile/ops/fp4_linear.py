@@ -93,8 +93,29 @@ def fp4_linear_reference(
     activation: str,
     activation_group: int,
 ) -> Tensor:
-    """The definition of hqdit::fp4_linear: x float32 [..., K] -> float32 [..., N]. Every implementation equals it
-    bit for bit, so no step here may be fused or reordered."""
+    """The definition of hqdit::fp4_linear. Every implementation equals it bit for bit, so no step here may be fused
+    or reordered. docs/fp4-linear.md has the formulas and the stored layouts.
+
+    Args:
+        x: float32 [..., K].
+        codes: uint8 [ceil(N / 16), ceil(K / 32), 16, 16], two 4-bit codes a byte.
+        tables: uint8 [ceil(N / 16), ceil(K / group), 16], ids of look-up tables.
+        scale: float32 [N], of a lattice step of each output channel.
+        bias: float32 [N], or None.
+        pre: float32 [K], factors of the inputs before the rotation, or None.
+        out_features: N.
+        group: inputs that share a table: a multiple of 16, or at least K.
+        rotation: order of the block Hadamard; it divides K, and 1 is none.
+        activation: "int8", "fp4" or "e2m1".
+        activation_group: inputs that share a format in "fp4" and "e2m1", as ``group``.
+
+    Returns:
+        float32 [..., N].
+
+    Raises:
+        ValueError: there is no Hadamard matrix of order ``rotation``. The operator itself,
+            ``torch.ops.hqdit.fp4_linear``, checks all shapes, types and settings.
+    """
     k = x.shape[-1]
     rows = x.reshape(-1, k)
     if pre is not None:
@@ -174,6 +195,19 @@ class FP4Linear(nn.Module):
     """A linear layer with 4-bit float weights and dynamically quantized inputs; drop-in for nn.Linear in inference.
 
     Buffers are in the stored layout of docs/fp4-linear.md and are filled by `set_weight` or load_state_dict.
+
+    Args:
+        in_features: K.
+        out_features: N.
+        bias: whether there is one.
+        pre: whether inputs have factors of their own, which `quantize_` sets.
+        group: inputs that share a look-up table: a multiple of 16, or at least K.
+        rotation: order of the block Hadamard; it divides K, and 1 is none.
+        activation: of the inputs: "int8", "fp4" or "e2m1".
+        activation_group: inputs that share a format in "fp4" and "e2m1", as ``group``.
+
+    Raises:
+        ValueError: in the first call, for settings that the operator does not know; the message names them.
     """
 
     codes: Tensor
@@ -206,33 +240,73 @@ class FP4Linear(nn.Module):
         self.register_buffer("pre", torch.ones(in_features) if pre else None)
 
     def set_weight(self, codes: Tensor, tables: Tensor, scale: Tensor) -> None:
-        """codes uint8 [N, K], tables (ids) uint8 [N, ceil(K / group)], scale float32 [N], all unpacked."""
+        """Packs a weight.
+
+        Args:
+            codes: uint8 [N, K], each 0 to 15.
+            tables: uint8 [N, ceil(K / group)], ids of look-up tables, each 0 to 28.
+            scale: float32 [N], of a lattice step of each output channel.
+
+        Raises:
+            ValueError: in the next call, if a shape does not fit; the message names the tensor.
+        """
         self.codes = pack_codes(codes)
         self.tables = pack_tables(tables)
         self.scale = scale.to(torch.float32)
 
-    def operands(self, x: Tensor) -> tuple:
-        """The arguments of hqdit::fp4_linear (and of fp4_linear_reference) for this layer, in order."""
+    def operands(self, x: Tensor) -> tuple[Any, ...]:
+        """What this layer gives to its operator.
+
+        Args:
+            x: float32 [..., K].
+
+        Returns:
+            The arguments of hqdit::fp4_linear (and of fp4_linear_reference), in order.
+        """
         buffers = self.codes, self.tables, self.scale, self.bias, self.pre
         settings = self.out_features, self.group, self.rotation, self.activation, self.activation_group
         return x, *buffers, *settings
 
     def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
-        """float32 [..., K] -> [..., N]; ``gelu``: the outputs through hqdit::gelu_tanh, with the same bits."""
+        """Multiplies.
+
+        Args:
+            x: float32 [..., K].
+            gelu: the outputs through hqdit::gelu_tanh, with the bits of the two operators one after the other.
+
+        Returns:
+            float32 [..., N]; NaN in the rows of tokens that hold NaN or infinity.
+
+        Raises:
+            ValueError: a shape, type or setting breaks the operator's contract; the message names it.
+        """
         ops = torch.ops.hqdit
-        return (ops.fp4_linear_gelu if gelu else ops.fp4_linear)(*self.operands(x))
+        out: Tensor = (ops.fp4_linear_gelu if gelu else ops.fp4_linear)(*self.operands(x))
+        return out
 
     def lattice(self) -> Tensor:
-        """int8 [N, K]: the weights in units of `scale`, in the rotated basis."""
+        """The weights as integers.
+
+        Returns:
+            int8 [N, K], in units of `scale`, in the rotated basis.
+        """
         return weight_lattice(self.codes, self.tables, self.out_features, self.in_features, self.group)
 
     def dequantized_weight(self) -> Tensor:
-        """float32 [N, K]: what nn.Linear would hold; the rotation and `pre` are folded back in."""
+        """What nn.Linear would hold; the rotation and `pre` are folded back in.
+
+        Returns:
+            float32 [N, K].
+        """
         weight = rotate(self.lattice().double() * self.scale.double().unsqueeze(1), self.rotation)
         return (weight if self.pre is None else weight * self.pre.double()).float()
 
     def stored_bits(self) -> int:
-        """Bits of codes, tables and scales (no bias, no `pre`): what the weights take in a file."""
+        """What the weights take in a file.
+
+        Returns:
+            Bits of codes, tables and scales, without those of bias and `pre`.
+        """
         return 8 * (self.codes.numel() + self.tables.numel()) + 32 * self.scale.numel()
 
     def extra_repr(self) -> str:

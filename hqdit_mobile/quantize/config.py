@@ -18,33 +18,39 @@ FORMAT_RULES = ("error", "ratio")
 
 @dataclass(frozen=True)
 class HQDiTConfig:
-    """Settings of `quantize_`. Raises ValueError naming the field when a value makes no sense.
+    """Settings of `quantize_`. `recipe(NAME)` gives those that `--recipe` knows by name (docs/quality.md).
 
-    precision: "w4a8" (FP4 weights, INT8 activations) or "w4a4" (both FP4, HQ-DiT's own setting).
-    group: inputs that share a weight table, and in w4a4 an activation format: a multiple of 16, or "channel": one
-        table for each output channel and one activation format for each token.
-    rotation: size of the block Hadamard; a layer whose inputs it does not divide gets the largest power of two that
-        does; "full" rotates all inputs together (HQ-DiT); 1 turns it off.
-    weight_formats: what each weight group may choose from.
-    format_rule: how a group chooses: "error" tries each and keeps the smallest error; "ratio" (with group "channel")
-        goes by the spread of the channel's weights alone (HQ-DiT).
-    rounding: "gptq", or "nearest" for the nearest lattice point.
-    sweeps: how often every group is rounded again after GPTQ, each time knowing all other groups (descent.py); 0 with
-        group "channel".
-    smoothing: balances input channels with the weight columns they meet.
-    centering: moves the mean of the inputs into biases.
-    shrinkage: s in W <- W + s (W_ls - W), before rounding, where W_ls is the least-squares map from the quantized
-        inputs to the float outputs. W_ls is smaller than W along inputs that quantization makes noisy, so at s = 1
-        every layer weakens the same fine detail, which adds up at small timesteps. 0 leaves the weights alone; 0.5 was
-        best on emoji-dit.
-    activation_formats: of 4-bit activations: ("e2m1", "e1m2") or ("e2m1",).
-    int8_share: in w4a4, the fraction of the multiply-adds that may take INT8 activations, spent on the layers that the
-        noise prediction is most sensitive to; 0 is strict w4a4.
-    damping: GPTQ's, as a fraction of the mean diagonal of the Hessian.
-    calibration_samples, calibration_steps, guidance_scale: the DDIM runs whose activations are used; classes and noise
-        are drawn from all labels by `seed`, which also draws the signs of the rotation.
-    tuning_steps: of Adam, which learn scales and biases through the whole model (tuning.py); 0 for none.
-    tuning_samples: the DDIM runs, of about calibration_steps, that it learns from.
+    Attributes:
+        precision: "w4a8" (FP4 weights, INT8 activations) or "w4a4" (both FP4, HQ-DiT's own setting).
+        group: inputs that share a weight table, and in w4a4 an activation format: a multiple of 16, or "channel": one
+            table for each output channel and one activation format for each token.
+        rotation: size of the block Hadamard; a layer whose inputs it does not divide gets the largest power of two
+            that does; "full" rotates all inputs together (HQ-DiT); 1 turns it off.
+        weight_formats: what each weight group may choose from: "e2m1", "e1m2", "e3m0".
+        format_rule: how a group chooses: "error" tries each and keeps the smallest error; "ratio" (with group
+            "channel") goes by the spread of the channel's weights alone (HQ-DiT).
+        rounding: "gptq", or "nearest" for the nearest lattice point.
+        sweeps: how often every group is rounded again after GPTQ, each time knowing all other groups
+            (coordinate_descent.py); 0 with group "channel".
+        smoothing: balances input channels with the weight columns they meet.
+        centering: moves the mean of the inputs into biases.
+        shrinkage: s in W <- W + s (W_ls - W), before rounding, where W_ls is the least-squares map from the quantized
+            inputs to the float outputs. W_ls is smaller than W along inputs that quantization makes noisy, so at s = 1
+            every layer weakens the same fine detail, which adds up at small timesteps. 0 leaves the weights alone; 0.5
+            was best on emoji-dit.
+        activation_formats: of 4-bit activations: ("e2m1", "e1m2") or ("e2m1",).
+        int8_share: in w4a4, the fraction of the multiply-adds that may take INT8 activations, spent on the layers that
+            the noise prediction is most sensitive to; 0 is strict w4a4.
+        damping: GPTQ's, as a fraction of the mean diagonal of the Hessian.
+        calibration_samples: images of the guided DDIM runs whose activations are used.
+        calibration_steps: denoising steps of each of these runs.
+        guidance_scale: of these runs, at least 1.
+        tuning_steps: of Adam, which learn scales and biases through the whole model (tuning.py); 0 for none.
+        tuning_samples: the DDIM runs, of about calibration_steps, that it learns from.
+        seed: draws the classes and the noise of all runs and the signs of the rotation.
+
+    Raises:
+        ValueError: a value makes no sense; the message names the field.
     """
 
     precision: str = "w4a8"
@@ -102,7 +108,14 @@ class HQDiTConfig:
             split_order(int(self.rotation))
 
     def group_size(self, in_features: int) -> int:
-        """Inputs per group in a layer with that many inputs."""
+        """How many inputs share a look-up table.
+
+        Args:
+            in_features: K, the inputs of a layer.
+
+        Returns:
+            Inputs of a group.
+        """
         return in_features if self.group == CHANNEL else int(self.group)
 
     @property
@@ -111,11 +124,26 @@ class HQDiTConfig:
         return "fp4" if len(self.activation_formats) > 1 else "e2m1"
 
     def to_json(self) -> str:
+        """Writes all settings.
+
+        Returns:
+            A JSON object.
+        """
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> HQDiTConfig:
-        """Raises ValueError for text that is not a config, naming what is unknown or wrong."""
+        """The inverse of to_json.
+
+        Args:
+            text: a JSON object; settings that it leaves out have their defaults.
+
+        Returns:
+            The settings.
+
+        Raises:
+            ValueError: the text is no such object; the message names what is unknown or wrong.
+        """
         values: Any = json.loads(text)
         if not isinstance(values, dict):
             raise ValueError("a config is a JSON object")

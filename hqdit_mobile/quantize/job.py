@@ -43,7 +43,12 @@ TOKENS = ("tokens-even", "tokens-odd")  # the inputs of blocks with even and wit
 
 @dataclass
 class QuantizationReport:
-    """float_bytes: the whole float32 model before quantization."""
+    """What ``quantize_`` has done.
+
+    Attributes:
+        float_bytes: the whole float32 model before quantization.
+        layers: one report for each quantized layer, in the order of the model.
+    """
 
     float_bytes: int
     layers: list[LayerReport] = field(default_factory=list)
@@ -71,7 +76,7 @@ class _Quantizer:
         power = inputs.variance if name in self.centered else inputs.mean_square
         return new_layer(linear, self.config, activation, power)
 
-    def spend_int8(self) -> None:
+    def spend_int8(self, on_timestep: Callable[[], None]) -> None:
         """Decides which token layers of a w4a4 model get INT8 activations."""
         targets = {}
         for index in range(len(self.model.blocks)):
@@ -80,7 +85,7 @@ class _Quantizer:
                 name = f"blocks.{index}.{part}"
                 targets[name] = self.new_layer(name, linear_at(block, part), self.config.fp4_activation)
         if (stored := self.work.get("sensitivity")) is None:
-            shares = noise_shares(self.model, targets, self.data, self.config.seed)
+            shares = noise_shares(self.model, targets, self.data, self.config.seed, on_timestep)
             self.work.put("sensitivity", {}, shares)
         else:
             _, shares = stored
@@ -118,14 +123,14 @@ class _Quantizer:
         observers["adaLN"].add(self.model.condition(*self.conditions, index), torch.Generator())
         self.replace(parent, observers)
 
-    def blocks(self, on_block: Callable[[], None]) -> None:
+    def blocks(self, stages: Stages) -> None:
         """Block after block on all tokens of the calibration set, which go from one file to the other and back."""
         model, data = self.model, self.data
         shape = (len(data), model.config.tokens, model.config.hidden_size)
         first = 0
         while first < len(model.blocks) and self.restore(first):
             first += 1
-            on_block()
+            stages.skip()
         if first == 0:
             hidden = self.work.array(TOKENS[0], shape, new=True)
             for rows in _batches(len(data)):
@@ -133,7 +138,7 @@ class _Quantizer:
             check_finite("x_embedder", hidden, data.timestep)
         for index in range(first, len(model.blocks)):
             self.block(index, shape)
-            on_block()
+            stages.advance()
 
     def block(self, index: int, shape: tuple[int, int, int]) -> None:
         block, prefix = float_block(self.model, index), f"blocks.{index}."
@@ -236,16 +241,16 @@ def quantize_(
         if config.centering:
             fold_means_(model, {name: data.inputs[name].mean for name in quantizer.centered})
         if config.precision == "w4a4":
-            stages.begin("Measure sensitivity")
-            quantizer.spend_int8()
+            stages.begin("Measure sensitivity", len(set(data.timestep.tolist())))
+            quantizer.spend_int8(stages.advance)
         stages.begin("Quantize", len(model.blocks) + 1)
         quantizer.draw_conditions(process)
-        quantizer.blocks(stages.advance)
+        quantizer.blocks(stages)
         quantizer.layers_outside_blocks()
         stages.advance()
         if tuning is not None:
             stages.begin("Tune scales and biases", config.tuning_steps)
-            tune_(model, tuning, config, process.guided_channels, work, stages.advance)
+            tune_(model, tuning, config, process.guided_channels, work, stages)
         return quantizer.report
 
 

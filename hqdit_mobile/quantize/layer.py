@@ -24,9 +24,18 @@ from hqdit_mobile.util.rows import by_rows
 
 @dataclass(frozen=True)
 class LayerReport:
-    """snr_db: output of the layer against its float twin, about its mean, on a sample of the calibration data.
+    """What quantization has made of one linear layer.
 
-    formats: number of weight groups per FP4 format.
+    Attributes:
+        name: in the model, such as "blocks.3.mlp.fc1".
+        in_features: K.
+        out_features: N.
+        activation: of the inputs: "int8", "fp4" or "e2m1" (docs/fp4-linear.md).
+        rotation: order of the block Hadamard.
+        bits_per_weight: stored bits, scales and tables included.
+        formats: number of weight groups of each FP4 format.
+        snr_db: signal over error of the layer's output against its float twin's, about its mean, in dB, on a sample of
+            the calibration data.
     """
 
     name: str

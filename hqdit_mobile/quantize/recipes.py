@@ -35,7 +35,17 @@ RECIPES = {
 
 
 def recipe(name: str) -> HQDiTConfig:
-    """Raises ValueError for a name that is not in RECIPES."""
+    """The settings that ``--recipe`` and ``hqdit evaluate`` know by name (docs/quality.md).
+
+    Args:
+        name: one of RECIPES, such as "w4a8".
+
+    Returns:
+        The settings; ``dataclasses.replace`` changes some of them.
+
+    Raises:
+        ValueError: there is no such recipe; the message lists them.
+    """
     try:
         return RECIPES[name]
     except KeyError:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -42,13 +42,19 @@ class _Probe:
 
 
 @torch.no_grad()
-def noise_shares(model: DiT, targets: Mapping[str, FP4Linear], data: CalibrationSet, seed: int) -> dict[str, float]:
+def noise_shares(
+    model: DiT,
+    targets: Mapping[str, FP4Linear],
+    data: CalibrationSet,
+    seed: int,
+    on_timestep: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
     """The part of the squared error of the noise prediction that each layer's activation noise is responsible for.
 
     targets: the quantized successor of each layer. To first order the error is J n with n the noise at a layer's
     output; v^T J n for a random sign vector v has the mean square |J n|^2, and one backward pass gives v^T J for all
     layers. Shares are taken per timestep, each timestep with the sum one, and averaged: what lowers the error in dB
-    wherever it arises.
+    wherever it arises. on_timestep: after each of them.
     """
     generator = torch.Generator().manual_seed(seed)
     timesteps = data.timestep.unique()
@@ -60,6 +66,7 @@ def noise_shares(model: DiT, targets: Mapping[str, FP4Linear], data: Calibration
         errors = {name: sum(float(p[name].square().sum()) for p in products) for name in targets}
         values = torch.tensor(list(errors.values()), dtype=torch.float64)
         shares += values / values.sum().clamp(min=torch.finfo(torch.float64).tiny)
+        on_timestep()
     return dict(zip(targets, (shares / len(timesteps)).tolist(), strict=True))
 
 

@@ -23,6 +23,7 @@ from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.quantize.calibration import InputStatistics
 from hqdit_mobile.quantize.config import HQDiTConfig
+from hqdit_mobile.util.progress import Stages
 from hqdit_mobile.util.resume_store import WorkFolder
 
 PAIRS = 8  # of conditional and unconditional inputs in a step of the optimizer, one after the other for less memory
@@ -201,11 +202,12 @@ class _Tuner:
         before = torch.tensor([self.before[t] for t in self.data.timestep[rows].tolist()])
         return (single / before[:, 0] + 2 * guided / before[:, 1]).mean() / 3
 
-    def run(self, steps: int, work: WorkFolder, on_step: Callable[[], None]) -> None:
+    def run(self, steps: int, work: WorkFolder, stages: Stages) -> None:
         groups = [{"params": self.changes, "relative": 1.0}]
         groups += [{"params": [p], "relative": p.square().mean().sqrt().item()} for p in self.floats]
         optimizer = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=(0.9, 0.99))
         first = _restore(optimizer, work)
+        stages.skip(first)
         for step in range(first, steps):
             rate = LEARNING_RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
             for group in optimizer.param_groups:
@@ -215,7 +217,7 @@ class _Tuner:
             for rows in picked.split(1):
                 (self.loss(rows) / len(picked)).backward()
             optimizer.step()
-            on_step()
+            stages.advance()
             if (step + 1) % SAVE_EVERY == 0:
                 _save(optimizer, step + 1, work)
 
@@ -257,18 +259,18 @@ def tune_(
     config: HQDiTConfig,
     guidance_channels: int,
     work: WorkFolder,
-    on_step: Callable[[], None],
+    stages: Stages,
 ) -> None:
     """Changes scales, biases and the float layers of a quantized ``model`` in place, in config.tuning_steps of Adam.
 
-    on_step: after each of them. Goes on from `work`, where it was killed.
+    stages: its present one advances with each of them. Goes on from `work`, where it was killed.
     """
     with _tuned_layers(model) as layers:
         tuner = _Tuner(model, layers, data, config.guidance_scale, guidance_channels)
         try:
             tuner.measure()
             with torch.enable_grad():
-                tuner.run(config.tuning_steps, work, on_step)
+                tuner.run(config.tuning_steps, work, stages)
         finally:
             for parameter in tuner.floats:
                 parameter.requires_grad_(False)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from hqdit_mobile.runtime.errors import SignatureError as SignatureError
 from hqdit_mobile.runtime.interrupts import held_interrupts
 from hqdit_mobile.runtime.labels import find_label, resolve_label
 from hqdit_mobile.runtime.open_handle import OpenHandle
+from hqdit_mobile.runtime.results import MemoryEstimate, Pictures, Progress, ProgressCallback
 from hqdit_mobile.runtime.signature import key_bytes
 from hqdit_mobile.util.texts import controls_in
 
@@ -40,57 +40,14 @@ LOAD_MODES = ("mmap", "read")
 PHASES = ("step", "decode")
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What the callback gets after every denoising step (phase "step") and before a decode (phase "decode")."""
-
-    phase: str
-    image_index: int
-    image_count: int
-    step: int  # steps done of this picture, from 1
-    step_count: int
-    timestep: int
-    guided: bool
-    step_ms: float
-    elapsed_ms: float
-    peak_memory_bytes: int
-    preview: np.ndarray | None  # uint8 [latent height, latent width, 3]
-    time: float  # of the network
-    noise_level: float  # 0 (data) to 1 (noise)
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """The result of ``generate_batch`` for n seeds."""
-
-    images: np.ndarray  # uint8 [n, H, W, 3]
-    latents: np.ndarray  # float32 [n, C, h, w], clean, before the division by the VAE's scaling factor
-    evaluations: int  # of the network; a guided step counts 2
-    denoise_ms: float
-    decode_ms: float
-    total_ms: float
-    peak_memory_bytes: int
-
-
-@dataclass(frozen=True)
-class MemoryEstimate:
-    """What drawing one picture needs, in bytes."""
-
-    weights_bytes: int  # constant data of all model files
-    arena_bytes: int  # activations: planned buffers and scratch
-    peak_bytes: int  # the most that the process holds, measured at export
-    file_bytes: int  # the model files on the disk
-    tiled_peak_bytes: int  # with the picture decoded in tiles; 0 for a bundle without
-
-
-ProgressCallback = Callable[[Progress], Any]
-
-
 def estimate(bundle: str | os.PathLike[str] | Mapping[str, int]) -> MemoryEstimate:
     """The memory that a bundle needs, from its manifest alone.
 
     Args:
         bundle: the folder, or its files as ``Pipeline`` takes them.
+
+    Returns:
+        The figures, in bytes.
 
     Raises:
         NotFoundError: there is no such folder, or no manifest in it.
@@ -195,13 +152,21 @@ class Pipeline:
     def close(self) -> None:
         """Frees the pipeline, now or, at the latest, when nothing refers to it any more.
 
-        May be called more than once, and while other threads begin calls: theirs raise InvalidArgumentError. Raises
-        BusyError while a call of another thread, or the one whose progress callback this is, has not returned.
+        May be called more than once, and while other threads begin calls: theirs raise InvalidArgumentError.
+
+        Raises:
+            BusyError: a call of another thread, or the one whose progress callback this is, has not returned.
         """
         self._open.close()
 
     def find_label(self, name: str) -> int:
-        """The number of the class with this name or synonym.
+        """Looks a class up.
+
+        Args:
+            name: of the class, or one of its synonyms (docs/commands.md has the rule).
+
+        Returns:
+            The number of the class.
 
         Raises:
             NotFoundError: no class has it; the message lists the nearest names.
@@ -321,7 +286,8 @@ class Pipeline:
             The prediction, float32 [2, C, h, w] for the label and the null label if ``guided``, else [1, C, h, w].
 
         Raises:
-            InvalidArgumentError: a shape or value does not fit; ``EngineError`` if the runtime failed.
+            InvalidArgumentError: a shape or value does not fit.
+            EngineError: the runtime failed.
         """
         latents, label = self._latents(latents), resolve_label(self.labels, self.null_label, label)
         out = np.empty((2 if guided else 1, *self.latent_shape), dtype=np.float32)
@@ -340,7 +306,8 @@ class Pipeline:
             float32 [3, H, W] in about -1..1.
 
         Raises:
-            InvalidArgumentError: the shape does not fit; ``EngineError`` if the runtime failed.
+            InvalidArgumentError: the shape does not fit.
+            EngineError: the runtime failed.
         """
         latents = self._latents(latents)
         height, width, channels = self.image_shape

@@ -184,8 +184,31 @@ class Onnx(_Section):
 
 
 class Manifest(_Section):
-    """All of manifest.json. ``files`` has at least ``transformer`` and ``vae_decoder``, ``documents`` by name what else
-    lies in the folder, which no runtime reads: so the manifest's signature is one of all files."""
+    """All of manifest.json; manifest.schema.json beside this file has the types and ranges.
+
+    Attributes:
+        schema_version: of this layout.
+        name: of the model.
+        target: "android", "ios" or "desktop".
+        runtime: "executorch" or "onnxruntime".
+        model: shapes, [channels, height, width], and classes.
+        files: at least ``transformer`` and ``vae_decoder``, with sizes in bytes and SHA-256.
+        documents: by name, what else lies in the folder, which no runtime reads: so the manifest's signature is one of
+            all files.
+        methods: names of the programs' methods.
+        process: what the network was trained to undo.
+        defaults: of drawing.
+        memory: what drawing needs, in bytes.
+        labels: the name of each class, by its number.
+        source: the model and its licence.
+        quantization: recipe, bits per weight, bytes of the float model.
+        decoder: precision of the image decoder, its tiles.
+        onnx: versions of an ONNX bundle.
+        preview: the linear map from a latent to colours.
+        tools: versions that made the bundle.
+        export_seconds: what the export took.
+        export_peak_bytes: the most memory that the exporting process held.
+    """
 
     schema_version: int
     name: str
@@ -209,7 +232,17 @@ class Manifest(_Section):
     export_peak_bytes: Bytes | None = None
 
     def made_from(self, folder: Path) -> tuple[Source, Quantization]:
-        """What an export says of itself; raises BundleError if this bundle was made by other means."""
+        """What an export says of itself.
+
+        Args:
+            folder: of the bundle, for the message.
+
+        Returns:
+            The sections ``source`` and ``quantization``.
+
+        Raises:
+            BundleError: this bundle was made by other means.
+        """
         if self.source is None or self.quantization is None:
             raise BundleError(f"{folder / MANIFEST} has no source or quantization: hqdit-export did not make it")
         return self.source, self.quantization
@@ -218,8 +251,16 @@ class Manifest(_Section):
 def read_manifest(folder: Path, public_keys: Sequence[str] = ()) -> Manifest:
     """Reads and checks manifest.json and looks for the files that it names (sizes, not digests).
 
-    Raises BundleError naming the file or the field at fault; SignatureError if there are ``public_keys``, each 64
-    hexadecimal digits, and none of them has signed it.
+    Args:
+        folder: of the bundle.
+        public_keys: each 64 hexadecimal digits; one of them must have signed the bundle, where there are any.
+
+    Returns:
+        The manifest, of the newest schema.
+
+    Raises:
+        BundleError: a file is missing or damaged, or a field has no sense; the message names it.
+        SignatureError: none of ``public_keys`` has signed it.
     """
     text = read_manifest_text(folder)
     if public_keys:

@@ -12,16 +12,11 @@ import numpy as np
 
 from hqdit_mobile.diffusion.rng import normal
 from hqdit_mobile.ops.native import library_path
-from hqdit_mobile.runtime.engine import (
-    EngineError,
-    InvalidArgumentError,
-    InvalidBundleError,
-    Pictures,
-    ProgressCallback,
-)
+from hqdit_mobile.runtime.errors import EngineError, InvalidArgumentError, InvalidBundleError
 from hqdit_mobile.runtime.labels import find_label, resolve_label
 from hqdit_mobile.runtime.manifest import Manifest, describe_file, read_manifest
 from hqdit_mobile.runtime.onnx_sampler import OnnxSampler
+from hqdit_mobile.runtime.results import Pictures, ProgressCallback
 
 OLDEST_RUNTIME = (1, 17)
 OPERATOR_VERSION = 1
@@ -29,9 +24,19 @@ NO_NULL_CLASS = "this model has no null class to guide away from"
 
 
 def open_session(model: Path | bytes, *, portable: bool = False, threads: int = 0) -> Any:
-    """An ONNX Runtime session on ``model``: with our kernels, or by the function bodies in the file if ``portable``.
+    """Opens an ONNX file of a bundle in ONNX Runtime.
 
-    Raises FileNotFoundError if the kernels' library is not built, InvalidBundleError if the file cannot be loaded.
+    Args:
+        model: the file, or its bytes.
+        portable: compute our operators by the function bodies in the file instead of our kernels.
+        threads: 0 for one per core.
+
+    Returns:
+        An ``onnxruntime.InferenceSession`` on the processor; docs/onnx.md has its inputs and outputs.
+
+    Raises:
+        FileNotFoundError: the kernels' library is not built.
+        InvalidBundleError: ONNX Runtime is missing or too old, or cannot load the file.
     """
     name = model.name if isinstance(model, Path) else "the model"
     try:
@@ -68,10 +73,19 @@ def _kernels() -> Path:
 
 
 class OnnxPipeline:
-    """An open ONNX bundle with the interface of hqdit_mobile.runtime.engine.Pipeline.
+    """An open ONNX bundle with the interface of hqdit_mobile.Pipeline.
 
-    ``portable``: run the function bodies in the file instead of our kernels. ``threads``: 0 for one per core.
-    ``public_keys``: as Pipeline has them.
+    Args:
+        bundle: the folder that ``hqdit-export --runtime onnxruntime`` wrote.
+        portable: compute our operators by the function bodies in the files instead of our kernels.
+        threads: 0 for one per core.
+        verify_sha256: compare the model files with the manifest before they are loaded.
+        public_keys: as ``Pipeline`` has them.
+
+    Raises:
+        BundleError: the manifest or a file of the bundle is missing or damaged; the message names it.
+        InvalidBundleError: the bundle is for another runtime or release, or ONNX Runtime cannot load it.
+        FileNotFoundError: the kernels' library is not built.
     """
 
     def __init__(
@@ -121,8 +135,8 @@ class OnnxPipeline:
         self.close()
 
     def close(self) -> None:
-        """May be called more than once, and while other threads begin calls: theirs raise InvalidArgumentError. A call
-        that is running ends as if nothing had happened."""
+        """Frees the sessions. May be called more than once, and while other threads begin calls: theirs raise
+        InvalidArgumentError. A call that is running ends as if nothing had happened."""
         self._sessions = None
 
     def _opened(self) -> tuple[Any, Any]:
@@ -133,12 +147,36 @@ class OnnxPipeline:
         return sessions
 
     def find_label(self, name: str) -> int:
-        """The class with this name or synonym; labels.py has the rule and the errors."""
+        """Looks a class up.
+
+        Args:
+            name: of the class, or one of its synonyms (docs/commands.md has the rule).
+
+        Returns:
+            The number of the class.
+
+        Raises:
+            NotFoundError: no class has it; the message lists the nearest names.
+            InvalidArgumentError: more than one class has it.
+        """
         return find_label(self.labels, name)
 
     def denoise(self, latents: np.ndarray, timestep: float, label: int, *, guided: bool) -> np.ndarray:
-        """One run of the transformer on latents [C, h, w]: noise float32 [2, C, h, w] for the label and the null label
-        if ``guided``, else [1, C, h, w] for the label."""
+        """Runs the transformer once.
+
+        Args:
+            latents: float32 [C, h, w].
+            timestep: of the model's training, for example 999 for noise alone.
+            label: the number of a class.
+            guided: also for the null label.
+
+        Returns:
+            The prediction, float32 [2, C, h, w] for the label and the null label if ``guided``, else [1, C, h, w].
+
+        Raises:
+            InvalidArgumentError: a shape or value does not fit.
+            EngineError: the prediction is not finite.
+        """
         resolve_label(self.labels, self.null_label, label)
         if guided and self.null_label is None:
             raise InvalidArgumentError(f"{NO_NULL_CLASS}: guided must be False")
@@ -147,12 +185,35 @@ class OnnxPipeline:
         return _finite(self._opened()[0].run(["noise"], inputs)[0], "the transformer")
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
-        """Clean latents [C, h, w], not yet divided by the scaling factor -> float32 [3, H, W] in about -1..1."""
+        """Runs the image decoder once.
+
+        Args:
+            latents: clean, float32 [C, h, w], not yet divided by the VAE's scaling factor.
+
+        Returns:
+            float32 [3, H, W] in about -1..1.
+
+        Raises:
+            InvalidArgumentError: the shape does not fit.
+            EngineError: a pixel is not finite.
+        """
         scaled = self._latents(latents) / np.float32(self.manifest.model.vae_scaling_factor)
         return _finite(self._opened()[1].run(["image"], {"latents": scaled})[0][0], "the image decoder")
 
     def generate(self, label: int | str, seed: int = 0, **settings: Any) -> np.ndarray:
-        """One picture, uint8 [H, W, 3]. ``settings`` are those of ``generate_batch``."""
+        """Draws one picture.
+
+        Args:
+            label: a class's number, name or synonym.
+            seed: 0 to 2^64 - 1.
+            settings: of ``generate_batch``.
+
+        Returns:
+            uint8 [H, W, 3].
+
+        Raises:
+            EngineError: as ``generate_batch``.
+        """
         picture: np.ndarray = self.generate_batch(label, [seed], **settings).images[0]
         return picture
 
@@ -171,7 +232,30 @@ class OnnxPipeline:
         preview_interval: int = 0,
         progress: ProgressCallback | None = None,
     ) -> Pictures:
-        """One picture per seed; the arguments of engine.Pipeline.generate_batch. What is None takes the default."""
+        """Draws one picture for each of n seeds. What is None takes the bundle's default.
+
+        Args:
+            label: a class's number, name or synonym; ``null_label`` for a picture of no class.
+            seeds: each 0 to 2^64 - 1.
+            steps: denoising steps, 1 to ``num_train_timesteps``.
+            guidance_scale: weight of the class; 1 is the plain model and takes half the time.
+            guidance_interval: guide only at these noise levels, within 0 to 1.
+            scheduler: one of ``schedulers``.
+            spacing: of the timesteps: "leading", "trailing" or "linspace".
+            eta: DDIM's share of fresh noise, 0 to 1.
+            initial_noise: float32 [n, C, h, w], standard normal, in place of the seeds' own.
+            preview_interval: give ``progress`` a preview after every n-th step; 0 for none.
+            progress: called after every step; returns False to stop.
+
+        Returns:
+            The pictures, their latents, and the times in milliseconds.
+
+        Raises:
+            CancelledError: ``progress`` returned False.
+            InvalidArgumentError: a setting is out of range, or the bundle cannot do it; the message names it.
+            NotFoundError: no class has this name.
+            EngineError: ONNX Runtime failed, or a value is not finite.
+        """
         if preview_interval < 0:
             raise InvalidArgumentError("preview_interval must not be negative")
         if preview_interval and not self.has_preview:

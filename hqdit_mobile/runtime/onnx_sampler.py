@@ -11,8 +11,9 @@ import numpy as np
 
 from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.diffusion.rng import normal
-from hqdit_mobile.runtime.engine import CancelledError, Pictures, Progress, ProgressCallback
+from hqdit_mobile.runtime.errors import CancelledError
 from hqdit_mobile.runtime.manifest import Manifest
+from hqdit_mobile.runtime.results import Pictures, Progress, ProgressCallback
 from hqdit_mobile.runtime.scheduler import Scheduler
 from hqdit_mobile.util.pictures import project_preview, to_rgb
 from hqdit_mobile.util.progress import peak_rss_bytes

@@ -19,10 +19,21 @@ def open_bundle(
     memory_limit_bytes: int = 0,
     public_keys: Sequence[str] = (),
 ) -> Pipeline | OnnxPipeline:
-    """``portable``: an ONNX bundle without our kernels. ``memory_limit_bytes`` and ``public_keys``: as ``Pipeline``
-    has them.
+    """Opens a bundle with the runtime that its manifest names.
 
-    Raises BundleError or EngineError with the file at fault.
+    Args:
+        bundle: the folder that ``hqdit-export`` wrote.
+        threads: 0 for one per core.
+        portable: an ONNX bundle without our kernels.
+        memory_limit_bytes: as ``Pipeline`` has it; 0 for none.
+        public_keys: as ``Pipeline`` has them.
+
+    Returns:
+        The open pipeline, a context manager.
+
+    Raises:
+        BundleError: the manifest or a file is missing or damaged; the message names it.
+        EngineError: the bundle cannot be opened so; the message says why.
     """
     if read_manifest(bundle).runtime == "onnxruntime":
         if memory_limit_bytes:

@@ -32,8 +32,11 @@ def peak_rss_bytes() -> int:
 
 
 class _PeakMemoryColumn(ProgressColumn):
+    """The process's peak, of a stage that is over at its end."""
+
     def render(self, task: Task) -> Text:
-        return Text(f"{peak_rss_bytes() / 2**30:.2f} GiB", style="dim")
+        peak = task.fields.get("peak") or peak_rss_bytes()
+        return Text(f"{peak / 2**30:.2f} GiB", style="dim")
 
 
 class _DoneColumn(MofNCompleteColumn):
@@ -44,12 +47,16 @@ class _DoneColumn(MofNCompleteColumn):
 
 
 class _LeftColumn(ProgressColumn):
-    """The time left of a stage, as on a count-down, from what its pieces have taken."""
+    """The time left of a stage, as on a count-down. ``ends`` of the task: when it will be done, by time.monotonic.
+
+    rich's own estimate looks at the last half minute, in which a large model finishes no piece.
+    """
 
     def render(self, task: Task) -> Text:
-        if task.finished or not task.total or task.time_remaining is None:
+        ends = task.fields.get("ends")
+        if task.finished or ends is None:
             return Text()
-        minutes, seconds = divmod(round(task.time_remaining), 60)
+        minutes, seconds = divmod(max(0, round(ends - time.monotonic())), 60)
         hours, minutes = divmod(minutes, 60)
         return Text(f"-{hours}:{minutes:02}:{seconds:02}", style="cyan")
 
@@ -57,7 +64,8 @@ class _LeftColumn(ProgressColumn):
 class Stages:
     """Stages one after the other; each ends when the next begins. Use as a context manager.
 
-    `begin(name, total)` starts a stage, `advance()` moves its bar; without a total the bar pulses.
+    Args:
+        console: where to; None for standard error. `rich.console.Console(quiet=True)` shows nothing.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -75,13 +83,19 @@ class Stages:
         self._name: str | None = None
         self._task: TaskID | None = None
         self._started = 0.0
+        self._worked = 0.0  # pieces of this stage that were not skipped
+        self._resumed = 0.0  # when the first of them began, by time.monotonic
 
     def __enter__(self) -> Stages:
         self._progress.start()
         return self
 
     def note(self, text: str) -> None:
-        """Says something besides the stages."""
+        """Says something besides the stages.
+
+        Args:
+            text: shown without any effect of control characters.
+        """
         self._console.print(Text(visible(text)), highlight=False, soft_wrap=not self._console.is_terminal)
 
     def __exit__(
@@ -92,19 +106,48 @@ class Stages:
         self._progress.stop()
 
     def begin(self, name: str, total: int | None = None) -> None:
+        """Starts a stage and ends the one before.
+
+        Args:
+            name: what is shown.
+            total: pieces of work, each about as long as the others; without it the bar pulses.
+        """
         self._finish()
         self._name, self._started = name, time.perf_counter()
-        self._task = self._progress.add_task(name, total=total)
+        self._worked, self._resumed = 0, time.monotonic()
+        self._task = self._progress.add_task(name, total=total, ends=None)
 
-    def advance(self, steps: int = 1) -> None:
+    def advance(self, steps: float = 1) -> None:
+        """Moves the bar.
+
+        Args:
+            steps: pieces that are done since the last call.
+        """
+        if self._task is None:
+            return
+        self._progress.advance(self._task, steps)
+        self._worked += steps
+        task = next(task for task in self._progress.tasks if task.id == self._task)
+        if task.total:
+            now = time.monotonic()
+            left = (now - self._resumed) / self._worked * max(0.0, task.total - task.completed)
+            self._progress.update(self._task, ends=now + left)
+
+    def skip(self, steps: int = 1) -> None:
+        """Moves the bar past what an earlier run has finished, which says nothing about the time of the rest.
+
+        Args:
+            steps: such pieces.
+        """
         if self._task is not None:
             self._progress.advance(self._task, steps)
+            self._resumed = time.monotonic()
 
     def _finish(self) -> None:
         if self._name is None or self._task is None:
             return
         total = self._progress.tasks[self._progress.task_ids.index(self._task)].total or 1
-        self._progress.update(self._task, total=total, completed=total)
+        self._progress.update(self._task, total=total, completed=total, peak=peak_rss_bytes())
         self._progress.stop_task(self._task)
         if not self._console.is_terminal:
             seconds = time.perf_counter() - self._started

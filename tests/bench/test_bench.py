@@ -19,7 +19,7 @@ from hqdit_mobile.bench import amx, machine, peers_executorch, peers_onnxruntime
 from hqdit_mobile.bench.linear import LAYERS, OUR_ACTIVATIONS, Shape, bench_linear
 from hqdit_mobile.bench.linear import compared as linear_figures
 from hqdit_mobile.bench.round_to_nearest import round_layer, round_model_
-from hqdit_mobile.bench.run import PLANS, Plan, Subject, run_bench
+from hqdit_mobile.bench.run import BENCH_PLANS, BenchPlan, BenchSubject, run_bench
 from hqdit_mobile.bench.step import compared as step_figures
 from hqdit_mobile.bench.timing import Effort, measure, medians
 from hqdit_mobile.export.bundle.job import clean_latents, drop_learned_sigma_
@@ -35,7 +35,7 @@ from hqdit_mobile.util.progress import Stages
 
 ONCE = Effort(rounds=1, turn_seconds=0.0)
 SHAPE = Shape("DiT-tiny", "fc1", 128, 256, (1, 5))
-PLAN = Plan("tiny", [SHAPE], ("XNNPACK 8da4w g128",), ONCE, ONCE, ONCE, load_rounds=1)
+PLAN = BenchPlan("tiny", [SHAPE], ("XNNPACK 8da4w g128",), ONCE, ONCE, ONCE, load_rounds=1)
 LINEAR_PEERS = {
     "XNNPACK float32", "XNNPACK 8da4w per channel", "XNNPACK 8da4w g128", "XNNPACK 8da8w",
     "ONNX Runtime float32", "ONNX Runtime dynamic int8", "ONNX Runtime MatMulNBits",
@@ -145,15 +145,15 @@ def test_figures_of_a_layer():
 
 
 def test_full_plan_has_every_shape_of_the_dits():
-    full = {(s.in_features, s.out_features): s.tokens for s in PLANS["full"].shapes}
+    full = {(s.in_features, s.out_features): s.tokens for s in BENCH_PLANS["full"].shapes}
     widths = (384, 768, 1024, 1152)
     assert full == {(w * k, w * n): (1, 2, 64, 256, 512, 1024) for w in widths for k, n in LAYERS.values()}
-    quick = {(s.in_features, s.out_features): s.tokens for s in PLANS["quick"].shapes}
+    quick = {(s.in_features, s.out_features): s.tokens for s in BENCH_PLANS["quick"].shapes}
     assert all(set(tokens) <= set(full[sizes]) for sizes, tokens in quick.items())
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory) -> Subject:
+def subject(tmp_path_factory) -> BenchSubject:
     """A two-block DiT of width 128 as a bundle, its layers rounded to nearest."""
     source, bundle = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("bundle")
     tiny_folder(source)
@@ -166,7 +166,7 @@ def subject(tmp_path_factory) -> Subject:
     files = write_model_files("executorch", model, bundle, latents)
     manifest = build_manifest(options, model, quantized, bundle, files, latents)
     write_manifest(bundle, manifest)
-    return Subject(bundle, steps=2)
+    return BenchSubject(bundle, steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +279,6 @@ def test_errors_of_the_command(arguments, message, tmp_path):
 
 
 def test_a_bundle_of_another_model_is_refused(subject):
-    subject = Subject(subject.bundle, model="builtin:emoji-dit")
+    subject = BenchSubject(subject.bundle, model="builtin:emoji-dit")
     with Stages() as stages, pytest.raises(ValueError, match="is not the model of .*--model"):
         run_bench(PLAN, subject, machine.available_cores(), None, stages)

@@ -146,6 +146,9 @@ def command(ending):
     warnings.warn("python noise")
     logging.getLogger("torch").warning("log noise")
     print("[thread_pool.cpp:66] redirected noise", file=sys.stderr)
+    for piece in ("[", "cpuinfo.cpp", ":", "71", "] ", "piecewise noise", "\\n"):
+        print(piece, end="", file=sys.stderr, flush=True)
+    print("[our own] brackets", file=sys.stderr)
     print("our own", file=sys.stderr)
     if ending == "fails": raise CheckFailed("a check")
     if ending == "breaks": raise TypeError("ours")
@@ -157,16 +160,21 @@ exits(command)(sys.argv[1], verbose=sys.argv[2] == "loud")
     ("ending", "loudness", "code", "noises"),
     [
         ("ends", "quiet", 0, []),
-        ("ends", "loud", 0, ["native", "python", "log", "redirected"]),
+        ("ends", "loud", 0, ["native", "python", "log", "redirected", "piecewise"]),
         ("fails", "quiet", 1, []),
-        ("breaks", "quiet", 70, ["native", "redirected"]),
+        ("breaks", "quiet", 70, ["native", "redirected", "piecewise"]),
     ],
 )
 def test_other_libraries_are_heard_when_asked_for(ending, loudness, code, noises):
     done = run("python", "-c", NOISY, ending, loudness, cwd="/")
     assert done.returncode == code, done.stderr
-    heard = [noise for noise in ("native", "python", "log", "redirected") if f"{noise} noise" in done.stderr]
-    assert heard == noises and "our own" in done.stderr and ("a check" in done.stderr) == (ending == "fails")
+    noisy = ("native", "python", "log", "redirected", "piecewise")
+    heard = [noise for noise in noisy if f"{noise} noise" in done.stderr]
+    assert (
+        heard == noises
+        and "[our own] brackets\nour own\n" in done.stderr
+        and ("a check" in done.stderr) == (ending == "fails")
+    )
 
 
 def test_sample_says_nothing_of_others(tiny_bundle, tmp_path):

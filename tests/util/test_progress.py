@@ -26,6 +26,23 @@ def test_a_stage_is_one_line_of_an_80_column_terminal():
     assert any(re.search(r"[1-3]/320 +0:00:0\d +-0:00:\d\d", line) for line in bars), bars[-3:]
 
 
+def test_time_left_of_pieces_that_take_minutes(monkeypatch):
+    """As many as an earlier run has left, at the pace of this run; the countdown goes on inside a piece."""
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    with Stages(console) as stages:
+        stages.begin("Quantize", 28)
+        stages.skip(20)
+        for _ in range(2):
+            clock[0] += 90
+            stages.advance()
+        clock[0] += 30
+        time.sleep(0.3)
+    shown = re.findall(r"22/28 +\S+ +(-\S+)", console.file.getvalue())
+    assert shown[-1] == "-0:08:30", shown
+
+
 def test_a_file_gets_one_line_a_stage():
     console = Console(file=io.StringIO(), width=80)
     with Stages(console) as stages:

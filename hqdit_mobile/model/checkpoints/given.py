@@ -8,8 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Given:
-    """family: a name of family.FAMILIES; num_heads: of attention; num_classes: without the null one; licence: of the
-    weights. None where the user says nothing."""
+    """What a checkpoint does not say itself; None where there is nothing to say.
+
+    Attributes:
+        family: "dit", "sit" or "repa".
+        num_heads: of attention.
+        num_classes: without the null class.
+        licence: of the weights, for the bundle's card.
+    """
 
     family: str | None = None
     num_heads: int | None = None
