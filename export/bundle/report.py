@@ -86,9 +86,9 @@ def _layers(quantized: QuantizationReport) -> str:
             _, index, part = name.split(".", 2)
             columns += [] if part in columns else [part]
             rows.setdefault(f"block {index}", []).append(value if math.isfinite(value) else None)
-    others = "".join(f", {name} {decibels(value)}" for name, value in snr.items() if not name.startswith("blocks."))
+    others = ", ".join(f"{name} {decibels(value)}" for name, value in snr.items() if not name.startswith("blocks."))
     chart = heat_map("SNR of each layer", rows, [part.split(".")[-1] for part in columns], "layer")
-    text = f"Output of each quantized layer against its float twin, on calibration data, in dB{others}."
+    text = f"Each quantized layer's output against its float twin's, on calibration data. Outside the blocks: {others}."
     return f"<figure>{chart}<figcaption>{shown(text)}</figcaption></figure>"
 
 

@@ -117,6 +117,7 @@ def decoded(latents: torch.Tensor) -> torch.Tensor:
         return random_autoencoder(SMALL).decode(latents[None] / tiny_model.SCALE).sample[0]
 
 
+@pytest.mark.slow
 def test_the_engine_decodes_in_tiles(bundle):
     latents = normal(3, *tiny_model.LATENT)
     expected = decoded(latents).numpy()
@@ -141,6 +142,7 @@ def test_int8_in_tiles_is_as_near_as_in_one(tmp_path, tiny_files):
     assert one > 25 and tiles > one - 2
 
 
+@pytest.mark.slow
 def test_the_memory_limit_chooses(bundle):
     assert estimate(bundle).tiled_peak_bytes == 16_000_000
     for limit, tiles in ((0, False), (32_000_000, False), (31_999_999, True), (16_000_000, True)):
@@ -150,6 +152,7 @@ def test_the_memory_limit_chooses(bundle):
         Pipeline(bundle, memory_limit_bytes=15_999_999)
 
 
+@pytest.mark.slow
 def test_sections_that_do_not_fit_their_program_are_refused(bundle, tmp_path):
     changed = shutil.copytree(bundle, tmp_path / "changed")
     manifest = json.loads((changed / "manifest.json").read_text())

@@ -10,15 +10,14 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from tiny_dit import tiny_dit
 
 from hqdit_mobile.diffusion.plan import plan
 from hqdit_mobile.diffusion.process import Process, VariancePreserving
 from hqdit_mobile.diffusion.trajectory import solver_step, trajectory
-from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.job import quantize_
 
-TINY = DiTConfig(hidden_size=64, depth=2, num_heads=2, sample_size=8, num_classes=7)
 PROCESS = Process(guided_channels=3)
 MACHINE = "3e349d28e32cf11e"
 
@@ -62,11 +61,6 @@ def same_arithmetic():
         pytest.skip("torch computes other bits on this machine than where the digests were taken")
 
 
-def tiny_model() -> DiT:
-    torch.manual_seed(0)
-    return DiT(TINY).eval().requires_grad_(False)
-
-
 def noise() -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).standard_normal((2, 4, 8, 8)).astype(np.float32))
 
@@ -81,7 +75,7 @@ def noise() -> torch.Tensor:
     ],
 )
 def test_quantized_weights(same_arithmetic, settings, expected):
-    model = tiny_model()
+    model = tiny_dit()
     quantize_(model, HQDiTConfig(calibration_samples=2, calibration_steps=3, **settings), PROCESS)
     state = model.state_dict()
     assert len(state) == 67
@@ -89,7 +83,7 @@ def test_quantized_weights(same_arithmetic, settings, expected):
 
 
 def test_trajectory_of_a_network(same_arithmetic):
-    walked = list(trajectory(tiny_model(), PROCESS, noise(), torch.tensor([1, 5]), 4, 4.0))
+    walked = list(trajectory(tiny_dit(), PROCESS, noise(), torch.tensor([1, 5]), 4, 4.0))
     assert [t for t, *_ in walked] == [750, 500, 250, 0, None]
     assert digest(*(latents for _, latents, _ in walked)) == "4a294085bb3d02f9"
     assert digest(*(guided for *_, guided in walked)) == "0a736594e4d61670"

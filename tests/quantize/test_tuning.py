@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from click.testing import CliRunner
+from rich.console import Console
 from tiny_dit import tiny_config, tiny_dit
 
 from hqdit_mobile.cli.main import export
@@ -16,6 +17,7 @@ from hqdit_mobile.ops.fp4_linear import FP4Linear, fp4_linear_reference
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.job import quantize_
 from hqdit_mobile.quantize.tuning import _TunedLinear, draw_tuning_set
+from hqdit_mobile.util.progress import Stages
 from hqdit_mobile.util.resume_store import WorkFolder
 
 TUNED = {"tuning_steps": 60, "tuning_samples": 4}
@@ -101,22 +103,32 @@ def test_goes_on_where_it_was_killed(tmp_path, monkeypatch):
     whole, killed, resumed = tiny_dit(), tiny_dit(), tiny_dit()
     quantize_(whole, config, Process())
 
-    class Stages:
-        left = 7
+    class Tuning(Stages):
+        """Kills in the 7th step."""
+
+        def __init__(self):
+            super().__init__(Console(quiet=True))
+            self.done = self.skipped = 0
 
         def begin(self, name, total=None):
+            super().begin(name, total)
             self.tuning = name.startswith("Tune")
 
+        def skip(self, steps=1):
+            self.skipped += self.tuning * steps
+
         def advance(self, steps=1):
-            self.left -= self.tuning
-            if self.left == 0:
+            self.done += self.tuning
+            if self.done == 7:
                 raise Killed
 
     with pytest.raises(Killed), WorkFolder(tmp_path / "work") as work:
-        quantize_(killed, config, Process(), Stages(), work)
+        quantize_(killed, config, Process(), Tuning(), work)
     with WorkFolder(tmp_path / "work") as work:
         assert work.get("tuning")[1] == 4
-        quantize_(resumed, config, Process(), work=work)
+        rest = Tuning()
+        quantize_(resumed, config, Process(), rest, work)
+    assert (rest.skipped, rest.done) == (4, 6)
     expected, got = whole.state_dict(), resumed.state_dict()
     assert all(torch.equal(got[name], value) for name, value in expected.items())
 
