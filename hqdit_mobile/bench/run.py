@@ -14,7 +14,7 @@ from typing import Any
 from hqdit_mobile.bench import machine
 from hqdit_mobile.bench.linear import FULL, QUICK, Shape, bench_linear
 from hqdit_mobile.bench.load import bench_load
-from hqdit_mobile.bench.prepare import OURS, STEPS, Prepared, prepare
+from hqdit_mobile.bench.prepare import OURS, Prepared, prepare
 from hqdit_mobile.bench.step import bench_image, bench_steps
 from hqdit_mobile.bench.timing import Effort
 from hqdit_mobile.model.checkpoints.given import Given
@@ -127,7 +127,7 @@ def _model_parts(plan: BenchPlan, subject: BenchSubject, folder: Path, threads: 
     prepared = prepare(subject.bundle, subject.model, subject.vae, folder, plan.peers, stages.begin, subject.given)
     stages.begin("Load in fresh processes", len(prepared.bundles) + len(prepared.onnx))
     load = bench_load(prepared, threads, subject.steps, plan.load_rounds, stages.advance)
-    stages.begin("Denoising steps", len(STEPS) * plan.step.rounds)
+    stages.begin("Denoising steps", len(prepared.steps) * plan.step.rounds)
     step = bench_steps(prepared, threads, plan.step, stages.advance)
     stages.begin("Whole images", plan.image.rounds)
     image = bench_image(prepared, threads, subject.steps, plan.image, stages.advance)

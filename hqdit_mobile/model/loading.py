@@ -103,9 +103,18 @@ class LoadedModel:
         return self.dit.config.sample_size * self.vae.upscale
 
     def guidance(self, asked: float | None, usual: float, interval: tuple[float, float] = (0.0, 1.0)) -> float:
-        """The guidance scale to draw with: ``asked``, else ``usual``, or 1 where there is no null class.
+        """The guidance scale to draw with.
 
-        Raises ValueError where there is none and ``asked`` or ``interval`` want guidance.
+        Args:
+            asked: what the user wants; None for nothing in particular.
+            usual: what is taken then, where there is a null class.
+            interval: noise levels, within 0 to 1, between which guidance is to be on.
+
+        Returns:
+            ``asked`` or ``usual``; 1 where there is no null class.
+
+        Raises:
+            ValueError: there is no null class, and ``asked`` or ``interval`` want guidance.
         """
         if self.dit.null_label is not None:
             return usual if asked is None else asked

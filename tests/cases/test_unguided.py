@@ -20,7 +20,7 @@ from hqdit_mobile.cli.main import main
 from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
 from hqdit_mobile.evaluate.group import process_group
 from hqdit_mobile.evaluate.protocol import Protocol
-from hqdit_mobile.evaluate.run import evaluate
+from hqdit_mobile.evaluate.run import evaluate_candidates
 from hqdit_mobile.export.bundle.job import export_bundle
 from hqdit_mobile.export.bundle.model_files import denoisers
 from hqdit_mobile.export.bundle.options import ExportOptions
@@ -164,7 +164,9 @@ def test_evaluate_and_bench(tmp_path):
     model = load_model(str(tmp_path / "a.pt"), vae="none", given=GIVEN)
     scale = model.guidance(None, 2.5)
     with Stages(Console(quiet=True)) as stages, process_group() as group:
-        measured = evaluate(["w4a8-nearest"], model, Protocol(2, 2, scale, 1), tmp_path / "out", group, stages)
+        measured = evaluate_candidates(
+            ["w4a8-nearest"], model, Protocol(2, 2, scale, 1), tmp_path / "out", group, stages
+        )
     assert [len(part.all_images("")) for part in measured] == [2, 2]
     assert (measured[1].noise[0]["signal"] > 10 * measured[1].noise[0]["error"]).all()
     assert step_kinds({"unguided": {}}) == ["unguided"] and step_kinds({"unguided": {}, "guided": {}})[0] == "guided"
