@@ -61,6 +61,6 @@ def _parity(parity: ParityReport) -> str:
 
 
 def _nested(card: str) -> str:
-    """The source's card with its headings one level down and its HTML as text."""
+    """The source's card with its headings below that of its section, and its HTML as text."""
     lines = visible(card, keep="\n\t").replace("<", "&lt;").splitlines()
-    return "\n".join(f"#{line}" if line.startswith("#") else line for line in lines)
+    return "\n".join(f"##{line}" if line.startswith("#") else line for line in lines)
