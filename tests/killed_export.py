@@ -2,8 +2,9 @@
 """Exports a tiny model and, as a process, kills itself at its n-th event: python killed_export.py MODEL OUTPUT N
 THREADS.
 
-Events are what a resumed export depends on, up to the end of quantization: a linear layer of the float network has run,
-and a file is put on the disk (its content is written but it has no name yet).
+Events are what a resumed export depends on: a layer's inputs being added to its moments, and a file being put on the
+disk (its content is written but it has no name yet). After quantization it writes the programs and the manifest, and
+leaves out the checks, which take most of the time and have nothing to resume.
 """
 
 import os
@@ -14,50 +15,48 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from torch import nn
-from torch.nn.modules.module import register_module_forward_hook
 
-from hqdit_mobile import ExportOptions, HQDiTConfig, Stages, export_bundle
+from hqdit_mobile.export.bundle.job import clean_latents, export_bundle
+from hqdit_mobile.export.bundle.manifest import build_manifest
+from hqdit_mobile.export.bundle.model_files import write_model_files
+from hqdit_mobile.export.bundle.options import ExportOptions
+from hqdit_mobile.quantize.calibration import Observer
+from hqdit_mobile.quantize.config import HQDiTConfig
+from hqdit_mobile.util.progress import Stages
 
-# 36 model inputs, so that a block sees its tokens in more than one batch.
-CONFIG = HQDiTConfig(calibration_samples=6, calibration_steps=3)
-QUANTIZING = ("Load", "Calibration", "Quantize")  # how the stages begin that a resumed export goes on from
+CONFIG = HQDiTConfig(calibration_samples=2, calibration_steps=3)
 
 
 def options(model: Path, output: Path, config: HQDiTConfig = CONFIG) -> ExportOptions:
     return ExportOptions(str(model), output, config=config, steps=2)
 
 
-class Watched(Stages):
-    """Remembers which stage it is in."""
-
-    now = ""
-
-    def begin(self, name: str, total: int | None = None) -> None:
-        self.now = name
-        super().begin(name, total)
+def programs_alone(options, model, _loaded, quantized, folder, _stages):
+    latents = clean_latents(model, options)
+    files = write_model_files(options.runtime, model, folder, latents)
+    return build_manifest(options, model, quantized, folder, files, latents)
 
 
-def export_counting(model: Path, output: Path, on_event: Callable[[int], None] = lambda _: None) -> list[str]:
-    """Exports, calls on_event(n) at the n-th event and returns the stages of all of them; files end with " file"."""
-    stages, events = Watched(), []
-    fsync = os.fsync
+def export_counting(model: Path, output: Path, on_event: Callable[[int], None] = lambda _: None) -> int:
+    """Exports, calls on_event(n) at the n-th event and returns how many there were."""
+    events = 0
 
-    def event(suffix: str = "") -> None:
-        if stages.now.startswith(QUANTIZING):
-            events.append(stages.now + suffix)
-            on_event(len(events))
+    def counted(function):
+        def call(*arguments):
+            nonlocal events
+            events += 1
+            on_event(events)
+            return function(*arguments)
 
-    def synced(descriptor: int) -> None:
-        event(" file")
-        fsync(descriptor)
+        return call
 
-    hook = register_module_forward_hook(lambda module, *_: event() if isinstance(module, nn.Linear) else None)
-    try:
-        with mock.patch.object(os, "fsync", synced):
-            export_bundle(options(model, output), stages)
-    finally:
-        hook.remove()
+    with (
+        mock.patch.object(Observer, "add", counted(Observer.add)),
+        mock.patch.object(os, "fsync", counted(os.fsync)),
+        mock.patch("hqdit_mobile.quantize.job.BATCH", 4),
+        mock.patch("hqdit_mobile.export.bundle.job._write_bundle", programs_alone),
+    ):
+        export_bundle(options(model, output), Stages())
     return events
 
 
