@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -134,7 +135,8 @@ def _check_loader(options: ExportOptions, model: LoadedModel, stages: Stages) ->
     model.diffusers = None  # its tensors are not wanted again
     report.require("the network that was loaded does not compute what diffusers' own does with the same folder")
     worst = report.worst("loader")
-    stages.note(f"as diffusers' own network computes it, {decibels(worst.db)} dB SNR at least")
+    least = decibels(worst.db) if worst.db == math.inf else f"{decibels(worst.db)} dB SNR at least"
+    stages.note(f"The network that was loaded computes what diffusers' own does: {least}.")
     return report.checks
 
 
