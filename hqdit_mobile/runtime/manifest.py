@@ -193,8 +193,6 @@ class Manifest(_Section):
         runtime: "executorch" or "onnxruntime".
         model: shapes, [channels, height, width], and classes.
         files: at least ``transformer`` and ``vae_decoder``, with sizes in bytes and SHA-256.
-        documents: by name, what else lies in the folder, which no runtime reads: so the manifest's signature is one of
-            all files.
         methods: names of the programs' methods.
         process: what the network was trained to undo.
         defaults: of drawing.
@@ -205,6 +203,8 @@ class Manifest(_Section):
         decoder: precision of the image decoder, its tiles.
         onnx: versions of an ONNX bundle.
         preview: the linear map from a latent to colours.
+        documents: by name, what else lies in the folder, which no runtime reads: so the manifest's signature is one of
+            all files.
         tools: versions that made the bundle.
         export_seconds: what the export took.
         export_peak_bytes: the most memory that the exporting process held.
