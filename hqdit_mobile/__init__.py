@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         MemoryLimitError,
         NotFoundError,
         OutOfMemoryError,
+        SignatureError,
     )
     from hqdit_mobile.runtime.manifest import BundleError, Manifest, read_manifest
     from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline, open_session
@@ -79,6 +80,7 @@ __all__ = [
     "Progress",
     "Protocol",
     "QuantizationReport",
+    "SignatureError",
     "Stages",
     "StaleError",
     "estimate",
@@ -119,7 +121,7 @@ _MODULES = {
     "quantize.recipes": "recipe",
     "runtime.engine": "Pipeline estimate",
     "runtime.errors": "BusyError CancelledError EngineError FileAccessError InvalidArgumentError InvalidBundleError "
-    "MemoryLimitError NotFoundError OutOfMemoryError",
+    "MemoryLimitError NotFoundError OutOfMemoryError SignatureError",
     "runtime.manifest": "BundleError Manifest read_manifest",
     "runtime.onnx_pipeline": "OnnxPipeline open_session",
     "runtime.open_bundle": "open_bundle",
