@@ -103,6 +103,8 @@ internal object EngineWire {
                 writeInt(number)
             }
             writeBoolean(info.hasPreview)
+            writeInt(info.schedulers.size)
+            info.schedulers.forEach { writeInt(it.ordinal) }
             writeInt(info.defaultScheduler.ordinal)
             writeInt(info.defaultSteps)
             writeFloat(info.defaultGuidanceScale)
@@ -129,6 +131,7 @@ internal object EngineWire {
             nullLabel = readInt().takeIf { it >= 0 },
             numTrainTimesteps = readInt(),
             hasPreview = readBoolean(),
+            schedulers = List(readInt().coerceIn(0, Scheduler.entries.size)) { Scheduler.entries[readInt()] },
             defaultScheduler = Scheduler.entries[readInt()],
             defaultSteps = readInt(),
             defaultGuidanceScale = readFloat(),

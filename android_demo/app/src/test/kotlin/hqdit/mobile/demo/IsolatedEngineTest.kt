@@ -75,7 +75,7 @@ class IsolatedEngineTest {
                 val infos = listOf(here.info, there.info).map {
                     listOf(it.name, it.target, it.labels, it.imageWidth, it.imageHeight, it.nullLabel, it.hasPreview) +
                         listOf(it.numTrainTimesteps, it.defaultScheduler, it.defaultSteps, it.defaultGuidanceScale) +
-                        listOf(it.defaultGuidanceInterval, it.decodesTiled)
+                        listOf(it.schedulers, it.defaultGuidanceInterval, it.decodesTiled)
                 }
                 assertEquals(infos[0], infos[1])
             }
