@@ -7,7 +7,8 @@ from pathlib import Path
 
 from hqdit_mobile.export.bundle.quality import Quality
 from hqdit_mobile.export.lowering.vae_decoder import NEEDED_DB
-from hqdit_mobile.runtime.manifest import Decoder, Manifest, memory_text
+from hqdit_mobile.runtime.manifest import Decoder, Manifest
+from hqdit_mobile.runtime.memory import memory_text
 
 
 def facts(manifest: Manifest, folder: Path, quality: Quality) -> list[tuple[str, str]]:

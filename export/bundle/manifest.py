@@ -21,6 +21,7 @@ from hqdit_mobile.quantize.job import QuantizationReport
 from hqdit_mobile.quantize.weight_cost import a4_share
 from hqdit_mobile.runtime import manifest as sections
 from hqdit_mobile.runtime.manifest import SCHEMA_VERSION, Manifest, describe_file, write_manifest
+from hqdit_mobile.runtime.memory import limit_for_tiles
 
 
 def build_manifest(
@@ -85,6 +86,6 @@ def measure_memory(folder: Path, manifest: Manifest, on_picture: Callable[[], No
     if manifest.decoder and manifest.decoder.tiles:
         memory.tiled_peak_bytes = 1  # lets the engine take the tiles under any limit
         write_manifest(folder, manifest)
-        memory.tiled_peak_bytes = measure_peak_bytes(folder, sections.limit_for_tiles(memory))
+        memory.tiled_peak_bytes = measure_peak_bytes(folder, limit_for_tiles(memory))
         on_picture()
     write_manifest(folder, manifest)

@@ -383,18 +383,6 @@ def describe_file(folder: Path, name: str) -> ModelFile:
     return ModelFile(path=name, bytes=path.stat().st_size, sha256=digest.hexdigest())
 
 
-def limit_for_tiles(memory: Memory) -> int:
-    """The highest memory limit in bytes under which the engine does not decode a picture whole."""
-    return max(memory.peak_bytes, memory.arena_bytes) - 1
-
-
-def memory_text(memory: Memory) -> str:
-    text = f"{memory.peak_bytes / 1e6:.0f} MB at most while drawing"
-    if memory.tiled_peak_bytes is None:
-        return text
-    return f"{text}, {memory.tiled_peak_bytes / 1e6:.0f} MB under a limit that makes it decode in tiles"
-
-
 def json_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of manifest.json, schema version 2."""
     schema = msgspec.json.schema(Manifest)
