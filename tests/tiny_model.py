@@ -87,6 +87,7 @@ def make_manifest(files: dict[str, bytes], process: Process | None = None) -> di
         return manifest
     del manifest["scheduler"], manifest["guidance"]
     manifest["defaults"]["scheduler"] = process.sampler
+    manifest["conditions"] = [{"name": "label", "type": "int64", "shape": [], "null": CLASSES}]
     return manifest | {"schema_version": 2, "process": process.to_json()}
 
 
@@ -138,6 +139,8 @@ def without_null_class(manifest: dict) -> dict:
     """That of a model which was trained without dropping labels, and draws without guidance."""
     del manifest["model"]["null_label"], manifest["methods"]["guided"]
     manifest["defaults"]["guidance_scale"] = 1
+    for condition in manifest.get("conditions", []):
+        del condition["null"]
     return manifest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.model.streaming import parameter_count
 from hqdit_mobile.quantize.calibration import suited_to
 from hqdit_mobile.quantize.config import HQDiTConfig
@@ -27,7 +27,7 @@ class Effort:
 FAST = Effort(pictures=2, noise_images=1, steps=5)
 
 
-def effort_for(model: DiT, steps: int, fast: bool) -> Effort:
+def effort_for(model: Network, steps: int, fast: bool) -> Effort:
     if fast:
         return FAST
     if parameter_count(model) < LARGE:
@@ -35,7 +35,7 @@ def effort_for(model: DiT, steps: int, fast: bool) -> Effort:
     return Effort(4 if model.config.tokens <= LONG else 2, 1, steps)
 
 
-def calibration_for(model: DiT, config: HQDiTConfig, fast: bool, samples: int | None) -> HQDiTConfig:
+def calibration_for(model: Network, config: HQDiTConfig, fast: bool, samples: int | None) -> HQDiTConfig:
     """`samples`: the images that the user asked for, or None.
 
     fast: 20 model inputs in place of 320 (1,280 tokens of a model for 256 pixels), one weight format, nearest lattice

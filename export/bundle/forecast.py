@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from hqdit_mobile.export.bundle.budget import Effort
-from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.model.streaming import parameter_count
+from hqdit_mobile.quantize.calibration import linear_at
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.tuning import PAIRS
 
@@ -49,12 +50,15 @@ def forecast(model: LoadedModel, config: HQDiTConfig, effort: Effort) -> Forecas
     return Forecast(SECONDS + operations / speed(), disk)
 
 
-def operations_of_a_run(dit: DiT) -> float:
+def operations_of_a_run(dit: Network) -> float:
     """Floating-point operations of the blocks for one image, a multiply-add being two."""
     config = dit.config
     hidden, tokens = config.hidden_size, config.tokens
-    linear = 2 * tokens * hidden**2 * (4 + 2 * config.mlp_ratio)
-    return len(dit.blocks) * (linear + 4 * tokens**2 * hidden)
+    with torch.device("meta"):
+        block = dit.new_block(config)
+    linears = (linear_at(block, layer.name) for layer in dit.block_layers if layer.sees == "tokens")
+    weights = sum(linear.weight.numel() for linear in linears)
+    return len(dit.blocks) * (2 * tokens * weights + 4 * tokens**2 * hidden)
 
 
 def speed() -> float:

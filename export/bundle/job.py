@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from hqdit_mobile.diffusion.plan import plan
 from hqdit_mobile.diffusion.trajectory import initial_noise, sample_latents
@@ -36,10 +37,10 @@ from hqdit_mobile.export.bundle.probe import Probe, make_probe, write_probe
 from hqdit_mobile.export.bundle.quality import compare_with_float
 from hqdit_mobile.export.bundle.report import write_report
 from hqdit_mobile.export.bundle.resume import open_work, remember_staging, remove_staging
-from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.model.loading import LoadedModel, load_model
 from hqdit_mobile.ops.float_ops import HEAD_DIMS
-from hqdit_mobile.quantize.job import QuantizationReport, quantize_
+from hqdit_mobile.quantize.job import quantize_
+from hqdit_mobile.quantize.quantizer import QuantizationReport
 from hqdit_mobile.runtime.documents import describe_documents
 from hqdit_mobile.runtime.manifest import Manifest, read_manifest_text, write_manifest
 from hqdit_mobile.runtime.signature import write_signature
@@ -112,11 +113,11 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
 def _load(options: ExportOptions) -> LoadedModel:
     model = load_model(options.model, options.vae, streamed=True, given=options.given)
     check_heads(model.dit.config)
-    drop_learned_sigma_(model.dit)
+    model.dit.drop_learned_sigma_()
     return model
 
 
-def check_heads(config: DiTConfig) -> None:
+def check_heads(config: Any) -> None:
     """Every width and patch size can be exported, but not every attention: better known now than after an hour."""
     (low, high), channels = HEAD_DIMS, config.hidden_size // config.num_heads
     if not low <= channels <= high:
@@ -175,27 +176,13 @@ def _write_bundle(
     return manifest
 
 
-def drop_learned_sigma_(dit: DiT) -> None:
-    """Removes the rows of the final layer that predict the variance: no sampler here uses them."""
-    config = dit.config
-    if config.out_channels == config.in_channels:
-        return
-    linear, keep = dit.final.linear, config.in_channels
-    noise = nn.Linear(linear.in_features, config.patch_size**2 * keep)
-    with torch.no_grad():
-        for name, parameter in noise.named_parameters():
-            rows = getattr(linear, name).unflatten(0, (-1, config.out_channels))[:, :keep]
-            parameter.copy_(rows.flatten(0, 1))
-    dit.final.linear = noise.requires_grad_(False)
-
-
 def make_parity_probe(
     options: ExportOptions, folder: Path, model: LoadedModel, on_step: Callable[[int, int], None] | None = None
 ) -> Probe:
     """What the bundle is compared on, now and by ``hqdit parity`` later: leaves it in the bundle."""
     steps = effort_for(model.dit, options.steps, options.fast).steps
-    probe = make_probe(model, preview_labels(model)[0], 0, steps, options.scale, on_step)
-    write_probe(folder, model.dit.config, probe)
+    probe = make_probe(model, torch.tensor(preview_labels(model, 1)), 0, steps, options.scale, on_step)
+    write_probe(folder, model, probe)
     return probe
 
 

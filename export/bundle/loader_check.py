@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from hqdit_mobile.diffusion.trajectory import guidance_labels, initial_noise, trajectory
+from hqdit_mobile.diffusion.conditions import halves
+from hqdit_mobile.diffusion.trajectory import initial_noise, trajectory
 from hqdit_mobile.export.bundle.agreement import Agreement, agreement, needed
 from hqdit_mobile.model.loading import LoadedModel
 
@@ -21,7 +22,7 @@ def check_loader(model: LoadedModel, guidance_scale: float) -> list[Agreement]:
         return []
     network, checks = model.diffusers.network(), []
     label = torch.tensor([0])
-    both = guidance_labels(model.dit, label)
+    (both,) = halves(model.dit.conditions, label).values()
     theirs = torch.tensor([0, model.diffusers.null_label])
     run = trajectory(model.dit, model.process, initial_noise(model.latent_shape, 0), label, STEPS, guidance_scale)
     for t, latents, _ in run:

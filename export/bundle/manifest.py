@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from hqdit_mobile.export.bundle.memory import measure_peak_bytes
@@ -17,11 +19,13 @@ from hqdit_mobile.export.bundle.options import ExportOptions
 from hqdit_mobile.export.bundle.preview import fit_preview
 from hqdit_mobile.export.bundle.resume import TOOLS
 from hqdit_mobile.model.loading import LoadedModel
-from hqdit_mobile.quantize.job import QuantizationReport
+from hqdit_mobile.quantize.quantizer import QuantizationReport
 from hqdit_mobile.quantize.weight_cost import a4_share
 from hqdit_mobile.runtime import manifest as sections
 from hqdit_mobile.runtime.manifest import SCHEMA_VERSION, Manifest, describe_file, write_manifest
 from hqdit_mobile.runtime.memory import limit_for_tiles
+
+TYPES: dict[torch.dtype, Literal["int64", "float32"]] = {torch.int64: "int64", torch.float32: "float32"}
 
 
 def build_manifest(
@@ -48,6 +52,10 @@ def build_manifest(
             null_label=model.dit.null_label,
             vae_scaling_factor=model.vae.scaling_factor,
         ),
+        conditions=[
+            sections.Condition(name=name, type=TYPES[condition.dtype], shape=list(condition.shape), null=condition.null)
+            for name, condition in model.dit.conditions.items()
+        ],
         quantization=sections.Quantization(
             config=asdict(options.config),
             bits_per_weight=round(quantized.bits_per_weight, 3),

@@ -13,8 +13,8 @@ from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser, exam
 from hqdit_mobile.export.lowering.executorch import Programs, lower
 from hqdit_mobile.export.lowering.vae_decoder import choose_decoder
 from hqdit_mobile.export.lowering.vae_tiles import tiled_decoder
-from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.runtime.manifest import Decoder, Methods, Onnx
 
 RUNTIMES = {"executorch": "ExecuTorch", "onnxruntime": "ONNX Runtime"}
@@ -25,11 +25,11 @@ ONNX_SHARES = {"transformer": 70, "vae_decoder": 30}
 GUIDED, UNGUIDED, DECODE = "denoise_guided", "denoise", "decode"
 
 
-def methods_of(dit: DiT) -> Methods:
+def methods_of(dit: Network) -> Methods:
     return Methods(unguided=UNGUIDED, decode=DECODE, guided=None if dit.null_label is None else GUIDED)
 
 
-def denoisers(dit: DiT, fused: bool) -> Programs:
+def denoisers(dit: Network, fused: bool) -> Programs:
     """The methods of a transformer program; without a null class there is no guided one."""
     inputs = example_inputs(dit)
     methods: dict[str, tuple[Denoiser, tuple[Tensor, ...]]] = {UNGUIDED: (Denoiser(dit, fused), inputs)}

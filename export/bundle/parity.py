@@ -11,7 +11,7 @@ from typing import Any
 from hqdit_mobile.export.bundle.agreement import Agreement, compare_bundle, compare_parts, compare_tiles, decibels
 from hqdit_mobile.export.bundle.parity_parts import model_parts
 from hqdit_mobile.export.bundle.probe import Probe
-from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.runtime.manifest import read_manifest
 from hqdit_mobile.runtime.open_bundle import open_bundle
 
@@ -67,13 +67,13 @@ def pieces_of_parity(runtime: str) -> int:
 
 
 def check_bundle(
-    bundle: Path, dit: DiT, probe: Probe, advance: Callable[[float], None] = lambda _: None
+    bundle: Path, dit: Network, probe: Probe, advance: Callable[[float], None] = lambda _: None
 ) -> ParityReport:
     """All stages of ``bundle`` against the quantized ``dit`` that it was made of, in every way it can run. ``advance``:
     gets the pieces that are done, ``pieces_of_parity`` together."""
     report = ParityReport(read_manifest(bundle).runtime)
     middle = probe.steps[len(probe.steps) // 2]
-    parts = model_parts(dit, middle.latents, middle.timestep, probe.label)
+    parts = model_parts(dit, middle.latents, middle.timestep, probe.conditions)
     for portable in ways(report.runtime):
         runtime = f"{report.runtime}-portable" if portable else report.runtime
         checks = compare_parts(parts, runtime, "torch", lambda index: advance((PARTS, PARTS_IN_TORCH)[index]))

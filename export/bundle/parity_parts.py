@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from hqdit_mobile.diffusion.trajectory import guidance_labels
+from hqdit_mobile.diffusion.conditions import Conditions, halves
 from hqdit_mobile.export.lowering.denoiser import widest_denoiser
 from hqdit_mobile.model.arithmetic import FUSED
-from hqdit_mobile.model.dit import DiT, DiTBlock
-from hqdit_mobile.model.streaming import walk
+from hqdit_mobile.model.dit import Attention
+from hqdit_mobile.model.network import Network
+from hqdit_mobile.model.streaming import Visit, walk
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 
 
@@ -30,14 +30,15 @@ class Part:
 
 
 class FusedBlock(nn.Module):
-    """A block in the operators that bundles are made of: tokens [B, T, D], condition [B, D] -> tokens."""
+    """A block in the operators that bundles are made of: tokens [B, T, D], context [B, D] -> tokens."""
 
-    def __init__(self, block: DiTBlock):
+    def __init__(self, block: nn.Module):
         super().__init__()
         self.block = block
 
-    def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
-        return self.block(tokens, condition, FUSED)
+    def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
+        output: Tensor = self.block(tokens, context, FUSED)
+        return output
 
 
 class AttentionOp(nn.Module):
@@ -49,42 +50,37 @@ class AttentionOp(nn.Module):
         return torch.ops.hqdit.attention_int8(qkv, self.heads)
 
 
-def model_parts(dit: DiT, latents: Tensor, timestep: float, label: int) -> list[Part]:
+def model_parts(dit: Network, latents: Tensor, timestep: float, conditions: Conditions) -> list[Part]:
     """Of one step, guided where the model can be: the first, middle and last block with their layers, and the layers
     outside of blocks."""
     chosen = {0, len(dit.blocks) // 2, len(dit.blocks) - 1}
-    walk = enumerate(block_inputs(dit, latents, timestep, label))
-    blocks = [
-        part
-        for i, inputs in walk
-        if i in chosen
-        for part in block_parts(f"blocks.{i}.", cast(DiTBlock, dit.blocks[i]), *inputs)
-    ]
+    visited = [visit for visit in guided_walk(dit, latents, timestep, conditions) if visit.index in chosen]
+    blocks = [part for v in visited for part in block_parts(v.prefix, v.block, v.tokens, v.context)]
     outside = {name: layer for name, layer in quantized_layers(dit).items() if not name.startswith("blocks.")}
-    step = latents, torch.tensor([timestep]), torch.tensor([label])
+    step = latents, torch.tensor([timestep]), *conditions.values()
     return _layer_parts("", outside, lambda: widest_denoiser(dit, fused=True)(*step)) + blocks
 
 
 @torch.no_grad()
-def block_inputs(dit: DiT, latents: Tensor, timestep: float, label: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(tokens [2, T, D], condition [2, D]) of each block in turn: for the label, then for the null label, if any."""
+def guided_walk(dit: Network, latents: Tensor, timestep: float, conditions: Conditions) -> Iterator[Visit]:
+    """Each block in turn with tokens [2, T, D] and context [2, D]: for the conditions, then for their
+    null values, if any."""
     tokens = dit.embed(latents, FUSED)
-    labels = guidance_labels(dit, torch.tensor([label]))
-    conditions = dit.conditions(torch.tensor([timestep]), labels, FUSED)
-    for visit in walk(dit, tokens.repeat(len(labels), 1, 1), conditions, FUSED):
-        yield visit.tokens, visit.condition
+    contexts = dit.contexts(torch.tensor([timestep]), halves(dit.conditions, conditions), FUSED)
+    yield from walk(dit, tokens.expand(len(contexts[0]), -1, -1).contiguous(), contexts, FUSED)
 
 
-def block_parts(prefix: str, block: DiTBlock, tokens: Tensor, condition: Tensor) -> list[Part]:
+def block_parts(prefix: str, block: nn.Module, tokens: Tensor, context: Tensor) -> list[Part]:
     """The block's quantized layers, its attention and the block itself; ``prefix`` goes before their names."""
     whole = FusedBlock(block)
-    parts = _layer_parts(prefix, quantized_layers(block), lambda: whole(tokens, condition))
+    parts = _layer_parts(prefix, quantized_layers(block), lambda: whole(tokens, context))
     by_name = {part.name: part for part in parts}
-    if qkv := by_name.get(f"{prefix}attn.qkv"):
-        with torch.no_grad():
-            attention_input = qkv.module(*qkv.inputs)
-        parts.append(Part("attention", f"{prefix}attn", AttentionOp(block.attn.num_heads), (attention_input,)))
-    return [*parts, Part("block", f"{prefix}block", whole, (tokens, condition))]
+    for name, attention in block.named_modules():
+        if isinstance(attention, Attention) and (qkv := by_name.get(f"{prefix}{name}.qkv")):
+            with torch.no_grad():
+                attention_input = qkv.module(*qkv.inputs)
+            parts.append(Part("attention", f"{prefix}{name}", AttentionOp(attention.num_heads), (attention_input,)))
+    return [*parts, Part("block", f"{prefix}block", whole, (tokens, context))]
 
 
 def quantized_layers(module: nn.Module) -> dict[str, FP4Linear]:

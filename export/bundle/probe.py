@@ -12,19 +12,22 @@ import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from hqdit_mobile.diffusion.conditions import Conditions, named
 from hqdit_mobile.diffusion.trajectory import initial_noise, trajectory
-from hqdit_mobile.export.bundle.parity_parts import block_inputs
+from hqdit_mobile.export.bundle.parity_parts import guided_walk
 from hqdit_mobile.export.lowering.denoiser import Denoiser, widest_denoiser
-from hqdit_mobile.model.dit import DiTBlock, DiTConfig
+from hqdit_mobile.model.family import FAMILIES
 from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.quantize.calibration import CONDITION, conditions_in
 from hqdit_mobile.quantize.quantized_block import layer_settings, quantized_block
 from hqdit_mobile.runtime.manifest import BundleError
 from hqdit_mobile.util.pictures import to_rgb
@@ -34,7 +37,7 @@ PROBE = Path("parity") / "probe.safetensors"
 
 @dataclass(frozen=True)
 class Step:
-    """noise [2, C, S, S]: for the label, then for the null label; [1, ...] of a model without a null class."""
+    """noise [2, C, S, S]: for the conditions, then for their null values; [1, ...] of a model without."""
 
     timestep: float
     latents: Tensor
@@ -43,20 +46,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Probe:
-    block: DiTBlock
+    block: nn.Module
     tokens: Tensor  # [2, T, D], or [1, ...] as the noise
-    condition: Tensor  # [2, D]
+    context: Tensor  # [2, D]
     steps: list[Step]
-    label: int
+    conditions: dict[str, Tensor]  # [1, ...] each
     seed: int
     sampling_steps: int
     guidance_scale: float
     image: Tensor  # uint8 [H, W, 3]
 
+    @property
+    def label(self) -> int:
+        """What engines, which know classes alone, are asked for."""
+        return int(self.conditions["label"])
+
 
 def make_probe(
     model: LoadedModel,
-    label: int,
+    conditions: Tensor | Conditions,
     seed: int,
     sampling_steps: int,
     guidance_scale: float,
@@ -64,36 +72,37 @@ def make_probe(
 ) -> Probe:
     """Draws one picture with the quantized torch model and keeps what the stages need, at its first, middle and last
     step; the block is the middle one, at the middle step."""
-    dit, labels, noise = model.dit, torch.tensor([label]), initial_noise(model.latent_shape, seed)
-    run = model.process, noise, labels, sampling_steps, guidance_scale
+    dit, noise = model.dit, initial_noise(model.latent_shape, seed)
+    given = named(dit.conditions, conditions)
+    run = model.process, noise, given, sampling_steps, guidance_scale
     visited = list(trajectory(Denoiser(dit, fused=True), *run, on_step))
     clean = visited[-1][1]
     walked = [(t, latents) for t, latents, _ in visited if t is not None]
     kept = dict([walked[0], walked[len(walked) // 2], walked[-1]])
     widest = widest_denoiser(dit, fused=True)
     with torch.no_grad():
-        steps = [Step(t, x, widest(x, torch.tensor([t]), labels)) for t, x in kept.items()]
+        steps = [Step(t, x, widest(x, torch.tensor([t]), *given.values())) for t, x in kept.items()]
     middle, index = steps[len(steps) // 2], len(dit.blocks) // 2
-    walk = block_inputs(dit, middle.latents, middle.timestep, label)
-    tokens, condition = next(itertools.islice(walk, index, None))
+    walk = guided_walk(dit, middle.latents, middle.timestep, given)
+    visit = next(itertools.islice(walk, index, None))
     image = torch.from_numpy(to_rgb(model.decode(clean)[0]))
-    block = cast(DiTBlock, dit.blocks[index])
-    return Probe(block, tokens, condition, steps, label, seed, sampling_steps, guidance_scale, image)
+    return Probe(visit.block, visit.tokens, visit.context, steps, given, seed, sampling_steps, guidance_scale, image)
 
 
-def write_probe(folder: Path, config: DiTConfig, probe: Probe) -> None:
-    """Writes ``probe`` into the bundle ``folder``."""
+def write_probe(folder: Path, model: LoadedModel, probe: Probe) -> None:
+    """Writes ``probe`` of ``model`` into the bundle ``folder``."""
     described = {
-        "dit": asdict(config),
+        "family": model.family.name,
+        "config": asdict(model.dit.config),
         "layers": layer_settings(probe.block),
         "timesteps": [step.timestep for step in probe.steps],
-        "label": probe.label,
         "seed": probe.seed,
         "sampling_steps": probe.sampling_steps,
         "guidance_scale": probe.guidance_scale,
     }
     tensors = {f"block.{name}": tensor for name, tensor in probe.block.state_dict().items()}
-    tensors |= {"tokens": probe.tokens, "condition": probe.condition, "image": probe.image}
+    tensors |= {"tokens": probe.tokens, "context": probe.context, "image": probe.image}
+    tensors |= {f"{CONDITION}{name}": value for name, value in probe.conditions.items()}
     for i, step in enumerate(probe.steps):
         tensors |= {f"step.{i}.latents": step.latents, f"step.{i}.noise": step.noise}
     path = folder / PROBE
@@ -118,9 +127,17 @@ def read_probe(folder: Path) -> Probe:
 
 def _probe(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Probe:
     state = {k.removeprefix("block."): v for k, v in tensors.items() if k.startswith("block.")}
-    block = quantized_block(DiTConfig(**described["dit"]), described["layers"], state)
+    if "dit" in described:  # the form of version 0.1
+        described = {**described, "family": "dit", "config": described["dit"]}
+        label = torch.tensor([described["label"]])
+        tensors = {**tensors, "context": tensors["condition"], f"{CONDITION}label": label}
+    family = FAMILIES[described["family"]]
+    block = quantized_block(
+        partial(family.network.new_block, family.config(**described["config"])), described["layers"], state
+    )
     steps = [
         Step(t, tensors[f"step.{i}.latents"], tensors[f"step.{i}.noise"]) for i, t in enumerate(described["timesteps"])
     ]
-    values = {name: described[name] for name in ("label", "seed", "sampling_steps", "guidance_scale")}
-    return Probe(block, tensors["tokens"], tensors["condition"], steps, image=tensors["image"], **values)
+    values = {name: described[name] for name in ("seed", "sampling_steps", "guidance_scale")}
+    conditions = conditions_in(tensors)
+    return Probe(block, tensors["tokens"], tensors["context"], steps, conditions, image=tensors["image"], **values)

@@ -13,8 +13,8 @@ import torch
 from hqdit_mobile.diffusion.noise_error import eps_snr_db
 from hqdit_mobile.diffusion.trajectory import IN_ENGINE, initial_noise, trajectory
 from hqdit_mobile.export.bundle.budget import Effort
-from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.runtime.open_bundle import open_bundle
 from hqdit_mobile.util.metrics import psnr_db
 from hqdit_mobile.util.pictures import to_rgb
@@ -61,7 +61,7 @@ class Quality:
 def compare_with_float(
     bundle: Path,
     model: LoadedModel,
-    float_dit: DiT,
+    float_dit: Network,
     labels: list[int],
     effort: Effort,
     guidance_scale: float,

@@ -10,7 +10,7 @@ from hqdit_mobile.export.bundle.agreement import STAGES, decibels
 from hqdit_mobile.export.bundle.facts import facts
 from hqdit_mobile.export.bundle.parity import ParityReport
 from hqdit_mobile.export.bundle.quality import Quality
-from hqdit_mobile.quantize.job import QuantizationReport
+from hqdit_mobile.quantize.quantizer import QuantizationReport
 from hqdit_mobile.runtime.manifest import Manifest
 from hqdit_mobile.util.charts import curve, heat_map
 from hqdit_mobile.util.metrics import psnr_db

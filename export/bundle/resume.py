@@ -28,6 +28,7 @@ def open_work(output: Path, model: LoadedModel, config: HQDiTConfig) -> WorkFold
     identity |= {
         f"contents of {path.name}": describe_file(path.parent, path.name).sha256 for path in model.weight_files
     }
+    identity["family"] = model.family.name
     identity |= {f"network.{name}": value for name, value in asdict(model.dit.config).items()}
     identity |= {f"config.{name}": value for name, value in asdict(config).items()}
     identity |= {f"process.{name}": value for name, value in model.process.to_json().items()}

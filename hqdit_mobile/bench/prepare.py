@@ -16,14 +16,13 @@ from hqdit_mobile.bench import peers_onnxruntime
 from hqdit_mobile.bench.peers_executorch import XNNPACK_QUANTIZED, quantized
 from hqdit_mobile.bench.round_to_nearest import round_model_
 from hqdit_mobile.export.bundle.budget import LARGE
-from hqdit_mobile.export.bundle.job import drop_learned_sigma_
 from hqdit_mobile.export.bundle.model_files import GUIDED, UNGUIDED, denoisers, methods_of
 from hqdit_mobile.export.lowering.denoiser import example_inputs
 from hqdit_mobile.export.lowering.executorch import lower
 from hqdit_mobile.export.lowering.onnx.lower import save_onnx, to_onnx, transformer_to_onnx
 from hqdit_mobile.model.checkpoints.given import Given
-from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel, load_model
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.model.streaming import parameter_count
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.runtime.manifest import Manifest, Quantization, describe_file, read_manifest, write_manifest
@@ -55,7 +54,7 @@ class Prepared:
         return steps_of(self.model.dit)
 
 
-def steps_of(dit: DiT) -> tuple[str, ...]:
+def steps_of(dit: Network) -> tuple[str, ...]:
     return tuple(STEPS) if dit.null_label is not None else ("unguided",)
 
 
@@ -86,7 +85,12 @@ def prepare(
     model = load_model(source, vae, given=given)
     if (model.latent_shape, model.dit.null_label) != (manifest.model.latent_shape, manifest.model.null_label):
         raise ValueError(f"{source} is not the model of {bundle}: their latents or classes differ; give --model")
-    drop_learned_sigma_(model.dit)
+    if different := manifest.process.build().differences(model.process):
+        raise ValueError(
+            f"{source} is not the model of {bundle}: process.{', process.'.join(different)} differs; give --model and "
+            "--family"
+        )
+    model.dit.drop_learned_sigma_()
     large = parameter_count(model.dit) >= LARGE
     bundles = {OUR_PTE: bundle}
     for name in peers if large else (XNNPACK_FLOAT, *peers):
@@ -103,7 +107,7 @@ def prepare(
     return Prepared(manifest, quantization, source, vae, model, bundles, files)
 
 
-def _peer_bundle(name: str, dit: DiT, ours: Path, manifest: Manifest, folder: Path) -> Path:
+def _peer_bundle(name: str, dit: Network, ours: Path, manifest: Manifest, folder: Path) -> Path:
     """A bundle with ``dit`` in the runtime's own operators and our decoder: the engine runs both alike."""
     folder.mkdir()
     (folder / "transformer.pte").write_bytes(lower(denoisers(dit, fused=False)).data)
@@ -114,7 +118,7 @@ def _peer_bundle(name: str, dit: DiT, ours: Path, manifest: Manifest, folder: Pa
     return folder
 
 
-def _peer_onnx(dit: DiT, folder: Path) -> dict[str, dict[str, Path]]:
+def _peer_onnx(dit: Network, folder: Path) -> dict[str, dict[str, Path]]:
     names = ("latents", "timestep", "label")
     inputs = dict(zip(names, example_inputs(dit), strict=True))
     result: dict[str, dict[str, Path]] = {}
@@ -127,7 +131,7 @@ def _peer_onnx(dit: DiT, folder: Path) -> dict[str, dict[str, Path]]:
     return result
 
 
-def _our_onnx(dit: DiT, config: HQDiTConfig, folder: Path) -> dict[str, Path]:
+def _our_onnx(dit: Network, config: HQDiTConfig, folder: Path) -> dict[str, Path]:
     """Layers as in the bundle, but rounded to nearest: a .pte does not give its weights back, and time does not depend
     on them."""
     with torch.no_grad():

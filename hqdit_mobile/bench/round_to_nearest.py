@@ -6,9 +6,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.ops.formats import FORMATS
 from hqdit_mobile.ops.fp4_linear import FP4Linear
+from hqdit_mobile.quantize.calibration import linear_at
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.gptq import LATTICE_MAX, codes_of, nearest_points
 from hqdit_mobile.quantize.layer import new_layer, transformed_weight
@@ -27,12 +28,11 @@ def round_layer(linear: nn.Linear, config: HQDiTConfig, activation: str) -> FP4L
     return layer
 
 
-def round_model_(dit: DiT, config: HQDiTConfig) -> DiT:
+def round_model_(dit: Network, config: HQDiTConfig) -> Network:
     """Does to ``dit``, in place, what quantize_ does, without its calibration. Returns it."""
     tokens = "int8" if config.precision == "w4a8" else config.fp4_activation
-    for name, module in list(dit.named_modules()):
-        if isinstance(module, nn.Linear) and name != "final.linear":
-            parent, _, child = name.rpartition(".")
-            layer = round_layer(module, config, tokens if ".attn." in name or ".mlp." in name else "int8")
-            setattr(dit.get_submodule(parent), child, layer)
+    for name, role in dit.layers().items():
+        if role.precision != "float":
+            activation = tokens if role.precision == "recipe" else "int8"
+            dit.set_submodule(name, round_layer(linear_at(dit, name), config, activation))
     return dit

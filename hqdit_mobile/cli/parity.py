@@ -50,7 +50,7 @@ def _compare(bundle: Path, made_for: str, runtime: str, against: str, stages) ->
 
     probe = read_probe(bundle)
     stages.begin(f"Layers: {runtime} against {against}")
-    rows = compare_parts(block_parts("", probe.block, probe.tokens, probe.condition), runtime, against)
+    rows = compare_parts(block_parts("", probe.block, probe.tokens, probe.context), runtime, against)
     # Steps and the picture need the whole model, which a bundle has for its own runtime only; torch's are on record.
     if runtime.removesuffix("-portable") == made_for:
         stages.begin(f"Steps and picture: {runtime} against torch")

@@ -200,6 +200,11 @@ class Process:
         """Timesteps, or levels of a flow, in training."""
         return self.path.num_train_timesteps
 
+    def differences(self, other: Process) -> list[str]:
+        """The fields by which a run of one solver differs between the two: all but ``sampler`` and ``multistep``."""
+        names = [field.name for field in fields(self) if field.name not in ("sampler", "multistep")]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
     def to_json(self) -> dict[str, Any]:
         """Describes the process.
 

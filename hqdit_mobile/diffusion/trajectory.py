@@ -13,45 +13,39 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from hqdit_mobile.diffusion.conditions import NO_NULL_CLASS, Conditions, Declared, can_be_guided, halves
 from hqdit_mobile.diffusion.plan import SolverStep, plan
 from hqdit_mobile.diffusion.process import Flow, Process
 from hqdit_mobile.diffusion.rng import normal
 
-NO_NULL_CLASS = "the model has no null class to guide away from"
-
 
 class NoiseModel(Protocol):
-    """A DiT, or what computes the same: (latents [B, C, S, S], timestep [B], label [B]) -> [B, C or more, S, S]."""
+    """A network, or what computes the same: latents [B, C, S, S], timestep [B] and the declared conditions in their
+    order -> [B, C or more, S, S]."""
 
     @property
-    def null_label(self) -> int | None:
-        """The label of no class; None for a model that was trained without one."""
+    def conditions(self) -> Declared: ...
 
-    def __call__(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor: ...
-
-
-def guidance_labels(model: NoiseModel, label: Tensor) -> Tensor:
-    """[2 B]: label [B], then the null label B times; of a model without a null class ``label`` alone."""
-    if model.null_label is None:
-        return label
-    return torch.cat([label, torch.full_like(label, model.null_label)])
+    def __call__(self, latents: Tensor, timestep: Tensor, *conditions: Tensor) -> Tensor: ...
 
 
 def guided_prediction(
-    model: NoiseModel, latents: Tensor, time: float, label: Tensor, scale: float, channels: int
+    model: NoiseModel, latents: Tensor, time: float, conditions: Tensor | Conditions, scale: float, channels: int
 ) -> Tensor:
     """Prediction [B, C, S, S] with classifier-free guidance on the first ``channels`` channels.
 
-    Raises ValueError for a ``scale`` other than 1 where the model has no null class.
+    conditions: by name, or the only one. Raises ValueError for a ``scale`` other than 1 where one has no null value.
     """
-    labels = guidance_labels(model, label)
-    if len(labels) == len(label) and scale != 1:
+    guided = can_be_guided(model.conditions)
+    if not guided and scale != 1:
         raise ValueError(f"{NO_NULL_CLASS}: the guidance scale must be 1, not {scale:g}")
-    t = torch.full((len(labels),), float(time), device=latents.device)
-    halves = len(labels) // len(label)
-    prediction = model(latents.repeat(halves, 1, 1, 1), t, labels)[:, : latents.shape[1]]
-    conditional, *unconditional = prediction.chunk(halves)
-    return guide(conditional, unconditional[0], scale, channels) if unconditional else conditional
+    samples = torch.cat([latents, latents]) if guided else latents
+    t = torch.full((len(samples),), float(time), device=latents.device)
+    prediction = model(samples, t, *halves(model.conditions, conditions).values())[:, : latents.shape[1]]
+    if not guided:
+        return prediction
+    conditional, unconditional = prediction.chunk(2)
+    return guide(conditional, unconditional, scale, channels)
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float, channels: int) -> Tensor:
@@ -98,17 +92,17 @@ def trajectory(
     model: NoiseModel,
     process: Process,
     latents: Tensor,
-    label: Tensor,
+    conditions: Tensor | Conditions,
     steps: int,
     scale: float,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[float | None, Tensor, Tensor]]:
-    """Walks DDIM with classifier-free guidance from noise ``latents`` [B, C, S, S] with ``label`` [B].
+    """Walks DDIM with classifier-free guidance from noise ``latents`` [B, C, S, S] with ``conditions``.
 
     Yields ``(time, latents, guided prediction)`` before each step and finally ``(None, clean latents, zeros)``.
     """
     for index, step in enumerate(plan(process, steps)):
-        prediction = guided_prediction(model, latents, step.time, label, scale, process.guided_channels)
+        prediction = guided_prediction(model, latents, step.time, conditions, scale, process.guided_channels)
         yield step.time, latents, prediction
         latents, _ = solver_step(step, latents, prediction)
         if on_step:
@@ -125,13 +119,13 @@ def sample_latents(
     model: NoiseModel,
     process: Process,
     latents: Tensor,
-    label: Tensor,
+    conditions: Tensor | Conditions,
     steps: int,
     scale: float,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Clean latents [B, C, S, S] at the end of a DDIM trajectory."""
-    *_, (_, clean, _) = trajectory(model, process, latents, label, steps, scale, on_step)
+    *_, (_, clean, _) = trajectory(model, process, latents, conditions, steps, scale, on_step)
     return clean
 
 

@@ -11,12 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hqdit_mobile.diffusion.process import Process
-from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.ops import formats
 from hqdit_mobile.quantize.calibration import CalibrationSet, draw_calibration_set, linear_at, pick_tokens
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.gptq import damped, inverse_factor
-from hqdit_mobile.quantize.job import token_layers
 
 BATCH = 8
 INT4 = tuple(float(value) for value in formats.E1M2.grid)  # symmetric INT4
@@ -137,15 +136,15 @@ def gptq_blocks(weight: Tensor, hessian: Tensor, format: BlockFormat) -> Tensor:
 
 
 @torch.no_grad()
-def quantize_baseline_(model: DiT, name: str, config: HQDiTConfig, process: Process) -> None:
-    """Puts the baseline in place of the four token layers of every block of `model`, calibrated as `config` says.
+def quantize_baseline_(model: Network, name: str, config: HQDiTConfig, process: Process) -> None:
+    """Puts the baseline in place of the layers of `model` that recipes are about, calibrated as `config` says.
 
     Raises ValueError for a name that is not in BASELINES.
     """
     if name not in BASELINES:
         raise ValueError(f"there is no baseline {name!r}; known: {', '.join(BASELINES)}")
     format, use_gptq = BASELINES[name]
-    layers = {layer: linear_at(model, layer) for i in range(len(model.blocks)) for layer in token_layers(i)}
+    layers = {layer: linear_at(model, layer) for layer in model.recipe_layers()}
     data = draw_calibration_set(model, config, process)
     seen = _tokens(model, layers, data, config.seed)
     for layer, linear in layers.items():
@@ -157,7 +156,7 @@ def quantize_baseline_(model: DiT, name: str, config: HQDiTConfig, process: Proc
         model.set_submodule(layer, BlockQuantizedLinear(weight, linear.bias, format))
 
 
-def _tokens(model: DiT, layers: Mapping[str, nn.Linear], data: CalibrationSet, seed: int) -> dict[str, Tensor]:
+def _tokens(model: Network, layers: Mapping[str, nn.Linear], data: CalibrationSet, seed: int) -> dict[str, Tensor]:
     """A seeded sample of each layer's inputs in the float model: float32 [tokens, K]."""
     generator = torch.Generator().manual_seed(seed)
     seen: dict[str, list[Tensor]] = {name: [] for name in layers}
@@ -171,7 +170,7 @@ def _tokens(model: DiT, layers: Mapping[str, nn.Linear], data: CalibrationSet, s
     handles = [linear.register_forward_pre_hook(keep(name)) for name, linear in layers.items()]
     try:
         for rows in torch.arange(len(data)).split(BATCH):
-            model(data.latents[rows], data.timestep[rows], data.label[rows])
+            model(*data.at(rows))
     finally:
         for handle in handles:
             handle.remove()

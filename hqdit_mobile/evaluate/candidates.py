@@ -115,6 +115,11 @@ def _bundle(folder: Path, model: LoadedModel, steps: int, guidance_scale: float)
             f"{folder} was not made from {model.name}: latents, image size, classes and null label are {theirs}, "
             f"not {ours}; give its own --model"
         )
+    if different := manifest.process.build().differences(model.process):
+        raise ValueError(
+            f"{folder} and {model.name} differ in what their networks predict: process.{', process.'.join(different)}; "
+            "give the bundle's own --model and --family"
+        )
     if manifest.made_from(folder)[1].a4_share is None:
         raise BundleError(f"{folder / MANIFEST} has no quantization.a4_share: export the bundle again")
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.diffusion.conditions import halves
 from hqdit_mobile.diffusion.plan import plan
-from hqdit_mobile.diffusion.trajectory import guidance_labels, initial_noise, trajectory
+from hqdit_mobile.diffusion.trajectory import initial_noise, trajectory
 from hqdit_mobile.evaluate.protocol import noise_timesteps
 from hqdit_mobile.evaluate.subjects import Subject, TorchSubject
-from hqdit_mobile.model.dit import DiT
-from hqdit_mobile.quantize.job import token_layers
+from hqdit_mobile.model.network import Network
 
 
 def reference_noise(subject: TorchSubject, seed: int, label: int) -> dict[str, np.ndarray]:
@@ -33,10 +33,11 @@ def reference_noise(subject: TorchSubject, seed: int, label: int) -> dict[str, n
 
 
 def noise_energies(
-    reference: DiT, subject: Subject, expected: dict[str, np.ndarray], label: int
+    reference: Network, subject: Subject, expected: dict[str, np.ndarray], label: int
 ) -> dict[str, np.ndarray]:
     """Energies (sums of squares) of one sample: signal and error [T] of the noise prediction, both guidance halves;
-    and, where the candidate is a torch module, layer_signal and layer_error [layers, T] of layers() in order."""
+    and, where the candidate is a torch module, layer_signal and layer_error [layers, T] of its
+    recipe_layers() in order."""
     signal, error, layer_energies = [], [], []
     for t, latents, noise in zip(*(expected[key] for key in ("timesteps", "latents", "noise")), strict=True):
         got = subject.noise(torch.from_numpy(latents), float(t), label).double().numpy()
@@ -50,40 +51,38 @@ def noise_energies(
     return result
 
 
-def layers(depth: int) -> list[str]:
-    """Of which layers the output is compared: those that see every token."""
-    return [name for index in range(depth) for name in token_layers(index)]
-
-
-def _layer_energies(reference: DiT, dit: DiT, latents: Tensor, timestep: float, label: int) -> list[list[float]]:
+def _layer_energies(
+    reference: Network, dit: Network, latents: Tensor, timestep: float, label: int
+) -> list[list[float]]:
     expected, got = (_layer_outputs(model, latents, timestep, label) for model in (reference, dit))
     signal = [float(output.square().sum()) for output in expected.values()]
     return [signal, [float((got[name] - output).square().sum()) for name, output in expected.items()]]
 
 
 @torch.no_grad()
-def _layer_outputs(dit: DiT, latents: Tensor, timestep: float, label: int) -> dict[str, Tensor]:
-    device = next(dit.final.parameters()).device
-    labels = guidance_labels(dit, torch.tensor([label], device=device))
-    with _recorded(dit, layers(len(dit.blocks))) as outputs:
-        dit(
-            latents.to(device).repeat(len(labels), 1, 1, 1),
-            torch.full((len(labels),), float(timestep), device=device),
-            labels,
-        )
+def _layer_outputs(dit: Network, latents: Tensor, timestep: float, label: int) -> dict[str, Tensor]:
+    device = next(dit.parameters()).device
+    conditions = halves(dit.conditions, torch.tensor([label], device=device))
+    count = len(conditions["label"])
+    with _recorded(dit) as outputs:
+        t = torch.full((count,), float(timestep), device=device)
+        dit(latents.to(device).repeat(count, 1, 1, 1), t, *conditions.values())
     return outputs
 
 
 @contextmanager
-def _recorded(dit: DiT, names: list[str]) -> Iterator[dict[str, Tensor]]:
+def _recorded(dit: Network) -> Iterator[dict[str, Tensor]]:
     outputs: dict[str, Tensor] = {}
+    # Quantization may move means into the next bias (mean_folding.py), such as v's, which is no error.
+    moved = [layer.mean for layer in dit.block_layers if layer.mean is not None]
+    layers = dit.layers()
 
     def keep(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
-        # Quantization may move the mean of v into the next bias (centering.py), which is no error: q and k only.
-        width = 2 * dit.config.hidden_size if name.endswith("qkv") else None
+        places = [place for source, place in moved if source == layers[name].name]
+        width = min(places) * dit.config.hidden_size if places else None
         return lambda _module, _inputs, output: outputs.__setitem__(name, output[..., :width].double())
 
-    handles = [dit.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+    handles = [dit.get_submodule(name).register_forward_hook(keep(name)) for name in dit.recipe_layers()]
     try:
         yield outputs
     finally:

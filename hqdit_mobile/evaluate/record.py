@@ -47,8 +47,8 @@ def make_record(measured: list[Measured], model: LoadedModel, protocol: Protocol
         KeyError: ``measured`` is not complete, as at ranks other than 0.
     """
     timesteps = noise_timesteps([step.time for step in plan(model.process, protocol.steps)])
-    reference, depth = measured[0], len(model.dit.blocks)
-    figures = [summarize(part, reference, timesteps, depth) for part in measured]
+    reference, layers = measured[0], model.dit.recipe_layers()
+    figures = [summarize(part, reference, timesteps, layers) for part in measured]
     notes = []
     if "features" not in reference.images[0]:
         notes.append(f"No Frechet distances or accuracies: the classifier that ships here knows emoji-dit's classes "

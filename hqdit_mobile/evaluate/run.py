@@ -21,7 +21,6 @@ from hqdit_mobile.evaluate.image_metrics import psnr_of_each, ssim_of_each
 from hqdit_mobile.evaluate.protocol import CHUNK, Chunk, Protocol, chunks, classes_of
 from hqdit_mobile.evaluate.shards import Store, require_same, write_whole
 from hqdit_mobile.evaluate.subjects import Facts, Subject, TorchSubject
-from hqdit_mobile.export.bundle.job import drop_learned_sigma_
 from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.model.loading import LoadedModel, load_model
 from hqdit_mobile.util.progress import Stages
@@ -259,7 +258,7 @@ def load_float_model(spec: str, vae: str | None, given: Given | None = None) -> 
         CheckpointError: or what else ``load_model`` raises.
     """
     model = load_model(spec, vae, given=given)
-    drop_learned_sigma_(model.dit)
+    model.dit.drop_learned_sigma_()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.dit.to(device)
     model.vae.to(device)

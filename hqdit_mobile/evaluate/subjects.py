@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqdit_mobile.diffusion.trajectory import IN_ENGINE, guidance_labels, initial_noise, sample_latents
+from hqdit_mobile.diffusion.conditions import halves
+from hqdit_mobile.diffusion.trajectory import IN_ENGINE, initial_noise, sample_latents
 from hqdit_mobile.evaluate.digests import state_digest
 from hqdit_mobile.export.lowering.denoiser import Denoiser
-from hqdit_mobile.model.dit import DiT
 from hqdit_mobile.model.loading import LoadedModel
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.quantize.weight_cost import a4_share, weight_bits
 from hqdit_mobile.runtime.manifest import Manifest
 from hqdit_mobile.runtime.open_bundle import open_bundle
@@ -27,7 +28,7 @@ CPU_BATCH, GPU_BATCH = 4, 32  # images at a time: on a CPU, more of them fall ou
 
 @dataclass(frozen=True)
 class Facts:
-    """weight_bits, a4_share: as in precision.py; megabytes: of the transformer, 10^6 bytes."""
+    """weight_bits, a4_share: as in weight_cost.py; megabytes: of the transformer, 10^6 bytes."""
 
     weight_bits: float
     a4_share: float
@@ -37,7 +38,7 @@ class Facts:
 
 class Subject(Protocol):
     @property
-    def dit(self) -> DiT | None:
+    def dit(self) -> Network | None:
         """The torch module, if there is one to look into."""
 
     def digest(self) -> str:
@@ -58,10 +59,10 @@ class TorchSubject:
     """The float model, or a quantized one, in torch: on a CPU by our kernels, with the bits of a phone, on a GPU by the
     definitions of the same operators."""
 
-    def __init__(self, model: LoadedModel, dit: DiT, steps: int, guidance_scale: float):
+    def __init__(self, model: LoadedModel, dit: Network, steps: int, guidance_scale: float):
         self.model, self.steps, self.guidance_scale = model, steps, guidance_scale
         self.device = next(model.dit.parameters()).device
-        self.dit: DiT = dit.to(self.device)
+        self.dit: Network = dit.to(self.device)
         self.network = Denoiser(self.dit, fused=True)
         self.batch = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
 
@@ -85,9 +86,10 @@ class TorchSubject:
 
     @torch.no_grad()
     def noise(self, latents: Tensor, timestep: float, label: int) -> Tensor:
-        labels = guidance_labels(self.dit, torch.tensor([label], device=self.device))
-        t = torch.full((len(labels),), float(timestep), device=self.device)
-        return self.network(latents.to(self.device).repeat(len(labels), 1, 1, 1), t, labels).cpu()
+        conditions = halves(self.dit.conditions, torch.tensor([label], device=self.device))
+        count = len(conditions["label"])
+        t = torch.full((count,), float(timestep), device=self.device)
+        return self.network(latents.to(self.device).repeat(count, 1, 1, 1), t, *conditions.values()).cpu()
 
     def close(self) -> None:
         pass

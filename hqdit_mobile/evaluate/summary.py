@@ -18,20 +18,20 @@ from hqdit_mobile.evaluate.bootstrap import (
     resampled,
 )
 from hqdit_mobile.evaluate.emoji_eval import FeatureStatistics, frechet_distance, training_gaussian
-from hqdit_mobile.evaluate.noise import decibels, layers
+from hqdit_mobile.evaluate.noise import decibels
 from hqdit_mobile.evaluate.run import Measured
 
 Figures = dict[str, Any]
 MOST_DB = 100.0  # of one image: equal images have no PSNR, and a mean needs one
 
 
-def summarize(measured: Measured, reference: Measured, timesteps: list[float], depth: int) -> Figures:
+def summarize(measured: Measured, reference: Measured, timesteps: list[float], layers: list[str]) -> Figures:
     """Figures of one candidate; those that it cannot have are absent. Each ``NAME_interval`` has 95 % of NAME's
     bootstrap."""
     facts = measured.facts
     figures: Figures = {"name": measured.candidate.name, "kind": measured.candidate.kind, "runtime": facts.runtime}
     if measured is not reference:
-        figures |= _noise_figures(measured, timesteps, depth) | _pixel_figures(measured)
+        figures |= _noise_figures(measured, timesteps, layers) | _pixel_figures(measured)
     if "features" in measured.images[0]:
         figures |= _emoji_figures(measured, reference)
     figures |= {"weight_bits": facts.weight_bits, "a4_share": facts.a4_share, "megabytes": facts.megabytes}
@@ -40,7 +40,7 @@ def summarize(measured: Measured, reference: Measured, timesteps: list[float], d
     return figures
 
 
-def _noise_figures(measured: Measured, timesteps: list[float], depth: int) -> Figures:
+def _noise_figures(measured: Measured, timesteps: list[float], layers: list[str]) -> Figures:
     signal, error = (np.array([sample[key] for sample in measured.noise]) for key in ("signal", "error"))  # (n, T)
 
     def mean_snr(rows: np.ndarray) -> float:
@@ -57,7 +57,7 @@ def _noise_figures(measured: Measured, timesteps: list[float], depth: int) -> Fi
         signals, errors = (
             np.sum([sample[key] for sample in measured.noise], axis=0) for key in ("layer_signal", "layer_error")
         )
-        figures["layer_snr_db"] = dict(zip(layers(depth), decibels(signals, errors).tolist(), strict=True))
+        figures["layer_snr_db"] = dict(zip(layers, decibels(signals, errors).tolist(), strict=True))
     return figures
 
 

@@ -15,7 +15,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.diffusion.conditions import Conditions, Declared, class_label
 from hqdit_mobile.model.arithmetic import PLAIN, Arithmetic
+from hqdit_mobile.model.network import Layer, Network
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 
 TIME_FREQUENCIES = 256
@@ -126,7 +128,7 @@ class Mlp(nn.Module):
 
 
 class DiTBlock(nn.Module):
-    """adaLN-Zero block: the condition gives shift, scale and gate for the attention and for the MLP."""
+    """adaLN-Zero block: the context gives shift, scale and gate for the attention and for the MLP."""
 
     def __init__(self, config: DiTConfig):
         super().__init__()
@@ -136,8 +138,8 @@ class DiTBlock(nn.Module):
         self.mlp = Mlp(config)
         self.adaLN = nn.Linear(config.hidden_size, 6 * config.hidden_size)
 
-    def forward(self, x: Tensor, condition: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
-        modulation = ops.linear(self.adaLN, condition)  # shift, scale, gate of the attention, then of the MLP
+    def forward(self, x: Tensor, context: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
+        modulation = ops.linear(self.adaLN, context)  # shift, scale, gate of the attention, then of the MLP
         x = ops.gated_add(x, modulation, 2, self.attn(ops.modulated_norm(x, modulation, 0, 1, self.norm1), ops))
         return ops.gated_add(x, modulation, 5, self.mlp(ops.modulated_norm(x, modulation, 3, 4, self.norm2), ops))
 
@@ -149,12 +151,12 @@ class FinalLayer(nn.Module):
         self.adaLN = nn.Linear(config.hidden_size, 2 * config.hidden_size)
         self.linear = nn.Linear(config.hidden_size, config.patch_size**2 * config.out_channels)
 
-    def forward(self, x: Tensor, condition: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
-        modulation = ops.linear(self.adaLN, condition)
+    def forward(self, x: Tensor, context: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
+        modulation = ops.linear(self.adaLN, context)
         return ops.linear(self.linear, ops.modulated_norm(x, modulation, 0, 1, self.norm))
 
 
-class DiT(nn.Module):
+class DiT(Network):
     """Predicts noise (and, with learned sigma, the variance half) for latents.
 
     ``forward(latents, timestep, label)``: latents [B, in_channels, S, S] float32, timestep [B] float32, label [B]
@@ -162,7 +164,18 @@ class DiT(nn.Module):
     [B, out_channels, S, S]; the first ``in_channels`` channels are the noise.
     """
 
+    config: DiTConfig
     positions: Tensor
+    block_layers = (
+        # adaLN gives shift, scale and gate of the attention, then of the MLP. Attention weights sum to one: a constant
+        # taken from every value leaves every output of the attention.
+        Layer("attn.qkv", "tokens", "recipe", mean=("adaLN", 0)),
+        Layer("attn.proj", "tokens", "recipe", mean=("attn.qkv", 2)),
+        Layer("mlp.fc1", "tokens", "recipe", mean=("adaLN", 3)),
+        # The GELU in front of it leaves no bias that holds the mean.
+        Layer("mlp.fc2", "tokens", "recipe"),
+        Layer("adaLN", "context", "int8"),
+    )
 
     def __init__(self, config: DiTConfig):
         super().__init__()
@@ -174,16 +187,51 @@ class DiT(nn.Module):
         self.y_embedder = nn.Embedding(config.label_rows, config.hidden_size)
         others = config.depth - 1 if config.block_embedders else 0
         self.block_embedders = nn.ModuleList(Embedders(config) for _ in range(others))
-        self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(self.new_block(config) for _ in range(config.depth))
         self.final = FinalLayer(config)
 
+    @staticmethod
+    def new_block(config: DiTConfig) -> DiTBlock:
+        return DiTBlock(config)
+
+    @classmethod
+    def without_blocks(cls, config: DiTConfig) -> DiT:
+        network = cast(DiT, super().without_blocks(config))
+        if config.block_embedders:
+            network.block_embedders = nn.ModuleList(network._no_embedders() for _ in range(config.depth - 1))
+        return network
+
+    def _no_embedders(self) -> Embedders:
+        """Without weights yet: of a large model they are hundreds of megabytes."""
+        with torch.device("meta"):
+            embedders = Embedders(self.config)
+        embedders.t_embedder.frequencies = self.t_embedder.frequencies
+        return embedders
+
     @property
-    def null_label(self) -> int | None:
-        """The label of no class, that of the last row; None for a model without one."""
-        return self.config.num_classes if self.config.null_class else None
+    def conditions(self) -> Declared:
+        classes = self.config.num_classes
+        return {"label": class_label(classes, null=classes if self.config.null_class else None)}
+
+    @property
+    def outer_layers(self) -> tuple[Layer, ...]:
+        layers = [
+            Layer("x_embedder", "tokens", "float"),
+            Layer("final.adaLN", "context", "int8"),
+            Layer("final.linear", "tokens", "float"),
+        ]
+        for index in range(self.own_contexts):
+            name = f"block_embedders.{index - 1}.t_embedder" if index else "t_embedder"
+            # Every layer depends on fc1's sines and cosines; four bits there cost 3 dB at the noisiest steps.
+            layers.append(Layer(f"{name}.fc1", "conditions", "float", context=index))
+            layers.append(Layer(f"{name}.fc2", "conditions", "int8", context=index))
+        return tuple(layers)
+
+    @property
+    def own_contexts(self) -> int:
+        return self.config.depth if self.config.block_embedders else 1
 
     def embed(self, latents: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
-        """Latents [B, C, S, S] -> tokens [B, T, D]."""
         return ops.patches(self.x_embedder, latents) + self.positions
 
     def embedders(self, index: int) -> tuple[nn.Module, nn.Module]:
@@ -193,17 +241,11 @@ class DiT(nn.Module):
         own = self.block_embedders[index - 1]
         return cast(nn.Module, own.t_embedder), cast(nn.Module, own.y_embedder)
 
-    def condition(self, timestep: Tensor, label: Tensor, index: int = 0, ops: Arithmetic = PLAIN) -> Tensor:
-        """silu(t + y) [B, D] for block ``index``: every adaLN applies the same SiLU, so it is done once."""
+    def context(self, timestep: Tensor, conditions: Conditions, index: int = 0, ops: Arithmetic = PLAIN) -> Tensor:
+        """silu(t + y): every adaLN applies the same SiLU, so it is done once."""
         of_timestep, of_label = self.embedders(index)
-        embedded: Tensor = of_timestep(timestep, ops) + of_label(label)
+        embedded: Tensor = of_timestep(timestep, ops) + of_label(conditions["label"])
         return ops.silu(embedded)
-
-    def conditions(self, timestep: Tensor, label: Tensor, ops: Arithmetic = PLAIN) -> list[Tensor]:
-        """``condition`` of every block; the same tensor for all where embedders are shared."""
-        count = self.config.depth if self.config.block_embedders else 1
-        different = [self.condition(timestep, label, index, ops) for index in range(count)]
-        return different if count > 1 else different * self.config.depth
 
     def unpatchify(self, x: Tensor) -> Tensor:
         """[B, T, p * p * C] -> [B, C, S, S]."""
@@ -211,15 +253,17 @@ class DiT(nn.Module):
         x = x.reshape(x.shape[0], grid, grid, p, p, -1)
         return x.permute(0, 5, 1, 3, 2, 4).reshape(x.shape[0], -1, grid * p, grid * p)
 
-    def end(self, tokens: Tensor, condition: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
-        """What is left to do after the blocks: [B, T, D] and the first block's condition -> [B, out_channels, S, S]."""
-        return self.unpatchify(self.final(tokens, condition, ops))
+    def end(self, tokens: Tensor, context: Tensor, ops: Arithmetic = PLAIN) -> Tensor:
+        return self.unpatchify(self.final(tokens, context, ops))
 
-    def forward(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
-        return self.finish(self.embed(latents), self.conditions(timestep, label))
-
-    def finish(self, tokens: Tensor, conditions: list[Tensor], ops: Arithmetic = PLAIN) -> Tensor:
-        """The blocks and the end, with what ``embed`` and ``conditions`` give."""
-        for block, condition in zip(self.blocks, conditions, strict=True):
-            tokens = block(tokens, condition, ops)
-        return self.end(tokens, conditions[0], ops)
+    def drop_learned_sigma_(self) -> None:
+        config = self.config
+        if config.out_channels == config.in_channels:
+            return
+        linear, keep = self.final.linear, config.in_channels
+        noise = nn.Linear(linear.in_features, config.patch_size**2 * keep)
+        with torch.no_grad():
+            for name, parameter in noise.named_parameters():
+                rows = getattr(linear, name).unflatten(0, (-1, config.out_channels))[:, :keep]
+                parameter.copy_(rows.flatten(0, 1))
+        self.final.linear = noise.requires_grad_(False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Families of models that share the DiT's network, and how a checkpoint tells to which it belongs.
+"""The families of models that can be exported, and how a checkpoint tells to which it belongs.
 
 SiT, REPA and fast-DiT keep the names and shapes of DiT's tensors, so a state dict alone does not tell them apart; a
 SiT that is sampled like a DiT draws noise. The arguments of the training run say it, REPA's projectors do, and the file
@@ -9,25 +9,24 @@ names under which DiT and SiT are published; else the user must.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hqdit_mobile.diffusion.process import Flow, Process
-from hqdit_mobile.model.checkpoints.facebook import PROJECTORS, Source
+from hqdit_mobile.model.checkpoints.facebook import PROJECTORS, Source, dit_from_facebook
 from hqdit_mobile.model.checkpoints.reading import CheckpointError, one_line
+from hqdit_mobile.model.dit import DiT, DiTConfig
+from hqdit_mobile.model.network import Network
 
-FAMILIES = {
-    "dit": "DiT and fast-DiT: noise prediction on a discrete schedule",
-    "sit": "SiT: flow matching, time from noise (0) to data (1)",
-    "repa": "REPA: flow matching, time from data (0) to noise (1)",
-}
 _PUBLISHED = re.compile(r"(DiT|SiT)-XL-2-(256x256|512x512)\.pt")
 _REPA_ARGUMENTS = ("enc_type", "proj_coeff")
 _SIT_ARGUMENTS = ("path_type", "prediction")
 
 
-def family_of(source: Source) -> str:
+def family_of(source: Source) -> ModelFamily:
     """The family of a checkpoint in facebookresearch's names; notes what told it where that is a file name.
 
     Raises CheckpointError where nothing does, or where the user contradicts the file.
@@ -46,7 +45,14 @@ def family_of(source: Source) -> str:
         )
     if said is not None and given is None:
         source.notes.append(f"family {said}, by {why}")
-    return family
+    return FAMILIES[family]
+
+
+def read_network(source: Source, streamed: bool) -> Network:
+    """The network of a checkpoint; where nothing tells the family, a DiT, whose tensors most have: what is wrong with
+    them is said before what they do not say."""
+    said, _ = _evidence(source.file, source.arguments, source.state)
+    return FAMILIES.get(source.given.family or said or "dit", FAMILIES["dit"]).read(source, streamed)
 
 
 def _evidence(file: Path, arguments: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -68,14 +74,34 @@ def _evidence(file: Path, arguments: Mapping[str, Any], state: Mapping[str, Any]
     return None, ""
 
 
-def process_of(family: str, source: Source) -> Process:
-    """How a model of ``family`` is drawn, as its training arguments say, or as the published ones are.
+@dataclass(frozen=True)
+class ModelFamily:
+    """What the toolchain knows of a kind of model.
 
-    Raises CheckpointError for paths and predictions that are not supported.
+    network: its class, which says what conditions it takes and what its layers are (network.py); config: of its sizes.
+    read: a checkpoint in the names of its authors -> the network; streamed or not.
+    process: how such a checkpoint is drawn, as its training arguments say, or as the published ones are. Raises
+        CheckpointError for paths and predictions that are not supported.
     """
-    channels = source.state["x_embedder.proj.weight"].shape[1]
-    if family == "dit":
-        return Process(guided_channels=min(3, channels))
+
+    name: str
+    about: str
+    process: Callable[[Source], Process]
+    network: type[Network] = DiT
+    config: type = DiTConfig
+    read: Callable[[Source, bool], Network] = dit_from_facebook
+
+
+def _diffusion(source: Source) -> Process:
+    return Process(guided_channels=min(3, _channels(source)))
+
+
+def _channels(source: Source) -> int:
+    return source.state["x_embedder.proj.weight"].shape[1]
+
+
+def _flow(source: Source, family: str) -> Process:
+    channels = _channels(source)
     path, prediction = (source.arguments.get(name) for name in _SIT_ARGUMENTS)
     interpolation = _known("path_type", path or "linear", {"linear": "linear", "gvp": "gvp", "cosine": "gvp"})
     names = {"velocity": "velocity", "v": "velocity", "noise": "epsilon", "score": "score"}
@@ -97,3 +123,13 @@ def _known(name: str, value: object, names: Mapping[str, str]) -> str:
         known = ", ".join(names)
         raise CheckpointError(f"the file's arguments say {name} {one_line(repr(value), 40)}; supported are {known}")
     return names[key]
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        ModelFamily("dit", "DiT and fast-DiT: noise prediction on a discrete schedule", _diffusion),
+        ModelFamily("sit", "SiT: flow matching, time from noise (0) to data (1)", partial(_flow, family="sit")),
+        ModelFamily("repa", "REPA: flow matching, time from data (0) to noise (1)", partial(_flow, family="repa")),
+    )
+}

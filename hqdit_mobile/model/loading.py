@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hqdit_mobile.diffusion.conditions import NO_NULL_CLASS
 from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.diffusion.scheduler_config import process_from_scheduler
-from hqdit_mobile.diffusion.trajectory import NO_NULL_CLASS
 from hqdit_mobile.model.checkpoints.build import dit_from_state
 from hqdit_mobile.model.checkpoints.diffusers import config_from_diffusers, dit_from_diffusers
 from hqdit_mobile.model.checkpoints.diffusers_source import DiffusersSource
-from hqdit_mobile.model.checkpoints.facebook import Source, dit_from_facebook
+from hqdit_mobile.model.checkpoints.facebook import Source
 from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.model.checkpoints.hub import hub_folder, is_hub_id
 from hqdit_mobile.model.checkpoints.lora import merge_lora
@@ -34,8 +34,9 @@ from hqdit_mobile.model.checkpoints.states import FloatState
 from hqdit_mobile.model.checkpoints.vae_files import FORMS as VAE_FORMS
 from hqdit_mobile.model.checkpoints.vae_files import read_vae
 from hqdit_mobile.model.checkpoints.wrappers import unwrap
-from hqdit_mobile.model.dit import DiT, DiTConfig
-from hqdit_mobile.model.family import family_of, process_of
+from hqdit_mobile.model.dit import DiTConfig
+from hqdit_mobile.model.family import FAMILIES, ModelFamily, family_of, read_network
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.model.random_model import FORMS, RANDOM, VAE_CONFIG, RandomState, random_config
 from hqdit_mobile.model.vae import VAEDecoder, pixel_decoder, random_vae_decoder, vae_decoder
 from hqdit_mobile.util.texts import controls_in
@@ -70,10 +71,11 @@ class LoadedModel:
     name: str
     source: str
     licence: str
-    dit: DiT
+    dit: Network
     vae: VAEDecoder
     process: Process
     labels: list[str]
+    family: ModelFamily = FAMILIES["dit"]
     defaults: dict[str, Any] = field(default_factory=dict)
     train_counts: list[int] | None = None
     model_card: str = ""
@@ -100,7 +102,8 @@ class LoadedModel:
     @property
     def image_size(self) -> int:
         """Height and width of a picture in pixels."""
-        return self.dit.config.sample_size * self.vae.upscale
+        size: int = self.dit.config.sample_size
+        return size * self.vae.upscale
 
     def guidance(self, asked: float | None, usual: float, interval: tuple[float, float] = (0.0, 1.0)) -> float:
         """The guidance scale to draw with.
@@ -301,7 +304,7 @@ def _load_facebook(path: Path, vae: str | None, streamed: bool, given: Given) ->
     notes = unwrapped.notes
     source = Source(path, merge_lora(unwrapped.state, path, notes), unwrapped.arguments, given, notes)
     with naming(path):
-        dit = dit_from_facebook(source, streamed)
+        dit = read_network(source, streamed)
         family = family_of(source)
     model = LoadedModel(
         name=path.stem,
@@ -309,7 +312,8 @@ def _load_facebook(path: Path, vae: str | None, streamed: bool, given: Given) ->
         licence=given.licence or "unknown: see the source of the checkpoint",
         dit=dit,
         vae=_vae_for(dit, vae),
-        process=process_of(family, source),
+        process=family.process(source),
+        family=family,
         labels=[f"class {i}" for i in range(dit.config.num_classes)],
         weight_files=[path],
         notes=notes,
@@ -323,7 +327,7 @@ def _load_facebook(path: Path, vae: str | None, streamed: bool, given: Given) ->
     return _checked(model)
 
 
-def _vae_for(dit: DiT, vae: str) -> VAEDecoder:
+def _vae_for(dit: Network, vae: str) -> VAEDecoder:
     return pixel_decoder(dit.config.in_channels) if vae == NO_VAE else read_vae(vae)
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.diffusion.conditions import Declared, at, can_be_guided, draw, halves, nulls_like
 from hqdit_mobile.diffusion.process import Process
-from hqdit_mobile.diffusion.trajectory import guidance_labels, random_times, trajectory
-from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.diffusion.trajectory import random_times, trajectory
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.model.streaming import walk
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.ops.packing import groups_per_row
@@ -22,7 +23,8 @@ from hqdit_mobile.util.rows import by_rows
 
 TOKENS_PER_INPUT = 64  # of one model input, or a quarter if that is more; neighbours tell little that is new
 SAMPLE_ROWS = 256  # of each call, to compare a quantized layer with its float twin
-CONDITIONS = 8192  # (timestep, label) pairs for the layers that see the condition alone
+CONDITION = "condition."  # goes before a condition's name where it is stored
+CONDITIONS = 8192  # times with conditions, for the layers that see nothing else
 
 
 class CalibrationError(ValueError):
@@ -59,22 +61,28 @@ class InputStatistics:
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """Model inputs from DDIM runs, both halves where they are guided: latents [S, C, H, W], timestep [S], label [S].
+    """Model inputs from guided DDIM runs, both guidance halves: latents [S, C, H, W], timestep [S] and the conditions,
+    [S, ...] each.
 
     inputs: mean and mean square of each input channel over all tokens, by name of the linear layer.
     """
 
     latents: Tensor
     timestep: Tensor
-    label: Tensor
+    conditions: dict[str, Tensor]
     inputs: dict[str, InputStatistics]
 
     def __len__(self) -> int:
         return len(self.timestep)
 
+    def at(self, rows: Tensor | slice) -> tuple[Tensor, ...]:
+        """The network's arguments for some of the inputs."""
+        return self.latents[rows], self.timestep[rows], *at(self.conditions, rows).values()
+
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, int]]:
         """Everything as tensors, and the number of tokens of each layer's statistics."""
-        tensors = {"latents": self.latents, "timestep": self.timestep, "label": self.label}
+        tensors = {"latents": self.latents, "timestep": self.timestep}
+        tensors |= {f"{CONDITION}{name}": value for name, value in self.conditions.items()}
         for name, inputs in self.inputs.items():
             tensors |= {f"{name}.total": inputs.total, f"{name}.power": inputs.power}
         return tensors, {name: inputs.tokens for name, inputs in self.inputs.items()}
@@ -83,21 +91,26 @@ class CalibrationSet:
     def from_tensors(cls, tensors: Mapping[str, Tensor], tokens: Mapping[str, int]) -> CalibrationSet:
         """The inverse of to_tensors."""
         inputs = {n: InputStatistics(tensors[f"{n}.total"], tensors[f"{n}.power"], c) for n, c in tokens.items()}
-        return cls(tensors["latents"], tensors["timestep"], tensors["label"], inputs)
+        return cls(tensors["latents"], tensors["timestep"], conditions_in(tensors), inputs)
 
 
-def suited_to(config: HQDiTConfig, model: DiT) -> HQDiTConfig:
-    """``config``, without guidance in the runs of a model that has no null class."""
-    return config if model.null_label is not None else replace(config, guidance_scale=1.0)
+def conditions_in(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those among stored tensors."""
+    return {name.removeprefix(CONDITION): value for name, value in tensors.items() if name.startswith(CONDITION)}
+
+
+def suited_to(config: HQDiTConfig, model: Network) -> HQDiTConfig:
+    """``config``, without guidance in the runs of a model that cannot be guided."""
+    return config if can_be_guided(model.conditions) else replace(config, guidance_scale=1.0)
 
 
 def draw_calibration_set(
-    model: DiT,
+    model: Network,
     config: HQDiTConfig,
     process: Process,
     on_step: Callable[[int, int], None] | None = None,
 ) -> CalibrationSet:
-    """Runs DDIM with guidance from seeded noise for seeded classes and keeps what the model saw at every step.
+    """Runs DDIM with guidance from seeded noise for seeded conditions and keeps what the model saw at every step.
 
     Raises CalibrationError naming the first layer and timestep whose input is NaN or infinite; ValueError where the
     model cannot be guided and ``config`` asks for it (suited_to).
@@ -105,34 +118,40 @@ def draw_calibration_set(
     generator = torch.Generator().manual_seed(config.seed)
     size, samples = model.config.sample_size, config.calibration_samples
     noise = torch.randn(samples, model.config.in_channels, size, size, generator=generator)
-    label = torch.randint(0, model.config.num_classes, (samples,), generator=generator)
-    labels = guidance_labels(model, label)
+    conditions = draw(model.conditions, samples, generator)
+    guided = can_be_guided(model.conditions)
     latents, timesteps = [], []
     measured = _MeasuredModel(model)
-    run = trajectory(measured, process, noise, label, config.calibration_steps, config.guidance_scale, on_step)
+    run = trajectory(measured, process, noise, conditions, config.calibration_steps, config.guidance_scale, on_step)
     for t, visited, _ in run:
         if t is not None:
-            latents += [visited] * (len(labels) // samples)
-            timesteps += [t] * len(labels)
-    times = torch.tensor(timesteps, dtype=torch.float32)
-    return CalibrationSet(torch.cat(latents), times, labels.repeat(config.calibration_steps), measured.statistics)
+            latents += [visited, visited] if guided else [visited]
+            timesteps += [t] * (len(latents[-1]) * (1 + guided))
+    seen = halves(model.conditions, conditions)
+    seen = {name: torch.cat([value] * config.calibration_steps) for name, value in seen.items()}
+    return CalibrationSet(torch.cat(latents), torch.tensor(timesteps, dtype=torch.float32), seen, measured.statistics)
 
 
 class _MeasuredModel:
-    """A DiT that adds the inputs of its linear layers to `statistics` whenever it runs."""
+    """A network that adds the inputs of its linear layers to `statistics` whenever it runs."""
 
-    def __init__(self, model: DiT):
-        self.model, self.null_label = model, model.null_label
+    def __init__(self, model: Network):
+        self.model = model
         self.statistics: dict[str, InputStatistics] = {}
 
-    def __call__(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
+    @property
+    def conditions(self) -> Declared:
+        return self.model.conditions
+
+    def __call__(self, latents: Tensor, timestep: Tensor, *conditions: Tensor) -> Tensor:
         model = self.model
         with self._measuring(model, "", timestep):
-            tokens, conditions = model.embed(latents), model.conditions(timestep, label)
-            for visit in walk(model, tokens, conditions):
-                with self._measuring(visit.block, f"blocks.{visit.index}.", timestep):
+            tokens = model.embed(latents)
+            contexts = model.contexts(timestep, dict(zip(model.conditions, conditions, strict=True)))
+            for visit in walk(model, tokens, contexts):
+                with self._measuring(visit.block, visit.prefix, timestep):
                     tokens = visit.run()
-            return model.end(tokens, conditions[0])
+            return model.end(tokens, contexts[0])
 
     @contextmanager
     def _measuring(self, module: nn.Module, prefix: str, timestep: Tensor) -> Iterator[None]:
@@ -160,15 +179,15 @@ class _MeasuredModel:
         return measure
 
 
-def draw_conditions(model: DiT, process: Process, seed: int) -> tuple[Tensor, Tensor]:
-    """(timestep [CONDITIONS], label [CONDITIONS]): half of them the null label, as under guidance,
-    where the model has one."""
+def draw_conditions(model: Network, process: Process, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """(timestep [CONDITIONS], conditions [CONDITIONS, ...]): half of them null, as under guidance."""
     generator = torch.Generator().manual_seed(seed)
     timestep = random_times(process, CONDITIONS, generator)
-    label = torch.randint(0, model.config.num_classes, (CONDITIONS,), generator=generator)
-    if model.null_label is not None:
-        label[::2] = model.null_label
-    return timestep, label
+    conditions = draw(model.conditions, CONDITIONS, generator)
+    if can_be_guided(model.conditions):
+        for name, nulls in nulls_like(model.conditions, conditions).items():
+            conditions[name][::2] = nulls[::2]
+    return timestep, conditions
 
 
 @dataclass

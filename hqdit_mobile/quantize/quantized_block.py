@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hqdit_mobile.model.dit import DiTBlock, DiTConfig
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 
 SETTINGS = ("in_features", "out_features", "group", "rotation", "activation", "activation_group")
@@ -25,10 +24,12 @@ def layer_settings(module: nn.Module) -> dict[str, dict[str, Any]]:
     }
 
 
-def quantized_block(config: DiTConfig, settings: Mapping[str, dict[str, Any]], state: Mapping[str, Tensor]) -> DiTBlock:
-    """The block with these layer_settings and this state dict."""
+def quantized_block(
+    build: Callable[[], nn.Module], settings: Mapping[str, dict[str, Any]], state: Mapping[str, Tensor]
+) -> nn.Module:
+    """What ``build`` makes, with these layer_settings and this state dict."""
     with torch.device("meta"):
-        block = DiTBlock(config)
+        block = build()
     for name, arguments in settings.items():
         block.set_submodule(name, FP4Linear(**arguments))
     block.load_state_dict(dict(state), assign=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.diffusion.conditions import at
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.model.streaming import float_block, walk
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.ops.rotation import rotate
@@ -43,7 +44,7 @@ class _Probe:
 
 @torch.no_grad()
 def noise_shares(
-    model: DiT,
+    model: Network,
     targets: Mapping[str, FP4Linear],
     data: CalibrationSet,
     seed: int,
@@ -71,19 +72,19 @@ def noise_shares(
 
 
 def _products(
-    model: DiT, targets: Mapping[str, FP4Linear], data: CalibrationSet, rows: Tensor, generator: torch.Generator
+    model: Network, targets: Mapping[str, FP4Linear], data: CalibrationSet, rows: Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """float64 [len(rows)] per layer: v^T J n for each of the model inputs `rows`.
 
     Forward without a graph, keeping the input of each block, then backward with the graph of one block at a time:
     a whole model's would take gigabytes.
     """
-    conditions = model.conditions(data.timestep[rows], data.label[rows])
+    contexts = model.contexts(data.timestep[rows], at(data.conditions, rows))
     inputs = [model.embed(data.latents[rows])]
-    inputs += [visit.run() for visit in walk(model, inputs[0], conditions)]
+    inputs += [visit.run() for visit in walk(model, inputs[0], contexts)]
     with torch.enable_grad():
         tokens = inputs.pop().requires_grad_()
-        noise = model.end(tokens, conditions[0])[:, : data.latents.shape[1]]
+        noise = model.end(tokens, contexts[0])[:, : data.latents.shape[1]]
         signs = torch.randint(0, 2, noise.shape, generator=generator) * 2.0 - 1.0
         (gradient,) = torch.autograd.grad((noise * signs).sum(), tokens)
     products = {}
@@ -98,7 +99,7 @@ def _products(
         try:
             with torch.enable_grad():
                 tokens = inputs.pop().requires_grad_()
-                outputs = block(tokens, conditions[index])
+                outputs = block(tokens, contexts[index])
                 of_layers = [probe.output for probe in probes.values()]
                 gradient, *gradients = torch.autograd.grad(outputs, [tokens, *of_layers], gradient)
         finally:

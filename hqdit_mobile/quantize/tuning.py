@@ -17,11 +17,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.diffusion.conditions import Declared, at, can_be_guided, draw, halves
 from hqdit_mobile.diffusion.process import Process
-from hqdit_mobile.diffusion.trajectory import guidance_labels, guide, trajectory
-from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.diffusion.trajectory import guide, trajectory
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.ops.fp4_linear import FP4Linear
-from hqdit_mobile.quantize.calibration import InputStatistics
+from hqdit_mobile.quantize.calibration import CONDITION, InputStatistics, conditions_in
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.util.progress import Stages
 from hqdit_mobile.util.resume_store import WorkFolder
@@ -37,39 +38,45 @@ OWN_SEED = 1 << 32  # other noise and classes than the calibration set's
 
 @dataclass(frozen=True)
 class TuningSet:
-    """Guided DDIM runs of the float model: latents [S, C, H, W], timestep [S], label [S] and the noise that it
-    predicted, [S, 2, C, H, W]: with the label and with the null label ([S, 1, ...] of a model without a null class)."""
+    """Guided DDIM runs of the float model: latents [S, C, H, W], timestep [S], the conditions, [S, ...] each, and the
+    noise that it predicted, [S, 2, C, H, W]: with the conditions and with their null values; [S, 1, C, H, W] where
+    there are none.
+    """
 
     latents: Tensor
     timestep: Tensor
-    label: Tensor
+    conditions: dict[str, Tensor]
     noise: Tensor
 
     def to_tensors(self) -> tuple[dict[str, Tensor], None]:
-        return dict(vars(self)), None
+        tensors = {"latents": self.latents, "timestep": self.timestep, "noise": self.noise}
+        return tensors | {f"{CONDITION}{name}": value for name, value in self.conditions.items()}, None
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], _: None) -> TuningSet:
         """The inverse of to_tensors."""
-        return cls(**tensors)
+        return cls(tensors["latents"], tensors["timestep"], conditions_in(tensors), tensors["noise"])
 
 
 class _Recorder:
     """A model that keeps what it was given and what it answered."""
 
-    def __init__(self, model: DiT):
-        self.model, self.null_label = model, model.null_label
+    def __init__(self, model: Network):
+        self.model, self.halves = model, 2 if can_be_guided(model.conditions) else 1
         self.latents: list[Tensor] = []
         self.timestep: list[Tensor] = []
         self.noise: list[Tensor] = []
 
-    def __call__(self, latents: Tensor, timestep: Tensor, label: Tensor) -> Tensor:
-        out = self.model(latents, timestep, label)
-        halves = 1 if self.null_label is None else 2
-        count = len(latents) // halves
-        self.latents.append(latents[:count])
-        self.timestep.append(timestep[:count])
-        self.noise.append(out[:, : latents.shape[1]].unflatten(0, (halves, count)).transpose(0, 1))
+    @property
+    def conditions(self) -> Declared:
+        return self.model.conditions
+
+    def __call__(self, latents: Tensor, timestep: Tensor, *conditions: Tensor) -> Tensor:
+        out: Tensor = self.model(latents, timestep, *conditions)
+        half = len(latents) // self.halves
+        self.latents.append(latents[:half])
+        self.timestep.append(timestep[:half])
+        self.noise.append(out[:, : latents.shape[1]].unflatten(0, (self.halves, half)).transpose(0, 1))
         return out
 
 
@@ -80,19 +87,23 @@ def run_lengths(config: HQDiTConfig) -> list[int]:
 
 
 @torch.no_grad()
-def draw_tuning_set(model: DiT, config: HQDiTConfig, process: Process, on_step: Callable[[], None]) -> TuningSet:
+def draw_tuning_set(model: Network, config: HQDiTConfig, process: Process, on_step: Callable[[], None]) -> TuningSet:
     """Runs the float model; on_step: after each of sum(run_lengths(config)) steps."""
     generator = torch.Generator().manual_seed(config.seed + OWN_SEED)
     size, count = model.config.sample_size, config.tuning_samples
     noise = torch.randn(count, model.config.in_channels, size, size, generator=generator)
-    label = torch.randint(0, model.config.num_classes, (count,), generator=generator)
-    recorder, labels = _Recorder(model), []
-    starts = noise.split(RUNS_AT_ONCE), label.split(RUNS_AT_ONCE)
-    for start, classes, steps in zip(*starts, run_lengths(config), strict=True):
-        for t, *_ in trajectory(recorder, process, start, classes, steps, config.guidance_scale, lambda *_: on_step()):
-            labels += [classes] if t is not None else []
+    drawn = draw(model.conditions, count, generator)
+    recorder, seen = _Recorder(model), []
+    rows = torch.arange(count).split(RUNS_AT_ONCE)
+    for some, steps in zip(rows, run_lengths(config), strict=True):
+        run = noise[some], at(drawn, some), steps, config.guidance_scale
+        for t, *_ in trajectory(recorder, process, *run, lambda *_: on_step()):
+            seen += [run[1]] if t is not None else []
     return TuningSet(
-        torch.cat(recorder.latents), torch.cat(recorder.timestep), torch.cat(labels), torch.cat(recorder.noise)
+        torch.cat(recorder.latents),
+        torch.cat(recorder.timestep),
+        {name: torch.cat([conditions[name] for conditions in seen]) for name in drawn},
+        torch.cat(recorder.noise),
     )
 
 
@@ -137,7 +148,7 @@ class _TunedLinear(nn.Module):
 
 
 @contextmanager
-def _tuned_layers(model: DiT) -> Iterator[list[_TunedLinear]]:
+def _tuned_layers(model: Network) -> Iterator[list[_TunedLinear]]:
     """The FP4Linear layers of ``model`` are stand-ins within; after it they are themselves, with what was learned."""
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, FP4Linear)}
     tuned = {name: _TunedLinear(layer) for name, layer in layers.items()}
@@ -153,12 +164,12 @@ def _tuned_layers(model: DiT) -> Iterator[list[_TunedLinear]]:
 
 
 class _Tuner:
-    def __init__(self, model: DiT, layers: list[_TunedLinear], data: TuningSet, scale: float, channels: int):
+    def __init__(self, model: Network, layers: list[_TunedLinear], data: TuningSet, scale: float, channels: int):
         self.model, self.layers, self.data = model, layers, data
         self.scale, self.channels = scale, channels
         self.timesteps = data.timestep.unique()
-        outside = (model.x_embedder, model.final.linear)
-        self.floats = [parameter for module in outside for parameter in module.parameters()]
+        outside = [layer.name for layer in model.outer_layers if layer.sees == "tokens"]
+        self.floats = [parameter for name in outside for parameter in model.get_submodule(name).parameters()]
         for parameter in self.floats:
             parameter.data = parameter.data.clone()  # they may be the checkpoint's own pages
             parameter.requires_grad_(True)
@@ -166,14 +177,14 @@ class _Tuner:
 
     def errors(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Squared errors, [len(rows)] each, of the noise as it is predicted and as guidance adds it up."""
-        data, count = self.data, len(rows)
-        labels = guidance_labels(self.model, data.label[rows])
-        halves = len(labels) // count
-        predicted = self.model(data.latents[rows].repeat(halves, 1, 1, 1), data.timestep[rows].repeat(halves), labels)[
-            :, : data.latents.shape[1]
-        ]
-        error = predicted.unflatten(0, (halves, count)) - data.noise[rows].transpose(0, 1)
-        guided = guide(error[0], error[-1], self.scale, self.channels)
+        data, count = self.data, self.data.noise.shape[1]
+        predicted = self.model(
+            data.latents[rows].repeat(count, 1, 1, 1),
+            data.timestep[rows].repeat(count),
+            *halves(self.model.conditions, at(data.conditions, rows)).values(),
+        )[:, : data.latents.shape[1]]
+        error = predicted.unflatten(0, (count, len(rows))) - data.noise[rows].transpose(0, 1)
+        guided = guide(error[0], error[1], self.scale, self.channels) if count == 2 else error[0]
         return error.square().mean(dim=(0, 2, 3, 4)), guided.square().mean(dim=(1, 2, 3))
 
     @torch.no_grad()
@@ -212,7 +223,7 @@ class _Tuner:
             rate = LEARNING_RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["relative"]
-            picked = torch.randperm(len(self.data.label), generator=torch.Generator().manual_seed(step))[:PAIRS]
+            picked = torch.randperm(len(self.data.timestep), generator=torch.Generator().manual_seed(step))[:PAIRS]
             optimizer.zero_grad()
             for rows in picked.split(1):
                 (self.loss(rows) / len(picked)).backward()
@@ -254,7 +265,7 @@ def _restore(optimizer: torch.optim.Optimizer, work: WorkFolder) -> int:
 
 
 def tune_(
-    model: DiT,
+    model: Network,
     data: TuningSet,
     config: HQDiTConfig,
     guidance_channels: int,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a DiT's weights and multiply-adds cost in bits, whether its layers are float, ours or a baseline's."""
+"""What a network's weights and multiply-adds cost in bits, whether its layers are float, ours or a baseline's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import nn
 
-from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.model.network import Network
 
 FP4_ACTIVATIONS = ("fp4", "e2m1")
 
@@ -25,7 +25,7 @@ class QuantizedLinear(Protocol):
         ...
 
 
-def weight_bits(dit: DiT) -> float:
+def weight_bits(dit: Network) -> float:
     """Stored bits (codes, tables, scales) per weight of the quantized layers; of all parameters in a float model."""
     quantized = [layer for layer in dit.modules() if isinstance(layer, QuantizedLinear)]
     if not quantized:
@@ -34,17 +34,17 @@ def weight_bits(dit: DiT) -> float:
     return sum(layer.stored_bits() for layer in quantized) / weights
 
 
-def a4_share(dit: DiT) -> float:
+def a4_share(dit: Network) -> float:
     """Part of the multiply-adds of all linear layers, the float ones too, that have 4-bit activations.
 
     Attention's own two products are not counted.
     """
     total = four_bit = 0
-    for name, layer in dit.named_modules():
+    for name, role in dit.layers().items():
+        layer = dit.get_submodule(name)
         if isinstance(layer, QuantizedLinear | nn.Linear):
-            # adaLN and the embedders see one row an image, the others every token.
-            once = name.endswith("adaLN") or "embedder" in name
-            products = layer.in_features * layer.out_features * (1 if once else dit.config.tokens)
+            rows = dit.config.tokens if role.sees == "tokens" else 1
+            products = layer.in_features * layer.out_features * rows
             total += products
             if isinstance(layer, QuantizedLinear) and layer.activation in FP4_ACTIVATIONS:
                 four_bit += products

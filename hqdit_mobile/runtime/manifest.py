@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -62,6 +62,16 @@ class Model(_Section):
     num_classes: Annotated[int, Meta(ge=1, le=1_000_000)]
     vae_scaling_factor: float
     null_label: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+
+
+class Condition(_Section):
+    """A tensor that the programs take beside latents and time, in the order of their inputs. ``shape``: without the
+    batch. ``null``: what fills the one that stands for none, which guidance needs."""
+
+    name: str
+    type: Literal["int64", "float32"]
+    shape: list[Count] = msgspec.field(default_factory=list)
+    null: int | float | None = None
 
 
 class Quantization(_Section):
@@ -198,6 +208,7 @@ class Manifest(_Section):
         defaults: of drawing.
         memory: what drawing needs, in bytes.
         labels: the name of each class, by its number.
+        conditions: what the programs take beside latents and time; without them there is one, the label.
         source: the model and its licence.
         quantization: recipe, bits per weight, bytes of the float model.
         decoder: precision of the image decoder, its tiles.
@@ -221,6 +232,7 @@ class Manifest(_Section):
     defaults: Defaults
     memory: Memory
     labels: list[str]
+    conditions: list[Condition] = []
     source: Source | None = None
     quantization: Quantization | None = None
     decoder: Decoder | None = None
@@ -319,6 +331,7 @@ def parse_manifest(text: bytes, name: str = MANIFEST) -> Manifest:
         raise BundleError(f"{name}: {fault}, which would change what a terminal or an app shows around it")
     if len(manifest.labels) != manifest.model.num_classes:
         raise BundleError(f"{name}: {len(manifest.labels)} labels for {manifest.model.num_classes} classes")
+    _check_conditions(manifest, name)
     return manifest
 
 
@@ -331,6 +344,21 @@ def _check_unguided(manifest: Manifest, name: str) -> None:
         )
 
 
+def _check_conditions(manifest: Manifest, name: str) -> None:
+    """Engines, apps and pipelines draw by class: what a bundle's programs take must be its label."""
+    if not manifest.conditions:
+        return
+    label = Condition(name="label", type="int64", null=manifest.model.null_label)
+    if [condition.name for condition in manifest.conditions] != [label.name]:
+        names = ", ".join(condition.name for condition in manifest.conditions)
+        raise BundleError(f"{name}: conditions are {names}; this version draws by label alone: update hqdit-mobile")
+    if manifest.conditions != [label]:
+        raise BundleError(
+            f"{name}: conditions: the label must be one int64 with the null value model.null_label; export the bundle "
+            "again"
+        )
+
+
 def _texts(manifest: Manifest) -> dict[str, str | list[str]]:
     """What people get to see."""
     source = manifest.source or Source(model="", licence="", random_weights=False)
@@ -339,6 +367,7 @@ def _texts(manifest: Manifest) -> dict[str, str | list[str]]:
         "target": manifest.target,
         "runtime": manifest.runtime,
         "labels": manifest.labels,
+        "conditions": [condition.name for condition in manifest.conditions],
         "source.model": source.model,
         "source.licence": source.licence,
         "tools": [*manifest.tools, *manifest.tools.values()],

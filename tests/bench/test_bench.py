@@ -22,7 +22,7 @@ from hqdit_mobile.bench.round_to_nearest import round_layer, round_model_
 from hqdit_mobile.bench.run import BENCH_PLANS, BenchPlan, BenchSubject, run_bench
 from hqdit_mobile.bench.step import compared as step_figures
 from hqdit_mobile.bench.timing import Effort, measure, medians
-from hqdit_mobile.export.bundle.job import clean_latents, drop_learned_sigma_
+from hqdit_mobile.export.bundle.job import clean_latents
 from hqdit_mobile.export.bundle.manifest import build_manifest
 from hqdit_mobile.export.bundle.model_files import write_model_files
 from hqdit_mobile.export.bundle.options import ExportOptions
@@ -158,7 +158,7 @@ def subject(tmp_path_factory) -> BenchSubject:
     source, bundle = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("bundle")
     tiny_folder(source)
     model = load_model(str(source))
-    drop_learned_sigma_(model.dit)
+    model.dit.drop_learned_sigma_()
     quantized = SimpleNamespace(float_bytes=4 * sum(p.numel() for p in model.dit.parameters()), bits_per_weight=4.5)
     round_model_(model.dit, HQDiTConfig())
     options = ExportOptions(str(source), bundle, "desktop")

@@ -5,9 +5,11 @@ import plain_dit
 import pytest
 import torch
 
+from hqdit_mobile.cli.main import export
 from hqdit_mobile.diffusion.trajectory import sample_latents
 from hqdit_mobile.model.checkpoints import CheckpointError
 from hqdit_mobile.model.checkpoints.given import Given
+from hqdit_mobile.model.family import FAMILIES
 from hqdit_mobile.model.loading import load_model
 
 STATE = plain_dit.random_state(channels=3, out=3)
@@ -74,6 +76,12 @@ def test_repa(tmp_path):
     assert model.process.guided_channels == 3
     assert_draws(model, state, 3, 1.0, 0.0)
     assert any("left out 3 tensors of REPA's projectors" in note for note in model.notes)
+
+
+def test_the_option_names_every_family():
+    """It is written twice, because the command line does not load torch."""
+    (option,) = (parameter for parameter in export.params if parameter.name == "family")
+    assert list(option.type.choices) == list(FAMILIES)
 
 
 def test_the_user_may_say_it(tmp_path):

@@ -7,14 +7,17 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from checkpoint_folders import tiny_folder
+from tiny_model import make_manifest, write_bundle
 
 from hqdit_mobile.cli.evaluate import run_evaluate
+from hqdit_mobile.diffusion.process import MultistepOptions
 from hqdit_mobile.evaluate.candidates import find_candidates
 from hqdit_mobile.evaluate.digests import sources
 from hqdit_mobile.evaluate.emoji import EmojiJudge
@@ -226,6 +229,28 @@ def test_baselines_are_candidates(folder):
 def test_a_bundle_of_another_model_is_refused(folder, tiny_bundle, tmp_path):
     done = run(arguments(folder, tmp_path / "out", tiny_bundle))
     assert done.returncode == 2 and "wasnotmadefrom" in "".join(done.stderr.split())
+
+
+def test_a_bundle_of_another_process_is_refused(folder, tiny_files, tmp_path):
+    """A v-prediction bundle has the shapes of the noise-predicting model that it was tuned from."""
+    model = load_float_model(str(folder), None)
+    shapes = {"latent_shape": [*model.latent_shape], "image_shape": [3, model.image_size, model.image_size]}
+    classes = model.dit.config.num_classes
+    shapes |= {"num_classes": classes, "null_label": classes, "vae_scaling_factor": 1.0}
+
+    def bundle(name, process):
+        manifest = make_manifest(tiny_files, process) | {"model": shapes, "labels": [str(i) for i in range(classes)]}
+        manifest["source"] = {"model": "tiny", "licence": "none", "random_weights": False}
+        manifest["quantization"] = {"bits_per_weight": 4.5, "float32_bytes": 1, "a4_share": 0.0}
+        return str(write_bundle(tmp_path / name, tiny_files, manifest))
+
+    other = replace(model.process, prediction="v_prediction", guided_channels=1)
+    with pytest.raises(ValueError, match=r"process\.prediction, process\.guided_channels; give the bundle's own"):
+        find_candidates([bundle("v", other)], model, STEPS, 2.5)
+    # Both are drawn with DDIM here, whatever their defaults are.
+    solver = replace(model.process, sampler="ddim", multistep=MultistepOptions(solver_order=1))
+    found = find_candidates([bundle("solver", solver)], model, STEPS, 2.5)
+    assert [candidate.kind for candidate in found] == ["float", "bundle"]
 
 
 def test_report_is_one_page_with_the_command(evaluated):

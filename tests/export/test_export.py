@@ -15,7 +15,6 @@ from PIL import Image
 from hqdit_mobile.evaluate.emoji_eval import load_classifier
 from hqdit_mobile.export.bundle.agreement import Agreement
 from hqdit_mobile.export.bundle.folder import staged_folder
-from hqdit_mobile.export.bundle.job import drop_learned_sigma_
 from hqdit_mobile.export.bundle.parity import ParityError, ParityReport
 from hqdit_mobile.model.loading import load_model
 from hqdit_mobile.runtime.engine import Pipeline
@@ -141,5 +140,5 @@ def test_dropping_learned_sigma_keeps_the_noise():
     dit = load_model("builtin:emoji-dit").dit
     arguments = torch.randn(1, 4, 32, 32), torch.tensor([500.0]), torch.tensor([3])
     expected = dit(*arguments)[:, :4]
-    drop_learned_sigma_(dit)
+    dit.drop_learned_sigma_()
     torch.testing.assert_close(dit(*arguments), expected, atol=1e-5, rtol=0)

@@ -8,7 +8,6 @@ import torch
 from checkpoint_folders import tiny_folder
 from diffusers import DiTTransformer2DModel
 
-from hqdit_mobile.export.bundle.job import drop_learned_sigma_
 from hqdit_mobile.export.bundle.loader_check import check_loader
 from hqdit_mobile.export.bundle.parity import ParityError, ParityReport
 from hqdit_mobile.model.checkpoints.build import dit_from_state
@@ -29,7 +28,7 @@ def folder(tmp_path):
 
 def test_a_right_loader_passes(folder):
     model = load_model(str(folder), streamed=True)
-    drop_learned_sigma_(model.dit)
+    model.dit.drop_learned_sigma_()
     checks = check_loader(model, 4.0)
     assert len(checks) == 2 and all(check.passed and check.db > 100 for check in checks)
 

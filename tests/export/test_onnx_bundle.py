@@ -57,7 +57,7 @@ def bundles(model, tmp_path_factory):
         manifest = build_manifest(options, model, quantized, folder, files, latents)
         manifest.memory.peak_bytes = 1 << 20
         write_manifest(folder, manifest)
-        write_probe(folder, model.dit.config, make_probe(model, 2, 0, STEPS, 4.0))
+        write_probe(folder, model, make_probe(model, torch.tensor([2]), 0, STEPS, 4.0))
         made[runtime] = folder
     return made
 

@@ -12,7 +12,7 @@ from torch import nn
 from hqdit_mobile.bench.round_to_nearest import round_model_
 from hqdit_mobile.diffusion.trajectory import trajectory
 from hqdit_mobile.export.bundle.budget import calibration_for
-from hqdit_mobile.export.bundle.job import check_heads, drop_learned_sigma_
+from hqdit_mobile.export.bundle.job import check_heads
 from hqdit_mobile.export.lowering.denoiser import GuidedDenoiser, example_inputs
 from hqdit_mobile.export.lowering.executorch import lower
 from hqdit_mobile.model.dit import DiT, DiTConfig
@@ -138,7 +138,7 @@ def test_published_widths_run_with_the_same_bits_in_executorch(width, heads):
     torch.manual_seed(0)
     config = DiTConfig(width, 1, heads, sample_size=4, num_classes=3)
     dit = DiT(config).eval().requires_grad_(False)
-    drop_learned_sigma_(dit)
+    dit.drop_learned_sigma_()
     original = copy.deepcopy(dit)
     round_model_(dit, CONFIG)
     assert not any(isinstance(m, nn.Linear) for name, m in dit.named_modules() if name != "final.linear")

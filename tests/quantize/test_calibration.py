@@ -47,7 +47,7 @@ def test_the_set_holds_what_a_guided_run_shows_the_model(model):
     assert len(data) == 3 * 4 * 2 and data.latents.shape == (24, 4, 8, 8)
     assert data.timestep.view(4, 6)[:, 0].tolist() == [750, 500, 250, 0]
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    latents, labels = data.latents.view(4, 2, 3, 4, 8, 8), data.label.view(4, 2, 3)
+    latents, labels = data.latents.view(4, 2, 3, 4, 8, 8), data.conditions["label"].view(4, 2, 3)
     assert torch.equal(latents[:, 0], latents[:, 1]) and (labels[:, 1] == 7).all() and (labels[:, 0] < 7).all()
     noise = guided_prediction(model, latents[0, 0], 750, labels[0, 0], 3.0, 4)
     expected, _ = solver_step(plan(Process(), 4)[0], latents[0, 0], noise)
@@ -58,7 +58,7 @@ def test_input_statistics_cover_every_token_and_step(model):
     data = draw_calibration_set(model, CONFIG, Process())
     seen = []
     handle = model.blocks[1].mlp.fc2.register_forward_pre_hook(lambda _, a: seen.append(a[0].double()))
-    model(data.latents, data.timestep, data.label)
+    model(*data.at(slice(None)))
     handle.remove()
     assert set(data.inputs) == {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     rows, statistics = seen[0].flatten(0, 1), data.inputs["blocks.1.mlp.fc2"]
@@ -73,12 +73,14 @@ def test_the_set_depends_on_the_seed_alone(model):
         draw_calibration_set(model, config, Process())
         for config in (CONFIG, CONFIG, HQDiTConfig(calibration_samples=3, calibration_steps=4, seed=6))
     )
-    assert torch.equal(first.latents, again.latents) and torch.equal(first.label, again.label)
+    assert torch.equal(first.latents, again.latents)
+    assert torch.equal(first.conditions["label"], again.conditions["label"])
     assert not torch.equal(first.latents, other.latents)
 
 
 def test_conditions_are_half_unconditional(model):
-    timestep, label = draw_conditions(model, Process(), 0)
+    timestep, conditions = draw_conditions(model, Process(), 0)
+    label = conditions["label"]
     assert (label == 7).float().mean() == pytest.approx(0.5)
     assert set(label.tolist()) == set(range(8)) and timestep.min() >= 0 and timestep.max() < 1000
 

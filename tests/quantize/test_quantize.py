@@ -15,7 +15,7 @@ from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.quantize.calibration import CalibrationError, draw_calibration_set
 from hqdit_mobile.quantize.config import HQDiTConfig
-from hqdit_mobile.quantize.job import quantize_, token_layers
+from hqdit_mobile.quantize.job import quantize_
 from hqdit_mobile.quantize.mean_folding import centered_layers, fold_means_
 from hqdit_mobile.util.metrics import psnr_db, snr_db
 
@@ -49,7 +49,7 @@ def test_every_linear_but_the_first_and_the_last_is_replaced(precision, least_sn
     assert report.float_bytes == sum(p.numel() * 4 for p in original.parameters())
     inputs = tiny_inputs(model)
     assert snr_db(original(*inputs), model(*inputs)) > least_snr
-    weights = {name: original.get_submodule(name).weight.numel() for i in range(2) for name in token_layers(i)}
+    weights = {name: original.get_submodule(name).weight.numel() for name in original.recipe_layers()}
     eight_bits = sum(count for name, count in weights.items() if model.get_submodule(name).activation == "int8")
     # Per block qkv has 3/12 of the multiply-adds, proj 1/12, fc1 and fc2 4/12 each: 10 % of 2 blocks holds two proj.
     assert eight_bits == sum(weights.values()) * (1 if precision == "w4a8" else 2 / 24)
@@ -61,7 +61,7 @@ def test_strict_w4a4_has_no_exception():
     model = tiny_dit()
     report = quantize_(model, tiny_config(precision="w4a4", int8_share=0.0), Process())
     layers = {layer.name: layer.activation for layer in report.layers}
-    assert {layers[name] for i in range(2) for name in token_layers(i)} == {"fp4"}
+    assert {layers[name] for name in model.recipe_layers()} == {"fp4"}
 
 
 @pytest.mark.parametrize("name", ["blocks.0.attn.qkv", "blocks.1.mlp.fc2"])
@@ -71,10 +71,10 @@ def test_reported_snr_is_that_of_the_layer_on_its_inputs(name):
     config = tiny_config(precision="w4a4", int8_share=0.0)
     report = quantize_(model, config, Process())
     data = draw_calibration_set(folded, config, Process())
-    fold_means_(folded, {layer: data.inputs[layer].mean for layer in centered_layers(2)})
+    fold_means_(folded, {layer: data.inputs[layer].mean for layer in centered_layers(folded)})
     seen = []
     folded.get_submodule(name).register_forward_pre_hook(lambda _, a: seen.append(a[0]))
-    folded(data.latents, data.timestep, data.label)
+    folded(*data.at(slice(None)))
     expected, got = (m.get_submodule(name)(seen[0]).flatten(0, 1) for m in (folded, model))
     mean = expected.mean(dim=0)
     (reported,) = (layer.snr_db for layer in report.layers if layer.name == name)

@@ -13,7 +13,7 @@ from hqdit_mobile.ops.formats import E1M2, E2M1, E3M0, FORMATS
 from hqdit_mobile.ops.fp4_linear import FP4Linear
 from hqdit_mobile.quantize.channel_formats import by_channel, ratio_choice
 from hqdit_mobile.quantize.gptq import damped, gptq
-from hqdit_mobile.quantize.job import quantize_, token_layers
+from hqdit_mobile.quantize.job import quantize_
 from hqdit_mobile.quantize.recipes import RECIPES, recipe
 from hqdit_mobile.util.metrics import snr_db
 
@@ -83,14 +83,13 @@ def test_every_recipe_quantizes(name):
 def test_hq_dit_is_as_published():
     model = tiny_dit()
     quantize_(model, replace(recipe("hq-dit"), calibration_samples=2, calibration_steps=3), Process())
-    for index in range(2):
-        for name in token_layers(index):
-            layer = model.get_submodule(name)
-            assert isinstance(layer, FP4Linear)
-            assert layer.activation == "e2m1" and layer.activation_group == layer.group == layer.in_features
-            assert layer.rotation == layer.in_features
-            # Signs of a random Hadamard and its normalisation, nothing more.
-            torch.testing.assert_close(layer.pre.abs(), torch.full_like(layer.pre, layer.in_features**-0.5))
+    for name in model.recipe_layers():
+        layer = model.get_submodule(name)
+        assert isinstance(layer, FP4Linear)
+        assert layer.activation == "e2m1" and layer.activation_group == layer.group == layer.in_features
+        assert layer.rotation == layer.in_features
+        # Signs of a random Hadamard and its normalisation, nothing more.
+        torch.testing.assert_close(layer.pre.abs(), torch.full_like(layer.pre, layer.in_features**-0.5))
 
 
 def test_gptq_beats_nearest():

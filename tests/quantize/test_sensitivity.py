@@ -11,7 +11,6 @@ from torch import nn
 from hqdit_mobile.diffusion.process import Process
 from hqdit_mobile.quantize.calibration import draw_calibration_set, input_quantizer
 from hqdit_mobile.quantize.config import HQDiTConfig
-from hqdit_mobile.quantize.job import token_layers
 from hqdit_mobile.quantize.layer import new_layer, transformed_weight
 from hqdit_mobile.quantize.sensitivity import noise_shares, spend_budget
 
@@ -35,7 +34,7 @@ def case():
     model.blocks[0].mlp.fc1.weight *= 3.0  # so that layers differ by more than the probes' own noise
     model.blocks[1].attn.proj.weight *= 0.1
     data = draw_calibration_set(model, CONFIG, Process())
-    names = token_layers(0) + token_layers(1)
+    names = model.recipe_layers()
     targets = {n: new_layer(model.get_submodule(n), CONFIG, "fp4", data.inputs[n].mean_square) for n in names}
     weights = {n: transformed_weight(model.get_submodule(n), targets[n]) for n in names}
     return model, data, targets, weights
@@ -45,7 +44,7 @@ def test_shares_are_those_of_quantizing_one_layer_at_a_time(case):
     model, data, targets, weights = case
     timesteps = data.timestep.unique()
     expected = {}
-    inputs = data.latents, data.timestep, data.label
+    inputs = data.at(slice(None))
     exact = model(*inputs)[:, :4]
     errors = []
     for name in targets:

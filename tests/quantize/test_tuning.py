@@ -58,7 +58,7 @@ def test_the_set_is_what_the_float_model_said():
     data = draw_tuning_set(model, config, Process(), lambda: None)
     assert len(data.latents) == 10 * 3 and data.noise.shape == (30, 2, 4, 8, 8)
     for row in (0, 13, 29):
-        labels = torch.stack([data.label[row], torch.tensor(model.null_label)])
+        labels = torch.stack([data.conditions["label"][row], torch.tensor(model.null_label)])
         expected = model(data.latents[[row, row]], data.timestep[row].repeat(2), labels)[:, :4]
         torch.testing.assert_close(data.noise[row], expected, rtol=1e-4, atol=1e-5)
 

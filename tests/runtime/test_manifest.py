@@ -11,6 +11,8 @@ import tiny_model
 
 from hqdit_mobile.diffusion.process import Flow, Process, VariancePreserving
 from hqdit_mobile.runtime import manifest as m
+from hqdit_mobile.runtime.engine import Pipeline
+from hqdit_mobile.runtime.errors import InvalidBundleError
 
 TEXT = {"transformer.pte": b"t", "vae_decoder.pte": b"v"}
 
@@ -91,6 +93,29 @@ def test_the_process_of_both_schemas():
 def test_names_what_is_wrong_with_a_process(change, message):
     with pytest.raises(m.BundleError, match=message):
         m.parse_manifest(of_schema_2(change))
+
+
+CONDITIONS = [
+    (lambda c: c.append({"name": "text", "type": "float32", "shape": [77, 768]}), "label, text"),
+    (lambda c: c[0].update(name="style"), "style"),
+    (lambda c: c[0].update(type="float32"), "one int64"),
+    (lambda c: c[0].update(type="float16"), "type"),
+    (lambda c: c[0].update(shape=[2]), "one int64"),
+    (lambda c: c[0].update(null=6), "null_label"),
+    (lambda c: c[0].pop("null"), "null_label"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), CONDITIONS)
+def test_other_conditions_than_the_label_are_refused(change, message, tmp_path):
+    """By the engine, too; drawing without them would be drawing something else."""
+    values = tiny_model.make_manifest(TEXT, FLOW)
+    assert m.parse_manifest(json.dumps(values).encode()).conditions[0].null == tiny_model.CLASSES
+    change(values["conditions"])
+    with pytest.raises(m.BundleError, match=message):
+        m.parse_manifest(json.dumps(values).encode())
+    with pytest.raises(InvalidBundleError, match="conditions"):
+        Pipeline(tiny_model.write_bundle(tmp_path, TEXT, values))
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"null", b"{", b'{"schema_version": 1}', b"\xff\xfe", b"[" * 100_000])

@@ -2,8 +2,7 @@
 """torch.export -> ONNX: hqdit nodes with their function bodies, standard operators for the rest.
 
 A file runs on every ONNX Runtime since 1.17: by the bodies on a stock one, by our kernels where libhqdit_ort is
-registered. The transformer's batch (1 without guidance, 2 with it) is the only symbolic size; 1 where it has no null
-class.
+registered. The transformer's batch (1 without guidance, 2 with it) is the only symbolic size.
 """
 
 from __future__ import annotations
@@ -20,10 +19,11 @@ import torch
 from onnx.external_data_helper import convert_model_to_external_data
 from torch import Tensor, nn
 
+from hqdit_mobile.diffusion.conditions import can_be_guided
 from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.export.lowering.onnx.function import OPSET
 from hqdit_mobile.export.lowering.onnx.operators import DOMAIN, functions, known_operators, translation_table
-from hqdit_mobile.model.dit import DiT
+from hqdit_mobile.model.network import Network
 from hqdit_mobile.model.vae import VAEDecoder
 
 IR_VERSION = 9  # the newest that ONNX Runtime 1.17 reads
@@ -32,27 +32,31 @@ SMALLEST_EXTERNAL = 1024  # shapes stay in the graph, where shape inference read
 
 
 class BatchDenoiser(Denoiser):
-    """(latents [1, C, S, S], timestep [1], labels [B]) -> noise [B, C, S, S]: one half for each label."""
+    """(latents [1, C, S, S], timestep [1], conditions [B, ...] each) -> noise [B, C, S, S]: one half for each row."""
 
-    def forward(self, latents: Tensor, timestep: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, timestep: Tensor, *conditions: Tensor) -> Tensor:
         tokens = self.dit.embed(latents, self.ops)
-        return self.predict(tokens.expand(labels.shape[0], -1, -1), timestep, labels)
+        return self.predict(tokens.expand(conditions[0].shape[0], -1, -1), timestep, conditions)
 
 
-def transformer_to_onnx(dit: DiT) -> onnx.ModelProto:
-    latents = _latents(dit)
-    most = 1 if dit.null_label is None else 2
-    inputs = {"latents": latents, "timestep": torch.zeros(1), "labels": torch.zeros(most, dtype=torch.int64)}
-    batch = {"labels": {0: torch.export.Dim("batch", min=1, max=2)}} if most == 2 else None
-    return to_onnx(BatchDenoiser(dit, fused=True), inputs, ["noise"], batch)
+def transformer_to_onnx(dit: Network) -> onnx.ModelProto:
+    """Inputs latents, timestep and each condition under its name in the plural, because it has a row for each half."""
+    inputs, most = {"latents": _latents(dit), "timestep": torch.zeros(1)}, 2 if can_be_guided(dit.conditions) else 1
+    rows = {
+        f"{name}s": torch.zeros(most, *condition.shape, dtype=condition.dtype)
+        for name, condition in dit.conditions.items()
+    }
+    batch = torch.export.Dim("batch", min=1, max=2)
+    shapes = ({}, {}, tuple({0: batch} for _ in rows)) if most == 2 else None
+    return to_onnx(BatchDenoiser(dit, fused=True), inputs | rows, ["noise"], shapes)
 
 
-def decoder_to_onnx(vae: VAEDecoder, dit: DiT) -> onnx.ModelProto:
+def decoder_to_onnx(vae: VAEDecoder, dit: Network) -> onnx.ModelProto:
     """(latents [1, C, S, S], divided by the scaling factor) -> image [1, 3, H, W] in about -1..1."""
     return to_onnx(vae, {"latents": _latents(dit)}, ["image"])
 
 
-def _latents(dit: DiT) -> Tensor:
+def _latents(dit: Network) -> Tensor:
     return torch.zeros(1, dit.config.in_channels, dit.config.sample_size, dit.config.sample_size)
 
 
@@ -60,16 +64,15 @@ def to_onnx(
     module: nn.Module,
     inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
-    dynamic: Mapping[str, dict[int, Any]] | None = None,
+    dynamic: tuple[Any, ...] | None = None,
 ) -> onnx.ModelProto:
-    """The graph of ``module``; ``dynamic`` maps an input to its symbolic dimensions."""
-    shapes = tuple(dynamic.get(name, {}) for name in inputs) if dynamic else None
+    """The graph of ``module``; ``dynamic``: symbolic dimensions of each argument, as torch.export takes them."""
     with torch.no_grad(), known_operators(), _quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),
             dynamo=True,
-            dynamic_shapes=shapes,
+            dynamic_shapes=dynamic,
             input_names=list(inputs),
             output_names=list(outputs),
             opset_version=OPSET,

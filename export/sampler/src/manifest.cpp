@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kOldestSchema = 1, kNewestSchema = 2;
 constexpr int64_t kMaxClasses = 100000;
+constexpr size_t kMaxConditions = 16;
 constexpr int64_t kMaxBytes = int64_t{1} << 46;
 
 ModelFile model_file(JsonFields files, std::string_view key) {
@@ -42,6 +43,20 @@ void read_methods(JsonFields fields, Manifest* m) {
   }
   m->method_unguided = fields.text("unguided");
   m->method_decode = fields.text("decode");
+}
+
+/// What the programs take beside latents and time. The engine draws by class; bundles of before do not say it.
+void read_conditions(JsonFields fields, Manifest* m) {
+  if (!fields.has("conditions")) return;
+  std::vector<JsonFields> conditions = fields.objects("conditions", kMaxConditions);
+  if (conditions.size() != 1 || conditions[0].text("name") != "label") {
+    return fields.fail("conditions", "must be the label alone, by which this engine draws; update the engine");
+  }
+  JsonFields label = conditions[0];
+  label.choice("type", {"int64"});
+  if (label.has("shape")) label.integers("shape", 0, 0, 1, 1);
+  const int64_t null = label.has("null") ? label.integer("null", 0, kMaxClasses) : -1;
+  if (null != m->null_label) label.fail("null", "must be model.null_label, or be missing as that is");
 }
 
 void read_defaults(JsonFields fields, Manifest* m) {
@@ -110,6 +125,7 @@ Status parse_manifest(std::string text, Manifest* m) {
   m->target = fields.text("target");
   m->runtime = fields.text("runtime");
   read_model(fields.object("model"), m);
+  read_conditions(fields, m);
   JsonFields files = fields.object("files");
   m->transformer = model_file(files, "transformer");
   m->vae_decoder = model_file(files, "vae_decoder");

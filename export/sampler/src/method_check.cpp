@@ -11,12 +11,12 @@ namespace {
 constexpr uint64_t kMostRank = 8;
 
 /// The letter of an element's type (scalar_type.fbs) and its size in bytes; others are not written.
-struct Element {
+struct ElementType {
   char letter;
   uint64_t bytes;
 };
 
-Element element_of(int8_t scalar_type) {
+ElementType element_of(int8_t scalar_type) {
   switch (scalar_type) {
     case 0:
       return {'u', 1};
@@ -94,7 +94,7 @@ void MethodCheck::read_value(FlatTable entry, Value* value) {
 }
 
 void MethodCheck::read_tensor(FlatTable table, TensorValue* tensor) {
-  const Element element = element_of(table.number<int8_t>(0));
+  const ElementType element = element_of(table.number<int8_t>(0));
   tensor->type = element.letter;
   const FlatVector<int32_t> sizes = table.numbers<int32_t>(2);
   const FlatVector<uint8_t> order = table.numbers<uint8_t>(3);
