@@ -176,7 +176,7 @@ def test_a_condition_without_a_null_value_means_no_guidance():
     with pytest.raises(ValueError, match="no null class to guide away from"):
         GuidedDenoiser(model)
     with pytest.raises(ValueError, match="the network takes label, style, not label"):
-        guided_prediction(model, latents, 500.0, {"label": label}, 4.0, 3)
+        guided_prediction(model, latents, 500.0, {"label": label}, 1.0, 3)
 
 
 def test_a_layer_without_a_role_is_refused():

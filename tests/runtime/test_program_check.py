@@ -65,7 +65,7 @@ def float_operators() -> list[tuple[str, str, str]]:
     text = (SOURCE.parents[1] / "bindings/float_operators.h").read_text()
     found = re.findall(r'kName = "([\w:]+)\.(\w+)".*?bool run\(Host& host, (.*?)\)', text, flags=re.DOTALL)
     letters = {"const View&": "f", "const View*": "o", "int64_t": "i", "double": "d", "bool": "b"}
-    assert len(found) == text.count("Visit::template one<") == 10
+    assert len(found) == text.count("  Visit::template one<") > 9
     return [
         (
             name,
