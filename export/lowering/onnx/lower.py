@@ -47,7 +47,7 @@ def transformer_to_onnx(dit: Network) -> onnx.ModelProto:
         for name, condition in dit.conditions.items()
     }
     batch = torch.export.Dim("batch", min=1, max=2)
-    shapes = ({}, {}, tuple({0: batch} for _ in rows)) if most == 2 else None
+    shapes: tuple[Any, ...] | None = ({}, {}, tuple({0: batch} for _ in rows)) if most == 2 else None
     return to_onnx(BatchDenoiser(dit, fused=True), inputs | rows, ["noise"], shapes)
 
 
