@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from hqdit_mobile.ops.fp4_linear import FP4Linear, fp4_linear_reference
     from hqdit_mobile.quantize.calibration import CalibrationError
     from hqdit_mobile.quantize.config import HQDiTConfig
-    from hqdit_mobile.quantize.job import QuantizationReport, quantize_
+    from hqdit_mobile.quantize.job import quantize_
     from hqdit_mobile.quantize.layer import LayerReport
+    from hqdit_mobile.quantize.quantizer import QuantizationReport
     from hqdit_mobile.quantize.recipes import recipe
     from hqdit_mobile.runtime.engine import Pipeline, estimate
     from hqdit_mobile.runtime.errors import (
