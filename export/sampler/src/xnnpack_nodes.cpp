@@ -11,10 +11,13 @@ enum Kind : uint8_t {
   kAdd = 1,
   kFullyConnected = 2,
   kSoftmax = 3,
+  kSigmoid = 4,
   kStaticTranspose = 5,
+  kClamp = 6,
   kConvolution = 7,
   kDivide = 8,
   kMultiply = 15,
+  kSubtract = 16,
   kConvert = 18,
   kStaticReshape = 20,
   kConcatenate2 = 32,
@@ -23,6 +26,7 @@ enum Kind : uint8_t {
   kStaticSlice = 35,
   kBatchMatrixMultiply = 37,
   kTransposedConvolution = 39,
+  kGelu = 42,
   kTanh = 43,
 };
 
@@ -219,11 +223,15 @@ std::vector<size_t> id_fields(uint8_t kind) {
     case kAdd:
     case kDivide:
     case kMultiply:
+    case kSubtract:
     case kBatchMatrixMultiply:
       return {0, 1, 2, 3};
     case kFullyConnected:
       return {0, 1, 2, 3, 4};
     case kSoftmax:
+    case kSigmoid:
+    case kClamp:
+    case kGelu:
     case kConvert:
     case kTanh:
       return {0, 1, 2};
@@ -272,6 +280,7 @@ XnnNodeMemory check_xnn_node(uint8_t kind, FlatTable node, const Inputs& in, Xnn
     case kAdd:
     case kDivide:
     case kMultiply:
+    case kSubtract:
       expect_shape(*out, broadcast(in[0]->sizes, in[1]->sizes));
       return {};
     case kBatchMatrixMultiply:
