@@ -243,6 +243,6 @@ def test_cancelled_batch_keeps_its_finished_pictures(opened):
 
 def test_status_names():
     library = abi.library()
-    names = [library.hqdit_status_name(code) for code in range(11)]
-    assert names[0] == b"HQDIT_OK" and names[10] == b"HQDIT_IO_ERROR" and len(set(names)) == 11
-    assert library.hqdit_status_name(11) == library.hqdit_status_name(-1) == b"unknown status"
+    names = [library.hqdit_status_name(code) for code in range(12)]
+    assert names[0] == b"HQDIT_OK" and names[11] == b"HQDIT_INVALID_SIGNATURE" and len(set(names)) == 12
+    assert library.hqdit_status_name(12) == library.hqdit_status_name(-1) == b"unknown status"
