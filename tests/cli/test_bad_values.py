@@ -35,6 +35,7 @@ EXPORT = (
         "--runtime": ["torch"],
         "--recipe": ["w4a9", "w4a8-high"],
         "--quality": ["low"],
+        "--sign": ["no-key.pem", "a-folder", "a-file"],
         "--output-dir": ["a-file", "a-folder", "a-file/out", "/proc/out", "x" * 300, "x" * 245, "loop.png"],
     }
 )
@@ -48,6 +49,7 @@ COMMANDS = {
         "--seed": ["-1", str(2**64), "x"],
         "--scheduler": ["ddpm"],
         "--memory-limit": ["0", "-1", "x"],
+        "--public-key": ["x", "", "0" * 63, "g" * 64],
         "--preview-interval": ["-1", "x"],
         "--output": ["no-folder/a.png", "a-folder", "a-file/a.png", "/proc/a.png", "x" * 253 + ".png", "a.bmp"],
     },

@@ -190,6 +190,6 @@ def test_an_export_says_where_its_bundle_goes(tiny_bundle):
     root = Path(__file__).resolve().parents[2]
     for target in ("android", "ios"):
         manifest = msgspec.structs.replace(read_manifest(tiny_bundle), target=target)
-        said = "\n".join(_next_steps(tiny_bundle, manifest))
+        said = "\n".join(" ".join(step) for step in _next_steps(tiny_bundle, manifest))
         (script,) = re.findall(rf"(\w+/install_bundle\.sh) {tiny_bundle}\b", said)
         assert (root / script).is_file() and f"(docs/{target}.md)" in said

@@ -240,6 +240,7 @@ def test_a_bundle_of_another_process_is_refused(folder, tiny_files, tmp_path):
 
     def bundle(name, process):
         manifest = make_manifest(tiny_files, process) | {"model": shapes, "labels": [str(i) for i in range(classes)]}
+        manifest["conditions"][0]["null"] = classes
         manifest["source"] = {"model": "tiny", "licence": "none", "random_weights": False}
         manifest["quantization"] = {"bits_per_weight": 4.5, "float32_bytes": 1, "a4_share": 0.0}
         return str(write_bundle(tmp_path / name, tiny_files, manifest))

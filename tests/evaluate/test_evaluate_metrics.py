@@ -128,7 +128,8 @@ def test_summary_of_features_is_the_frechet_distance_of_all_of_them(monkeypatch,
     monkeypatch.setattr(summary, "RESAMPLES_OF_A_DISTANCE", 12)
     rng = np.random.default_rng(2)
     reference, candidate = measured(tmp_path, "float", rng), measured(tmp_path, "recipe", rng, shift=0.1)
-    figures = summarize(candidate, reference, [500, 0], 1)
+    layers = ["blocks.0.attn.qkv", "blocks.0.attn.proj", "blocks.0.mlp.fc1", "blocks.0.mlp.fc2"]
+    figures = summarize(candidate, reference, [500, 0], layers)
     a, b = (part.column("features").astype(np.float64) for part in (candidate, reference))
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     root = scipy.linalg.sqrtm(cov_a @ cov_b).real
@@ -142,7 +143,7 @@ def test_summary_of_features_is_the_frechet_distance_of_all_of_them(monkeypatch,
     assert json_ready(figures)["eps_snr_db"] is None
     assert figures["weight_bits"] == 4.5 and figures["a4_share"] == 0.9 and figures["psnr_db"] == 20.0
     assert frechet_distance((a.mean(0), cov_a), (a.mean(0), cov_a)) < 1e-6
-    of_float = summarize(reference, reference, [500, 0], 1)
+    of_float = summarize(reference, reference, [500, 0], layers)
     assert "fd_float" not in of_float and "psnr_db" not in of_float and of_float["fd_train"] > 0
 
 

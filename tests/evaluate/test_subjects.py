@@ -20,22 +20,24 @@ def subject(device: str) -> TorchSubject:
     # Gates of a new model are zero, and no attention reaches its output.
     for parameter in dit.parameters():
         parameter.normal_(std=0.1)
-    model = SimpleNamespace(vae=nn.Linear(1, 1, device=device))
+    model = SimpleNamespace(dit=nn.Linear(1, 1, device=device))
     return TorchSubject(model, round_model_(dit, tiny_config()), 1, 1.0)
 
 
 def test_definitions_and_kernels_compute_the_same_step(monkeypatch):
     torch.manual_seed(1)
-    inputs = torch.randn(TINY.in_channels, TINY.sample_size, TINY.sample_size), 500.0, 3
     on_cpu, called = subject("cpu"), []
-    by_kernels = on_cpu.noise(*inputs)
+    latents = torch.randn(5, TINY.in_channels, TINY.sample_size, TINY.sample_size)
+    by_kernels = [on_cpu.noise(one, 500.0, 3) for one in latents]
 
     def by_definition(name, arguments, shape):
         called.append(name)
         return OPERATORS[name].definition(*arguments)
 
     monkeypatch.setattr(native, "call", by_definition)
-    assert snr_db(by_kernels, on_cpu.noise(*inputs)) > 80
+    agreement = [snr_db(kernels, on_cpu.noise(one, 500.0, 3)) for one, kernels in zip(latents, by_kernels, strict=True)]
+    # A last bit may put a value that lies between two codes of int8 on the other one: 60 dB then, in few inputs.
+    assert sorted(agreement)[2] > 120 and min(agreement) > 50, agreement
     assert {"fp4_linear", "attention_int8"} <= set(called)
 
 
