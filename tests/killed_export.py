@@ -53,7 +53,7 @@ def export_counting(model: Path, output: Path, on_event: Callable[[int], None] =
     with (
         mock.patch.object(Observer, "add", counted(Observer.add)),
         mock.patch.object(os, "fsync", counted(os.fsync)),
-        mock.patch("hqdit_mobile.quantize.job.BATCH", 4),
+        mock.patch("hqdit_mobile.quantize.quantizer.BATCH", 4),
         mock.patch("hqdit_mobile.export.bundle.job._write_bundle", programs_alone),
     ):
         export_bundle(options(model, output), Stages())
