@@ -116,9 +116,10 @@ _MODULES = {
     "model.loading": "LoadedModel load_model",
     "ops.fp4_linear": "FP4Linear fp4_linear_reference",
     "quantize.calibration": "CalibrationError",
+    "quantize.config": "HQDiTConfig",
     "quantize.job": "quantize_",
-    "quantize.quantizer": "QuantizationReport",
     "quantize.layer": "LayerReport",
+    "quantize.quantizer": "QuantizationReport",
     "quantize.recipes": "recipe",
     "runtime.engine": "Pipeline estimate",
     "runtime.errors": "BusyError CancelledError EngineError FileAccessError InvalidArgumentError InvalidBundleError "

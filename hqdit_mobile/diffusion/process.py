@@ -201,7 +201,14 @@ class Process:
         return self.path.num_train_timesteps
 
     def differences(self, other: Process) -> list[str]:
-        """The fields by which a run of one solver differs between the two: all but ``sampler`` and ``multistep``."""
+        """Tells processes apart that differ even when both are drawn with the same solver.
+
+        Args:
+            other: what this one is compared with.
+
+        Returns:
+            The names of the fields that differ, ``sampler`` and ``multistep`` left out.
+        """
         names = [field.name for field in fields(self) if field.name not in ("sampler", "multistep")]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 

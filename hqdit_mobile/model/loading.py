@@ -59,6 +59,7 @@ class LoadedModel:
         vae: the float32 image decoder, or what stands in for it in a model of pixels.
         process: what the transformer was trained to undo.
         labels: the name of each class, by its number.
+        family: which network it is, and how checkpoints of it are read.
         defaults: what the model says of how it is drawn.
         train_counts: training images of each class, where the model says.
         model_card: Markdown.
