@@ -17,13 +17,13 @@ import msgspec
 from msgspec import Meta
 
 from hqdit_mobile.diffusion.process import Process, ProcessError
+from hqdit_mobile.runtime.schema_1 import from_schema_1
 from hqdit_mobile.runtime.signature import check_signature
 from hqdit_mobile.util.texts import controls_in
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
-MAX_BYTES = 2 << 20
-"""The engine's limit, too: a manifest of 10,000 classes with long names has a third of it."""
+MAX_BYTES = 2 << 20  # the engine's limit, too: a manifest of 10,000 classes with long names has a third of it
 
 Count = Annotated[int, Meta(ge=1)]
 Bytes = Annotated[int, Meta(ge=0, le=1 << 46)]
@@ -309,7 +309,7 @@ def parse_manifest(text: bytes, name: str = MANIFEST) -> Manifest:
         values = msgspec.json.decode(text)
         version = values.get("schema_version") if isinstance(values, dict) else None
         if version == 1:
-            values = _from_schema_1(values)
+            values = from_schema_1(values, Quantization.__struct_fields__) | {"schema_version": SCHEMA_VERSION}
         elif version != SCHEMA_VERSION:
             raise BundleError(
                 f"{name}: schema_version is {version!r}, this version reads 1 and {SCHEMA_VERSION}; export the bundle "
@@ -374,28 +374,6 @@ def _texts(manifest: Manifest) -> dict[str, str | list[str]]:
         "files": [entry.path for entry in manifest.files.values()],
         "documents": [entry.path for entry in manifest.documents.values()],
     }
-
-
-def _from_schema_1(values: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 had the fields of HQDiTConfig among those that say what came of them; it knew betas and predictions of
-    the noise only, in the terms of diffusers' scheduler_config.json."""
-    values = {**values, "schema_version": SCHEMA_VERSION}
-    scheduler, guidance = (values.pop(key, None) for key in ("scheduler", "guidance"))
-    if not isinstance(scheduler, dict) or not isinstance(guidance, dict):
-        raise ProcessError("path: schema 1 has it as scheduler and guidance, which are missing")
-    if scheduler.get("prediction_type") != "epsilon":
-        raise ProcessError("prediction: schema 1 knows the prediction_type epsilon only")
-    path = {key: value for key, value in scheduler.items() if key not in ("prediction_type", "timestep_spacing")}
-    process = Process().to_json() | {"path": {"kind": "variance_preserving"} | path}
-    values["process"] = process | {
-        "spacing": scheduler.get("timestep_spacing"),
-        "guided_channels": guidance.get("channels"),
-    }
-    if isinstance(about := values.get("quantization"), dict):
-        results = Quantization.__struct_fields__
-        config = {key: value for key, value in about.items() if key not in results}
-        values["quantization"] = {key: about[key] for key in results if key in about} | {"config": config}
-    return values
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
