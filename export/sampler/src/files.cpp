@@ -82,7 +82,10 @@ Status OpenFile::verify_sha256(const std::string& sha256) const {
     hash.update(buffer.data(), size);
     offset += size;
   }
-  const std::string found = hash.hex_digest();
+  std::string found;
+  for (const uint8_t byte : hash.digest()) {
+    found += {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
+  }
   if (found == sha256) return {};
   return invalid_bundle(path_ + ": SHA-256 is " + found + ", the manifest says " + sha256 +
                         "; the file was changed or its download is incomplete");
