@@ -183,13 +183,14 @@ def test_sample_says_nothing_of_others(tiny_bundle, tmp_path):
     assert line.startswith(f"{tmp_path / 'a.png'}: 16 x 16, ")
 
 
-def test_an_export_says_where_its_bundle_goes(tiny_bundle):
+def test_an_export_says_where_its_bundle_goes(tiny_bundle, monkeypatch):
     from hqdit_mobile.cli.export import _next_steps
     from hqdit_mobile.runtime.manifest import read_manifest
 
     root = Path(__file__).resolve().parents[2]
+    monkeypatch.chdir(tiny_bundle.parent)  # from where its name is the shortest path
     for target in ("android", "ios"):
         manifest = msgspec.structs.replace(read_manifest(tiny_bundle), target=target)
         said = "\n".join(" ".join(step) for step in _next_steps(tiny_bundle, manifest))
-        (script,) = re.findall(rf"(\w+/install_bundle\.sh) {tiny_bundle}\b", said)
+        (script,) = re.findall(rf"(\w+/install_bundle\.sh) {tiny_bundle.name}$", said, re.MULTILINE)
         assert (root / script).is_file() and f"(docs/{target}.md)" in said
