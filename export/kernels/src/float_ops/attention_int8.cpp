@@ -35,8 +35,8 @@ struct Scratch {
 
   Scratch(const AttentionShape& shape, uint8_t* memory) {
     const Backend& isa = backend();
-    depth = padded_inputs(isa, shape.head_dim);
-    keys = padded_inputs(isa, shape.tokens);
+    depth = packed_inputs(isa, shape.head_dim);
+    keys = packed_inputs(isa, shape.tokens);
     columns = round_up(shape.tokens, 16);
     width = round_up(shape.head_dim, 16);
     const auto take = [&](auto*& pointer, int64_t count) {

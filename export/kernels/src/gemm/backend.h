@@ -121,8 +121,8 @@ const Backend& backend();
 
 namespace {
 
-/// k as the left side and the panels of `isa` have it.
-inline int64_t padded_inputs(const Backend& isa, int64_t k) { return (k + isa.k_step - 1) / isa.k_step * isa.k_step; }
+/// k as the left side and the panels of `isa` have it, not less than the weight's stored_inputs.
+inline int64_t packed_inputs(const Backend& isa, int64_t k) { return (k + isa.k_step - 1) / isa.k_step * isa.k_step; }
 
 /// Bytes of a panel for each 16-channel block.
 inline int64_t panel_bytes(const Backend& isa, int64_t k_padded) {

@@ -33,7 +33,7 @@ const char* fp4_linear_check(const Fp4Weight& weight, Activation activation, int
 
 StoredSize fp4_stored_size(const Fp4Weight& weight) {
   const int64_t blocks = channel_blocks(weight.n);
-  return {blocks * padded_inputs(weight.k) * 8, blocks * groups_per_row(weight.k, weight.group) * 16};
+  return {blocks * stored_inputs(weight.k) * 8, blocks * groups_per_row(weight.k, weight.group) * 16};
 }
 
 const char* fp4_tables_check(const Fp4Weight& weight) {

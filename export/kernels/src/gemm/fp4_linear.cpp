@@ -54,7 +54,7 @@ struct Layout {
 Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   const Backend& isa = backend();
   Layout l{};
-  l.k_padded = padded_inputs(isa, weight.k);
+  l.k_padded = packed_inputs(isa, weight.k);
   l.left_stride = left_stride(isa, l.k_padded);
   l.panel_channels = 16 * isa.panel_blocks;
   const size_t padded_channels = aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
@@ -83,7 +83,7 @@ struct ComingCodes {
   int64_t part;
 
   ComingCodes(const Fp4Weight& weight, int64_t channel, int64_t channels, int64_t parts) {
-    const int64_t bytes_per_channel = padded_inputs(weight.k) / 2;
+    const int64_t bytes_per_channel = stored_inputs(weight.k) / 2;
     const int64_t last = std::min(channel + channels, 16 * channel_blocks(weight.n));
     next = weight.codes + std::min(channel, last) * bytes_per_channel;
     end = weight.codes + last * bytes_per_channel;

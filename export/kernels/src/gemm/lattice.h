@@ -38,8 +38,8 @@ inline constexpr DecodeTables kDecode = make_decode_tables();
 
 namespace {
 
-/// Inputs after padding: what one row of codes holds.
-constexpr int64_t padded_inputs(int64_t k) { return (k + 31) / 32 * 32; }
+/// k as a weight's codes have it.
+constexpr int64_t stored_inputs(int64_t k) { return (k + 31) / 32 * 32; }
 constexpr int64_t channel_blocks(int64_t n) { return (n + 15) / 16; }
 constexpr int64_t groups_per_row(int64_t k, int64_t group) { return (k + group - 1) / group; }
 

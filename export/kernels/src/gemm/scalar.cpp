@@ -105,7 +105,7 @@ void prepare(const TokenStep& step, const TokenRows& x, int64_t row, const Left&
 
 // Panel: int8 [16 * blocks][k_padded].
 void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
-  const int64_t k_padded = padded_inputs(weight.k);
+  const int64_t k_padded = stored_inputs(weight.k);
   const int64_t groups = groups_per_row(weight.k, weight.group);
   int8_t* row = reinterpret_cast<int8_t*>(panel);
   for (int64_t nb = block; nb < block + blocks; ++nb) {

@@ -17,7 +17,7 @@ constexpr int kTileRows = 4 * kLoopPacks;
 using Dotprod = NeonQuads<4>;
 
 void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
-  const int64_t k_padded = padded_inputs(weight.k);
+  const int64_t k_padded = stored_inputs(weight.k);
   CodeReader reader(weight, block);
   for (int64_t k = 0; k < k_padded; k += 16, panel += 128) {
     reader.at(k);

@@ -25,7 +25,7 @@ struct I8mm : Neon {
 
 void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   CodeReader reader(weight, block);
-  for (int64_t k = 0; k < padded_inputs(weight.k); k += 16, panel += 256) {
+  for (int64_t k = 0; k < stored_inputs(weight.k); k += 16, panel += 256) {
     reader.at(k);
     for (int channel = 0; channel < 16; ++channel) {
       const int8x16_t w = reader.weights(channel);

@@ -29,7 +29,7 @@ inline int32x4_t multiply_add(int32x4_t acc, int8x16_t weights, int8x16_t token)
 }
 
 void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
-  const int64_t k_padded = padded_inputs(weight.k);
+  const int64_t k_padded = stored_inputs(weight.k);
   CodeReader reader(weight, block);
   for (int64_t k = 0; k < k_padded; k += 16, panel += 64) {
     reader.at(k);

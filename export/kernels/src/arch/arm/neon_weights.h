@@ -29,7 +29,7 @@ inline void transpose(int32x4_t v[4]) {
 class CodeReader {
  public:
   CodeReader(const Fp4Weight& weight, int64_t block)
-      : codes_(weight.codes + block * padded_inputs(weight.k) * 8),
+      : codes_(weight.codes + block * stored_inputs(weight.k) * 8),
         ids_(weight.tables + block * groups_per_row(weight.k, weight.group) * 16),
         group_(weight.group),
         k_(weight.k),

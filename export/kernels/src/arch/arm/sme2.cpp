@@ -16,7 +16,7 @@ constexpr int kTileRows = 256;
 using Sme2 = NeonQuads<kSmePack>;
 
 void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
-  const int64_t k_padded = padded_inputs(weight.k);
+  const int64_t k_padded = stored_inputs(weight.k);
   for (int64_t b = block; b < block + blocks; ++b) {
     CodeReader reader(weight, b);
     for (int64_t k = 0; k < k_padded; k += 16, panel += 256) {

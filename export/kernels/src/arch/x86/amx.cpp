@@ -160,7 +160,7 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
     decode_block<Operand::kSigned>(weight, block + b, [&](int64_t quad, int, __m512i w) {
       _mm512_storeu_si512(first + quad / 16 * stride + quad % 16 * 64, w);
     });
-    const int64_t k_blocks = padded_inputs(weight.k) / 32;
+    const int64_t k_blocks = stored_inputs(weight.k) / 32;
     if (k_blocks % 2) std::memset(first + k_blocks / 2 * stride + kTileBytes / 2, 0, kTileBytes / 2);
   }
 }

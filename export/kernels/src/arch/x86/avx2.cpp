@@ -92,7 +92,7 @@ constexpr int64_t block_bytes(int64_t k_padded) {
 }
 
 void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
-  for (int64_t b = block; b < block + blocks; ++b, panel += block_bytes(padded_inputs(weight.k))) {
+  for (int64_t b = block; b < block + blocks; ++b, panel += block_bytes(stored_inputs(weight.k))) {
     const bool large = has_large_grid(weight, b);
     PanelWriter writer(panel, large ? Kind::kLarge : Kind::kSmall);
     large ? each_two_level<true>(weight, b, writer) : each_two_level<false>(weight, b, writer);
@@ -217,7 +217,7 @@ struct TokenLanes {
 /// 2 * 127 * 127, which fits 16 bits.
 template <int Rows, int Pairs>
 void multiply_codes(const Fp4Weight& weight, int64_t block, int first, const Tile& t, __m256i (&acc)[Rows][Pairs]) {
-  const int64_t k_padded = padded_inputs(weight.k);
+  const int64_t k_padded = stored_inputs(weight.k);
   const uint8_t* codes = weight.codes + block * k_padded * 8 + 16 * first;
   TableIds ids(weight, block);
   unroll<Rows>([&](int r) { unroll<Pairs>([&](int i) { acc[r][i] = _mm256_setzero_si256(); }); });

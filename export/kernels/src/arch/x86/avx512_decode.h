@@ -54,7 +54,7 @@ inline __m512i high_nibbles(__m512i v) { return low_nibbles(_mm512_srli_epi16(v,
 
 template <int Rows>
 void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  const int64_t k_padded = padded_inputs(weight.k);
+  const int64_t k_padded = stored_inputs(weight.k);
   const int64_t groups = groups_per_row(weight.k, weight.group);
   const uint8_t* codes = weight.codes + block * k_padded * 8;
   const uint8_t* ids = weight.tables + block * groups * 16;

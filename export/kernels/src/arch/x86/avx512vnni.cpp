@@ -17,7 +17,7 @@ namespace {
 using Tokens = Avx512<PlaceInRow>;
 
 void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
-  const int64_t k_blocks = padded_inputs(weight.k) / 32;
+  const int64_t k_blocks = stored_inputs(weight.k) / 32;
   const int64_t groups = groups_per_row(weight.k, weight.group);
   for (int b = 0; b < blocks; ++b) {
     const uint8_t* codes = weight.codes + (block + b) * k_blocks * 256;

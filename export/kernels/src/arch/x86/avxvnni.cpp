@@ -42,7 +42,7 @@ struct WeightReader {
 
   WeightReader(const Fp4Weight& w, int64_t block)
       : weight(w),
-        codes(w.codes + block * padded_inputs(w.k) * 8),
+        codes(w.codes + block * stored_inputs(w.k) * 8),
         ids(w.tables + block * groups_per_row(w.k, w.group) * 16),
         next_group(w.group) {
     load_tables();
@@ -70,7 +70,7 @@ struct WeightReader {
 
 void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   WeightReader reader(weight, block);
-  for (int64_t k = 0; k < padded_inputs(weight.k); k += 16) {
+  for (int64_t k = 0; k < stored_inputs(weight.k); k += 16) {
     __m256i w[8];
     reader.read(k, w);
     __m256i low[4];

@@ -103,7 +103,7 @@ inline bool has_large_grid(const Fp4Weight& weight, int64_t block) {
 /// use.quad(j, i, grid values) for inputs 4 j .. 4 j + 3 of channels 8 i .. 8 i + 7, then use.end(multipliers).
 template <bool AnyGrid, class Use>
 void each_two_level(const Fp4Weight& weight, int64_t block, Use& use) {
-  const int64_t k_padded = padded_inputs(weight.k);
+  const int64_t k_padded = stored_inputs(weight.k);
   const uint8_t* codes = weight.codes + block * k_padded * 8;
   TableIds ids(weight, block);
   const __m256i magnitude_bits = _mm256_set1_epi8(7);

@@ -105,7 +105,7 @@ inline void transpose_codes(const uint8_t* codes, __m512i quads[4]) {
 /// j, a constant, is quad modulo 4.
 template <Operand kOperand, class Use>
 [[gnu::always_inline]] inline void decode_block(const Fp4Weight& weight, int64_t block, const Use& use) {
-  const int64_t k_blocks = padded_inputs(weight.k) / 32;
+  const int64_t k_blocks = stored_inputs(weight.k) / 32;
   const int64_t groups = groups_per_row(weight.k, weight.group);
   const uint8_t* codes = weight.codes + block * k_blocks * 256;
   const uint8_t* ids = weight.tables + block * groups * 16;
