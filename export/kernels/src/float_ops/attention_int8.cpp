@@ -17,9 +17,9 @@ namespace {
 /// Query rows that are in flight together; their scores stay in the caches.
 constexpr int64_t kRows = 32;
 
-/// The left side of one of the three products: kRows rows.
+/// The packed LHS of one of the three products: kRows rows.
 struct Rows {
-  Left left;
+  PackedLhs lhs;
   int64_t k_padded;
 };
 
@@ -30,7 +30,7 @@ struct Scratch {
   uint8_t *k_panels, *v_panels;
   float *k_scale, *no_bias, *v_scale, *v_bias;
   Rows q, weights;
-  float *scores, *factor, *product, *prepare;
+  float *scores, *factor, *product, *lhs_scratch;
   size_t bytes = 0;
 
   Scratch(const AttentionShape& shape, uint8_t* memory) {
@@ -54,15 +54,15 @@ struct Scratch {
     take(v_bias, width);
     for (Rows* rows : {&q, &weights}) {
       rows->k_padded = rows == &q ? depth : keys;
-      rows->left.stride = left_stride(isa, rows->k_padded);
-      take(rows->left.data, kRows / isa.row_pack * rows->left.stride);
-      take(rows->left.scale, kRows);
-      take(rows->left.offset, kRows);
+      rows->lhs.stride = lhs_stride(isa, rows->k_padded);
+      take(rows->lhs.data, kRows / isa.row_pack * rows->lhs.stride);
+      take(rows->lhs.scale, kRows);
+      take(rows->lhs.offset, kRows);
     }
     take(scores, kRows * keys);
     take(factor, kRows);
     take(product, kRows * width);
-    take(prepare, static_cast<int64_t>(prepare_scratch(depth) / sizeof(float)));
+    take(lhs_scratch, static_cast<int64_t>(quantize_pack_scratch(depth) / sizeof(float)));
   }
 };
 
@@ -84,17 +84,17 @@ void pack_panels(const int8_t* quads, int64_t blocks, int64_t k_padded, uint8_t*
   });
 }
 
-/// out [rows][channels] = a.left times the panels.
+/// out [rows][channels] = a.lhs times the panels.
 void multiply(const Rows& a, int64_t rows, const uint8_t* panels, int64_t channels, const float* scale,
               const float* bias, float* out, int64_t out_stride) {
   const Backend& isa = backend();
   each_panel((channels + 15) / 16, [&](int64_t first, int count) {
     for (int64_t row = 0; row < rows; row += isa.tile_rows) {
       Tile tile{};
-      tile.left = a.left.data + row / isa.row_pack * a.left.stride;
-      tile.left_stride = a.left.stride;
-      tile.token_scale = a.left.scale + row;
-      tile.offset = a.left.offset + row;
+      tile.lhs = a.lhs.data + row / isa.row_pack * a.lhs.stride;
+      tile.lhs_stride = a.lhs.stride;
+      tile.token_scale = a.lhs.scale + row;
+      tile.offset = a.lhs.offset + row;
       tile.panel = panels + first * panel_bytes(isa, a.k_padded);
       tile.k_padded = a.k_padded;
       tile.scale = scale + 16 * first;
@@ -135,11 +135,12 @@ void Worker::attend(const Head& head, int64_t begin, int64_t end) const {
     for (int64_t r = 0; r < rows; r += kRowsAhead) {
       const int64_t count = std::min(kRowsAhead, rows - r);
       for (int64_t i = 0; i < count; ++i) prefetch_row(head, head.q, first + r + i);
-      isa.prepare(queries, {head.q + (first + r) * head.stride, head.stride, count}, r, s.q.left, s.prepare);
+      isa.quantize_pack_lhs(queries, {head.q + (first + r) * head.stride, head.stride, count}, r, s.q.lhs,
+                            s.lhs_scratch);
     }
     multiply(s.q, rows, s.k_panels, s.columns, s.k_scale, s.no_bias, s.scores, s.keys);
     step.softmax(s.scores, s.keys, rows, head.tokens, s.factor);
-    for (int64_t r = 0; r < rows; ++r) isa.put(s.scores + r * s.keys, s.keys, r, s.weights.left);
+    for (int64_t r = 0; r < rows; ++r) isa.pack_lhs_row(s.scores + r * s.keys, s.keys, r, s.weights.lhs);
     multiply(s.weights, rows, s.v_panels, head.head_dim, s.v_scale, s.v_bias, s.product, s.width);
     float_backend().scale_rows(
         {s.product, s.width, s.factor, head.out + first * head.out_stride, head.out_stride, rows, head.head_dim});
@@ -158,7 +159,7 @@ void attention_int8(const AttentionShape& shape, const float* qkv, float* out, v
   each_head(shape, qkv, out, parallel, [&](int64_t slot) {
     const Worker worker{Scratch(shape, static_cast<uint8_t*>(workspace) + static_cast<size_t>(slot) * bytes)};
     std::fill_n(worker.s.no_bias, worker.s.columns, -0.0f);
-    std::fill_n(worker.s.weights.left.scale, kRows, 1.0f);
+    std::fill_n(worker.s.weights.lhs.scale, kRows, 1.0f);
     // What lies behind the last key meets a value of zero, but must be a number.
     std::fill_n(worker.s.scores, kRows * worker.s.keys, 0.0f);
     return worker;

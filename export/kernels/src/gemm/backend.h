@@ -35,15 +35,16 @@ constexpr int64_t kTokensTogether = 2;
 // of a wider set for all.
 namespace {
 
-/// Bytes of scratch that preparing tokens takes.
-constexpr size_t prepare_scratch(int64_t k_padded) {
+/// Bytes of scratch that quantize_pack_lhs takes.
+constexpr size_t quantize_pack_scratch(int64_t k_padded) {
   return static_cast<size_t>((kTokensTogether + 2) * k_padded) * sizeof(float);
 }
 
 }  // namespace
 
-/// The quantized tokens. Row r starts at data + r / row_pack * stride; the layout inside is the backend's own.
-struct Left {
+/// The quantized tokens, left-hand side of the product. Row r starts at data + r / row_pack * stride; the layout inside
+/// is the backend's own.
+struct PackedLhs {
   uint8_t* data;
   int64_t stride;   ///< bytes
   float* scale;     ///< [rows] token_scale
@@ -52,8 +53,8 @@ struct Left {
 
 /// A block of outputs: `rows` tokens by 16 * `blocks` channels, of which the first `channels` exist.
 struct Tile {
-  const uint8_t* left;
-  int64_t left_stride;
+  const uint8_t* lhs;
+  int64_t lhs_stride;
   const float* token_scale;
   const int32_t* offset;
   const uint8_t* panel;
@@ -77,18 +78,20 @@ struct Backend {
   int tile_rows = 0;                        ///< most tokens of one tile
   int panel_blocks = 1;                     ///< most 16-channel blocks of one panel
   int gemv_rows = 0;                        ///< up to so many tokens go through gemv; 0 if there is none
-  int row_pack = 1;                         ///< tokens that share one run of the left side
+  int row_pack = 1;                         ///< tokens that share one run of the packed LHS
   int64_t panel_input_bytes = 16;           ///< bytes, at most, that one input of 16 channels takes in a panel
   int64_t panel_header_bytes = 0;           ///< bytes before the inputs of each 16 channels
-  int k_step = 32;  ///< left side and panel are padded to a multiple of so many inputs, itself one of 32
-  /// Rotates and quantizes tokens into the rows from `row` on. scratch: of prepare_scratch bytes, 64-byte alignment.
-  void (*prepare)(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) = nullptr;
+  int k_step = 32;  ///< packed LHS and panel are padded to a multiple of so many inputs, itself one of 32
+  /// Rotates and quantizes tokens into the rows from `row` on. scratch: of quantize_pack_scratch bytes, 64-byte
+  /// alignment.
+  void (*quantize_pack_lhs)(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs,
+                            float* scratch) = nullptr;
   /// Decodes `blocks` 16-channel blocks, from `block` on, into panel.
   void (*unpack)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) = nullptr;
   /// A panel out of int8 that is no weight: quads [blocks][k_padded / 4][16 channels][4 inputs], within +-127.
   void (*pack)(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) = nullptr;
-  /// Row `row` of the left side out of k_padded floats that round to -127 .. 127; left.scale is not written.
-  void (*put)(const float* values, int64_t k_padded, int64_t row, const Left& left) = nullptr;
+  /// Row `row` of the packed LHS out of k_padded floats that round to -127 .. 127; lhs.scale is not written.
+  void (*pack_lhs_row)(const float* values, int64_t k_padded, int64_t row, const PackedLhs& lhs) = nullptr;
   void (*tile)(const Tile& tile) = nullptr;
   /// Tokens 0 .. tile.rows - 1 times one 16-channel block, straight from the codes; tile.panel is not read.
   void (*gemv)(const Fp4Weight& weight, int64_t block, const Tile& tile) = nullptr;
@@ -100,8 +103,8 @@ constexpr bool is_complete([[maybe_unused]] const Backend& b) {
 #ifdef __SANITIZE_ADDRESS__  // With it, addresses of functions are no constants to GCC.
   return true;
 #else
-  return b.name && b.supported && b.float_ops && b.tile_rows > 0 && b.prepare && b.unpack && b.pack && b.put &&
-         b.tile && b.dot_loop && (b.gemv_rows > 0) == (b.gemv != nullptr);
+  return b.name && b.supported && b.float_ops && b.tile_rows > 0 && b.quantize_pack_lhs && b.unpack && b.pack &&
+         b.pack_lhs_row && b.tile && b.dot_loop && (b.gemv_rows > 0) == (b.gemv != nullptr);
 #endif
 }
 
@@ -121,7 +124,7 @@ const Backend& backend();
 
 namespace {
 
-/// k as the left side and the panels of `isa` have it, not less than the weight's stored_inputs.
+/// k as the packed LHS and the panels of `isa` have it, not less than the weight's stored_inputs.
 inline int64_t packed_inputs(const Backend& isa, int64_t k) { return (k + isa.k_step - 1) / isa.k_step * isa.k_step; }
 
 /// Bytes of a panel for each 16-channel block.
@@ -129,8 +132,8 @@ inline int64_t panel_bytes(const Backend& isa, int64_t k_padded) {
   return isa.panel_header_bytes + k_padded * isa.panel_input_bytes;
 }
 
-/// Left::stride for rows of k_padded inputs.
-inline int64_t left_stride(const Backend& isa, int64_t k_padded) {
+/// PackedLhs::stride for rows of k_padded inputs.
+inline int64_t lhs_stride(const Backend& isa, int64_t k_padded) {
   const int64_t bytes = k_padded * isa.row_pack;
   // Rows a multiple of 512 bytes apart would fall into the same few cache sets.
   return bytes % 512 == 0 ? bytes + 64 : bytes;

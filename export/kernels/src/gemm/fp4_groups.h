@@ -60,9 +60,9 @@ void candidate_errors(const int16_t* t, int64_t begin, int64_t end, const Multip
   }
 }
 
-/// t[begin, end) -> lattice points in the left side; the range is a multiple of 16 with zeros as padding.
+/// t[begin, end) -> lattice points in the packed LHS; the range is a multiple of 16 with zeros as padding.
 template <class V>
-void quantize_group(const int16_t* t, int64_t begin, int64_t end, bool e2m1_only, const Left& left, int64_t row) {
+void quantize_group(const int16_t* t, int64_t begin, int64_t end, bool e2m1_only, const PackedLhs& lhs, int64_t row) {
   typename V::Int16 largest = V::zero16();
   for (int64_t k = begin; k < end; k += 16) largest = V::max16(largest, V::abs16(V::load16(t + k)));
   const Multipliers m = multipliers_for(V::reduce_max(largest));
@@ -85,7 +85,7 @@ void quantize_group(const int16_t* t, int64_t begin, int64_t end, bool e2m1_only
     const typename V::Int16 steps = V::divide(V::quarter(V::abs16(value)), lattice.reciprocal);
     // Both grids and a select: which format wins is close to random, a branch would be mispredicted.
     const typename V::Int16 grid = V::select(e2m1, V::e2m1_grid(steps), V::e1m2_grid(steps));
-    V::put16(left, row, k, V::copy_sign(V::multiply(grid, lattice.r), value));
+    V::pack16(lhs, row, k, V::copy_sign(V::multiply(grid, lattice.r), value));
   }
 }
 

@@ -44,24 +44,24 @@ int64_t row_splits(int64_t rows, int64_t n, int64_t panels, int64_t slots) {
 
 struct Layout {
   int64_t k_padded;
-  int64_t left_stride;
+  int64_t lhs_stride;
   int64_t panel_channels;
   size_t scratch;  // bytes per slot, steps 1 and 2
   size_t panel;    // bytes per slot, steps 3 and 4
-  size_t left, scale, offset, slots, total;
+  size_t lhs, scale, offset, slots, total;
 };
 
 Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   const Backend& isa = backend();
   Layout l{};
   l.k_padded = packed_inputs(isa, weight.k);
-  l.left_stride = left_stride(isa, l.k_padded);
+  l.lhs_stride = lhs_stride(isa, l.k_padded);
   l.panel_channels = 16 * isa.panel_blocks;
   const size_t padded_channels = aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
   l.panel = aligned(isa.panel_blocks * panel_bytes(isa, l.k_padded)) + padded_channels;
-  l.scratch = aligned(static_cast<int64_t>(prepare_scratch(l.k_padded)));
-  l.left = 0;
-  l.scale = l.left + aligned(ceil_div(rows, isa.row_pack) * l.left_stride);
+  l.scratch = aligned(static_cast<int64_t>(quantize_pack_scratch(l.k_padded)));
+  l.lhs = 0;
+  l.scale = l.lhs + aligned(ceil_div(rows, isa.row_pack) * l.lhs_stride);
   l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
   l.slots = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
   l.total = l.slots + static_cast<size_t>(slots) * std::max(l.panel, l.scratch);
@@ -100,24 +100,25 @@ struct Call {
   const Fp4Weight& weight;
   const Backend& isa;
   const Layout& l;
-  Left left;
+  PackedLhs lhs;
   int64_t rows;
   void (*map)(float* values, int64_t stride, int64_t rows, int64_t columns);  // nullptr for Epilogue::kNone
   float* out;
   uint8_t* slots;
 
-  void prepare(const TokenStep& step, const float* x, int64_t unit, int64_t slot) const {
+  void quantize_pack(const TokenStep& step, const float* x, int64_t unit, int64_t slot) const {
     float* scratch = reinterpret_cast<float*>(slots + static_cast<size_t>(slot) * l.scratch);
     const int64_t row = unit * kTokensPerUnit;
-    isa.prepare(step, {x + row * weight.k, weight.k, std::min(kTokensPerUnit, rows - row)}, row, left, scratch);
+    isa.quantize_pack_lhs(step, {x + row * weight.k, weight.k, std::min(kTokensPerUnit, rows - row)}, row, lhs,
+                          scratch);
   }
 
   Tile tile_at(int64_t row, int64_t channel, int64_t channels, const float* scale, const float* bias) const {
     Tile tile{};
-    tile.left = left.data + row / isa.row_pack * l.left_stride;
-    tile.left_stride = l.left_stride;
-    tile.token_scale = left.scale + row;
-    tile.offset = left.offset + row;
+    tile.lhs = lhs.data + row / isa.row_pack * l.lhs_stride;
+    tile.lhs_stride = l.lhs_stride;
+    tile.token_scale = lhs.scale + row;
+    tile.offset = lhs.offset + row;
     tile.k_padded = l.k_padded;
     tile.scale = scale;
     tile.bias = bias;
@@ -152,7 +153,7 @@ struct Call {
       tile.rows = static_cast<int>(std::min<int64_t>(isa.tile_rows, last_row - row));
       isa.tile(tile);
       finish(tile);
-      tile.left += isa.tile_rows / isa.row_pack * l.left_stride;
+      tile.lhs += isa.tile_rows / isa.row_pack * l.lhs_stride;
       tile.token_scale += isa.tile_rows;
       tile.offset += isa.tile_rows;
       tile.out += isa.tile_rows * weight.n;
@@ -184,19 +185,19 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
   const int64_t slots = slots_for(weight, rows, parallel);
   const Layout l = layout(weight, rows, slots);
   uint8_t* memory = static_cast<uint8_t*>(workspace);
-  const Left left{memory + l.left, l.left_stride, reinterpret_cast<float*>(memory + l.scale),
-                  reinterpret_cast<int32_t*>(memory + l.offset)};
+  const PackedLhs lhs{memory + l.lhs, l.lhs_stride, reinterpret_cast<float*>(memory + l.scale),
+                      reinterpret_cast<int32_t*>(memory + l.offset)};
   const auto map = epilogue == Epilogue::kGelu ? float_backend().gelu_tile : nullptr;
-  const Call call{weight, isa, l, left, rows, map, out, memory + l.slots};
+  const Call call{weight, isa, l, lhs, rows, map, out, memory + l.slots};
 
   const TokenStep step{weight.pre, weight.k,
                        l.k_padded, factor_rotation(weight.rotation),
                        activation, std::min(activation_group, l.k_padded)};
   const int64_t token_units = ceil_div(rows, kTokensPerUnit);
-  const auto prepare = [&](int64_t unit, int64_t slot) { call.prepare(step, x, unit, slot); };
+  const auto quantize_pack = [&](int64_t unit, int64_t slot) { call.quantize_pack(step, x, unit, slot); };
 
   if (rows <= isa.gemv_rows) {
-    take_units_in_order(parallel, slots, token_units, prepare, channel_blocks(weight.n),
+    take_units_in_order(parallel, slots, token_units, quantize_pack, channel_blocks(weight.n),
                         [&](int64_t block, int64_t) { call.gemv(block); });
     return;
   }
@@ -204,7 +205,7 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
   const int64_t splits = row_splits(rows, weight.n, panels, slots);
   const int64_t row_step = std::min<int64_t>(isa.tile_rows, kTokensPerSplit);
   const int64_t rows_per_split = ceil_div(ceil_div(rows, splits), row_step) * row_step;
-  take_units_in_order(parallel, slots, token_units, prepare, panels * splits, [&](int64_t unit, int64_t slot) {
+  take_units_in_order(parallel, slots, token_units, quantize_pack, panels * splits, [&](int64_t unit, int64_t slot) {
     const int64_t first = unit / panels * rows_per_split;
     call.panel(unit % panels, first, std::min(rows, first + rows_per_split), slot);
   });

@@ -56,7 +56,8 @@ Choice<V> best_choice(const typename V::Int16 t[Vectors], const Choice<V> choice
 
 /// Groups of 16 * Halves inputs from t[k] on, eight at most, up to `end`.
 template <class V, int Halves>
-void quantize_eight_groups(const int16_t* t, int64_t k, int64_t end, bool e2m1_only, const Left& left, int64_t row) {
+void quantize_eight_groups(const int16_t* t, int64_t k, int64_t end, bool e2m1_only, const PackedLhs& lhs,
+                           int64_t row) {
   constexpr int kVectors = 8 * Halves;
   typename V::Int16 pairs[kVectors];
   const auto place = [&](int group, int half) { return k + 16 * (group * Halves + half); };
@@ -89,7 +90,7 @@ void quantize_eight_groups(const int16_t* t, int64_t k, int64_t end, bool e2m1_o
     }
     V::transpose_pairs(part);
     for (int group = 0; group < 8; ++group) {
-      if (place(group, half) < end) V::put16(left, row, place(group, half), part[group]);
+      if (place(group, half) < end) V::pack16(lhs, row, place(group, half), part[group]);
     }
   }
 }

@@ -62,10 +62,10 @@ void quantize_group(const int16_t* t, int64_t count, bool e2m1_only, int8_t* a) 
 
 float rounded(float x, float limit) { return std::fmax(-limit, std::fmin(limit, std::nearbyint(x))); }
 
-void prepare_token(const TokenStep& step, const float* x, int64_t row, const Left& left, float* scratch) {
-  int8_t* a = reinterpret_cast<int8_t*>(left.data + row * left.stride);
+void quantize_pack_token(const TokenStep& step, const float* x, int64_t row, const PackedLhs& lhs, float* scratch) {
+  int8_t* a = reinterpret_cast<int8_t*>(lhs.data + row * lhs.stride);
   std::memset(a, 0, static_cast<size_t>(step.k_padded));
-  left.offset[row] = 0;
+  lhs.offset[row] = 0;
 
   for (int64_t k = 0; k < step.k; ++k) scratch[k] = step.pre ? x[k] * step.pre[k] : x[k];
   const int64_t order = step.rotation.m * step.rotation.power;
@@ -80,16 +80,16 @@ void prepare_token(const TokenStep& step, const float* x, int64_t row, const Lef
     amax = std::fmax(amax, std::fabs(scratch[k]));
   }
   if (!finite || amax < kTinyToken) {
-    left.scale[row] = finite ? 0.0f : std::numeric_limits<float>::quiet_NaN();
+    lhs.scale[row] = finite ? 0.0f : std::numeric_limits<float>::quiet_NaN();
     return;
   }
   if (step.activation == Activation::kInt8) {
-    left.scale[row] = amax / 127.0f;
+    lhs.scale[row] = amax / 127.0f;
     const float inverse = 127.0f / amax;
     for (int64_t k = 0; k < step.k; ++k) a[k] = static_cast<int8_t>(rounded(scratch[k] * inverse, 127.0f));
     return;
   }
-  left.scale[row] = amax / 120.0f;
+  lhs.scale[row] = amax / 120.0f;
   const float inverse = 1920.0f / amax;
   int16_t* t = reinterpret_cast<int16_t*>(scratch + step.k_padded);
   for (int64_t k = 0; k < step.k; ++k) t[k] = static_cast<int16_t>(rounded(scratch[k] * inverse, 1920.0f));
@@ -99,8 +99,8 @@ void prepare_token(const TokenStep& step, const float* x, int64_t row, const Lef
   }
 }
 
-void prepare(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) {
-  for (int64_t i = 0; i < x.rows; ++i) prepare_token(step, x.data + i * x.stride, row + i, left, scratch);
+void quantize_pack_lhs(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs, float* scratch) {
+  for (int64_t i = 0; i < x.rows; ++i) quantize_pack_token(step, x.data + i * x.stride, row + i, lhs, scratch);
 }
 
 // Panel: int8 [16 * blocks][k_padded].
@@ -128,15 +128,15 @@ void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
   }
 }
 
-void put(const float* values, int64_t k_padded, int64_t row, const Left& left) {
-  int8_t* a = reinterpret_cast<int8_t*>(left.data + row * left.stride);
+void pack_lhs_row(const float* values, int64_t k_padded, int64_t row, const PackedLhs& lhs) {
+  int8_t* a = reinterpret_cast<int8_t*>(lhs.data + row * lhs.stride);
   for (int64_t k = 0; k < k_padded; ++k) a[k] = static_cast<int8_t>(rounded(values[k], 127.0f));
-  left.offset[row] = 0;
+  lhs.offset[row] = 0;
 }
 
 void tile(const Tile& t) {
   for (int row = 0; row < t.rows; ++row) {
-    const int8_t* a = reinterpret_cast<const int8_t*>(t.left + row * t.left_stride);
+    const int8_t* a = reinterpret_cast<const int8_t*>(t.lhs + row * t.lhs_stride);
     for (int64_t n = 0; n < t.channels; ++n) {
       const int8_t* w = reinterpret_cast<const int8_t*>(t.panel) + n * t.k_padded;
       int32_t acc = 0;
@@ -166,10 +166,10 @@ constexpr Backend make_backend() {
   b.supported = always;
   b.float_ops = &kFloatScalar;
   b.tile_rows = 8;
-  b.prepare = prepare;
+  b.quantize_pack_lhs = quantize_pack_lhs;
   b.unpack = unpack;
   b.pack = pack;
-  b.put = put;
+  b.pack_lhs_row = pack_lhs_row;
   b.tile = tile;
   b.dot_loop = dot_loop;
   return b;

@@ -160,32 +160,32 @@ uint32_t rotate_inputs(const TokenStep& step, const float* x, float* y, float* s
 }
 
 template <class V>
-void quantize_groups(const int16_t* t, const TokenStep& step, const Left& left, int64_t row) {
+void quantize_groups(const int16_t* t, const TokenStep& step, const PackedLhs& lhs, int64_t row) {
   const int64_t group = step.activation_group;
   const bool e2m1_only = step.activation == Activation::kE2m1;
   if (group == 16) {
     for (int64_t k = 0; k < step.k_padded; k += 128) {
-      quantize_eight_groups<V, 1>(t, k, step.k_padded, e2m1_only, left, row);
+      quantize_eight_groups<V, 1>(t, k, step.k_padded, e2m1_only, lhs, row);
     }
   } else if (group == 32) {
     for (int64_t k = 0; k < step.k_padded; k += 256) {
-      quantize_eight_groups<V, 2>(t, k, step.k_padded, e2m1_only, left, row);
+      quantize_eight_groups<V, 2>(t, k, step.k_padded, e2m1_only, lhs, row);
     }
   } else {
     for (int64_t k = 0; k < step.k; k += group) {
-      quantize_group<V>(t, k, k + group < step.k ? k + group : step.k_padded, e2m1_only, left, row);
+      quantize_group<V>(t, k, k + group < step.k ? k + group : step.k_padded, e2m1_only, lhs, row);
     }
   }
 }
 
-/// A row of the left side: k_padded numbers times `factor`, rounded.
+/// A row of the packed LHS: k_padded numbers times `factor`, rounded.
 template <class V>
-void put_rounded(const float* y, float factor, int64_t k_padded, int64_t row, const Left& left) {
+void pack_rounded(const float* y, float factor, int64_t k_padded, int64_t row, const PackedLhs& lhs) {
   if constexpr (V::kWidth == 16) {
-    V::put_row(left, row, k_padded, y, factor);
+    V::pack_row(lhs, row, k_padded, y, factor);
   } else {
-    for (int64_t k = 0; k < k_padded; k += 16) V::put16(left, row, k, V::round16(y + k, factor));
-    V::finish_row(left, row, k_padded);
+    for (int64_t k = 0; k < k_padded; k += 16) V::pack16(lhs, row, k, V::round16(y + k, factor));
+    V::finish_row(lhs, row, k_padded);
   }
 }
 
@@ -204,18 +204,19 @@ inline float token_grid(uint32_t bits, Activation activation, float& scale) {
 }
 
 template <class V>
-void quantize_token(const TokenStep& step, const float* y, float inverse, int64_t row, const Left& left, int16_t* t) {
+void quantize_token(const TokenStep& step, const float* y, float inverse, int64_t row, const PackedLhs& lhs,
+                    int16_t* t) {
   // |y| <= amax, so no rounded value exceeds the grid and the definition's clamp never acts.
   if (inverse != 0.0f && step.activation == Activation::kInt8) {
-    return put_rounded<V>(y, inverse, step.k_padded, row, left);
+    return pack_rounded<V>(y, inverse, step.k_padded, row, lhs);
   }
   if (inverse == 0.0f) {
-    for (int64_t k = 0; k < step.k_padded; k += 16) V::put16(left, row, k, V::zero16());
+    for (int64_t k = 0; k < step.k_padded; k += 16) V::pack16(lhs, row, k, V::zero16());
   } else {
     for (int64_t k = 0; k < step.k_padded; k += 16) V::store16(t + k, V::round16(y + k, inverse));
-    quantize_groups<V>(t, step, left, row);
+    quantize_groups<V>(t, step, lhs, row);
   }
-  V::finish_row(left, row, step.k_padded);
+  V::finish_row(lhs, row, step.k_padded);
 }
 
 struct RotatedToken {
@@ -226,7 +227,7 @@ struct RotatedToken {
 /// A token is rotated before the last one is quantized, which would by itself wait for its maximum and for the
 /// division.
 template <class V>
-void prepare_tokens(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) {
+void quantize_pack_lhs(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs, float* scratch) {
   float* spare = scratch + kTokensTogether * step.k_padded;
   int16_t* t = reinterpret_cast<int16_t*>(spare + step.k_padded);
   const auto place = [&](int64_t i) { return scratch + i % kTokensTogether * step.k_padded; };
@@ -240,16 +241,16 @@ void prepare_tokens(const TokenStep& step, const TokenRows& x, int64_t row, cons
   };
   RotatedToken token = rotate(0);
   for (int64_t i = 0; i < x.rows; ++i) {
-    const float inverse = token_grid(token.largest, step.activation, left.scale[row + i]);
+    const float inverse = token_grid(token.largest, step.activation, lhs.scale[row + i]);
     const float* y = token.values;
     if (i + 1 < x.rows) token = rotate(i + 1);
-    quantize_token<V>(step, y, inverse, row + i, left, t);
+    quantize_token<V>(step, y, inverse, row + i, lhs, t);
   }
 }
 
 template <class V>
-void put_values(const float* values, int64_t k_padded, int64_t row, const Left& left) {
-  put_rounded<V>(values, 1.0f, k_padded, row, left);
+void pack_lhs_row(const float* values, int64_t k_padded, int64_t row, const PackedLhs& lhs) {
+  pack_rounded<V>(values, 1.0f, k_padded, row, lhs);
 }
 
 }  // namespace

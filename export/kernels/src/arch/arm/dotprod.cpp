@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// NEON with SDOT (Armv8.2 dot product). Left side: int8 [tokens / 4][k_padded / 4][4][4]. Panel: int8
+// NEON with SDOT (Armv8.2 dot product). Packed LHS: int8 [tokens / 4][k_padded / 4][4][4]. Panel: int8
 // [2][k_padded / 4][8 channels][4].
 #include "arch/arm/dotprod_loop.h"
 #include "arch/arm/neon_weights.h"
@@ -36,14 +36,14 @@ void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
 
 /// As multiply_12_by_8, for fewer tokens.
 template <int Packs>
-void multiply_by_8(const uint8_t* left, int64_t stride, const uint8_t* panel, int64_t k_padded, int32_t* sums) {
+void multiply_by_8(const uint8_t* lhs, int64_t stride, const uint8_t* panel, int64_t k_padded, int32_t* sums) {
   int32x4_t acc[2][4 * Packs];
   unroll<4 * Packs>([&](int r) { acc[0][r] = acc[1][r] = vdupq_n_s32(0); });
   const int8_t* w = reinterpret_cast<const int8_t*>(panel);
-  for (int64_t k = 0; k < k_padded; k += 4, left += 16, w += 32) {
+  for (int64_t k = 0; k < k_padded; k += 4, lhs += 16, w += 32) {
     const int8x16_t weights[2] = {vld1q_s8(w), vld1q_s8(w + 16)};
     unroll<Packs>([&](auto p) {
-      const int8x16_t tokens = vld1q_s8(reinterpret_cast<const int8_t*>(left + p * stride));
+      const int8x16_t tokens = vld1q_s8(reinterpret_cast<const int8_t*>(lhs + p * stride));
       unroll<4>([&](auto r) {
         unroll<2>([&](auto half) {
           int32x4_t& sum = acc[half][4 * p + r];
@@ -63,13 +63,13 @@ void tile(const Tile& t) {
       multiply_by_8<1>, multiply_by_8<2>, multiply_12_by_8};
   alignas(64) int32_t sums[8 * kTileRows];
   for (int first = 0; first < 16 && first < t.channels; first += 8) {
-    kKernels[(t.rows - 1) / 4](t.left, t.left_stride, t.panel + first * t.k_padded, t.k_padded, sums);
+    kKernels[(t.rows - 1) / 4](t.lhs, t.lhs_stride, t.panel + first * t.k_padded, t.k_padded, sums);
     finish_rows<2>(t, first, sums);
   }
 }
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  gemv_with(weight, block, t, Dotprod::left16,
+  gemv_with(weight, block, t, Dotprod::lhs16,
             [](int32x4_t acc, int8x16_t w, int8x16_t token) { return vdotq_s32(acc, w, token); });
 }
 
@@ -87,10 +87,10 @@ constexpr Backend make_backend() {
   b.tile_rows = kTileRows;
   b.gemv_rows = 2;
   b.row_pack = 4;
-  b.prepare = prepare_tokens<Dotprod>;
+  b.quantize_pack_lhs = quantize_pack_lhs<Dotprod>;
   b.unpack = unpack;
   b.pack = pack;
-  b.put = put_values<Dotprod>;
+  b.pack_lhs_row = pack_lhs_row<Dotprod>;
   b.tile = tile;
   b.gemv = gemv;
   b.dot_loop = dot_loop;

@@ -34,12 +34,12 @@ constexpr int kLoopPacks = 3;
 /// A token's sums, first and second four channels.
 #define HQDIT_STORE(a, b, offset) "stp q" #a ", q" #b ", [%[sums], #" #offset "]\n"
 
-/// left: packs of four tokens [k_padded / 4][4][4], `stride` bytes apart. panel: [k_padded / 4][8][4].
+/// lhs: packs of four tokens [k_padded / 4][4][4], `stride` bytes apart. panel: [k_padded / 4][8][4].
 /// sums: [12][8]. k_padded is a multiple of 16 and at least 32.
-inline void multiply_12_by_8(const uint8_t* left, int64_t stride, const uint8_t* panel, int64_t k_padded,
+inline void multiply_12_by_8(const uint8_t* lhs, int64_t stride, const uint8_t* panel, int64_t k_padded,
                              int32_t* sums) {
-  const uint8_t* left1 = left + stride;
-  const uint8_t* left2 = left1 + stride;
+  const uint8_t* lhs1 = lhs + stride;
+  const uint8_t* lhs2 = lhs1 + stride;
   int64_t rounds = k_padded / 16 - 1;
   __asm__ volatile(
       HQDIT_ZEROS(8, 9, 10, 11) HQDIT_ZEROS(12, 13, 14, 15) HQDIT_ZEROS(16, 17, 18, 19) HQDIT_ZEROS(20, 21, 22, 23)
@@ -57,7 +57,7 @@ inline void multiply_12_by_8(const uint8_t* left, int64_t stride, const uint8_t*
       HQDIT_STORE(11, 23, 96) HQDIT_STORE(12, 24, 128) HQDIT_STORE(13, 25, 160)
       HQDIT_STORE(14, 26, 192) HQDIT_STORE(15, 27, 224) HQDIT_STORE(16, 28, 256)
       HQDIT_STORE(17, 29, 288) HQDIT_STORE(18, 30, 320) HQDIT_STORE(19, 31, 352)
-      : [a0] "+r"(left), [a1] "+r"(left1), [a2] "+r"(left2), [panel] "+r"(panel), [rounds] "+r"(rounds)
+      : [a0] "+r"(lhs), [a1] "+r"(lhs1), [a2] "+r"(lhs2), [panel] "+r"(panel), [rounds] "+r"(rounds)
       : [sums] "r"(sums)
       : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16",
         "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // NEON with SMMLA (Armv8.6 int8 matrix multiplication): each instruction multiplies 2 tokens by 2 channels over 8
-// inputs. Left side: int8 [tokens / 2][k_padded / 8][2][8]. Panel: int8 [k_padded / 8][16][8].
+// inputs. Packed LHS: int8 [tokens / 2][k_padded / 8][2][8]. Panel: int8 [k_padded / 8][16][8].
 #include "arch/arm/i8mm_loop.h"
 #include "arch/arm/neon_weights.h"
 #include "arch/arm/simd_neon.h"
@@ -15,12 +15,12 @@ namespace {
 constexpr int kTileRows = 2 * kLoopPairs;
 
 struct I8mm : Neon {
-  static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
-    int8_t* pair = reinterpret_cast<int8_t*>(left.data + row / 2 * left.stride + 2 * k + row % 2 * 8);
+  static void pack16(const PackedLhs& lhs, int64_t row, int64_t k, Int16 v) {
+    int8_t* pair = reinterpret_cast<int8_t*>(lhs.data + row / 2 * lhs.stride + 2 * k + row % 2 * 8);
     vst1_s8(pair, vmovn_s16(v.low));
     vst1_s8(pair + 16, vmovn_s16(v.high));
   }
-  static void finish_row(const Left& left, int64_t row, int64_t) { left.offset[row] = 0; }
+  static void finish_row(const PackedLhs& lhs, int64_t row, int64_t) { lhs.offset[row] = 0; }
 };
 
 void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
@@ -53,13 +53,13 @@ int32x4_t row_of(int row, int32x4_t ab, int32x4_t cd) {
 
 /// As multiply_6_by_16, for fewer tokens.
 template <int Pairs>
-void multiply_by_16(const uint8_t* left, int64_t stride, const uint8_t* panel, int64_t k_padded, int32_t* sums) {
+void multiply_by_16(const uint8_t* lhs, int64_t stride, const uint8_t* panel, int64_t k_padded, int32_t* sums) {
   int32x4_t acc[Pairs][8];
   unroll<Pairs>([&](int p) { unroll<8>([&](int c) { acc[p][c] = vdupq_n_s32(0); }); });
   const int8_t* w = reinterpret_cast<const int8_t*>(panel);
-  for (int64_t k = 0; k < k_padded; k += 8, left += 16, w += 128) {
+  for (int64_t k = 0; k < k_padded; k += 8, lhs += 16, w += 128) {
     int8x16_t tokens[Pairs];
-    unroll<Pairs>([&](int p) { tokens[p] = vld1q_s8(reinterpret_cast<const int8_t*>(left + p * stride)); });
+    unroll<Pairs>([&](int p) { tokens[p] = vld1q_s8(reinterpret_cast<const int8_t*>(lhs + p * stride)); });
     unroll<8>([&](int c) {
       const int8x16_t weights = vld1q_s8(w + 16 * c);
       unroll<Pairs>([&](int p) { acc[p][c] = vmmlaq_s32(acc[p][c], tokens[p], weights); });
@@ -75,13 +75,13 @@ void tile(const Tile& t) {
   static constexpr void (*kKernels[kLoopPairs])(const uint8_t*, int64_t, const uint8_t*, int64_t, int32_t*) = {
       multiply_by_16<1>, multiply_by_16<2>, multiply_6_by_16};
   alignas(64) int32_t sums[16 * kTileRows];
-  kKernels[(t.rows - 1) / 2](t.left, t.left_stride, t.panel, t.k_padded, sums);
+  kKernels[(t.rows - 1) / 2](t.lhs, t.lhs_stride, t.panel, t.k_padded, sums);
   finish_rows<4>(t, 0, sums);
 }
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  const auto load = [](const uint8_t* left, int64_t stride, int row, int64_t k) {
-    const int8_t* pair = reinterpret_cast<const int8_t*>(left + row / 2 * stride + 2 * k + row % 2 * 8);
+  const auto load = [](const uint8_t* lhs, int64_t stride, int row, int64_t k) {
+    const int8_t* pair = reinterpret_cast<const int8_t*>(lhs + row / 2 * stride + 2 * k + row % 2 * 8);
     return vcombine_s8(vld1_s8(pair), vld1_s8(pair + 16));
   };
   gemv_with(weight, block, t, load,
@@ -102,10 +102,10 @@ constexpr Backend make_backend() {
   b.tile_rows = kTileRows;
   b.gemv_rows = 2;
   b.row_pack = 2;
-  b.prepare = prepare_tokens<I8mm>;
+  b.quantize_pack_lhs = quantize_pack_lhs<I8mm>;
   b.unpack = unpack;
   b.pack = pack;
-  b.put = put_values<I8mm>;
+  b.pack_lhs_row = pack_lhs_row<I8mm>;
   b.tile = tile;
   b.gemv = gemv;
   b.dot_loop = dot_loop;

@@ -36,12 +36,12 @@ constexpr int kLoopPairs = 3;
   "trn1 v0.2d, v" #a ".2d, v" #b ".2d\n" "trn2 v1.2d, v" #a ".2d, v" #b ".2d\n"                  \
   "str q0, [%[sums], #" #row "]\n" "str q1, [%[sums], #" #below "]\n"
 
-/// left: pairs of tokens [k_padded / 8][2][8], `stride` bytes apart. panel: [k_padded / 8][16][8]. sums: [6][16].
+/// lhs: pairs of tokens [k_padded / 8][2][8], `stride` bytes apart. panel: [k_padded / 8][16][8]. sums: [6][16].
 /// k_padded is a multiple of 16 and at least 32.
-inline void multiply_6_by_16(const uint8_t* left, int64_t stride, const uint8_t* panel, int64_t k_padded,
+inline void multiply_6_by_16(const uint8_t* lhs, int64_t stride, const uint8_t* panel, int64_t k_padded,
                              int32_t* sums) {
-  const uint8_t* left1 = left + stride;
-  const uint8_t* left2 = left1 + stride;
+  const uint8_t* lhs1 = lhs + stride;
+  const uint8_t* lhs2 = lhs1 + stride;
   int64_t rounds = k_padded / 16 - 1;
   __asm__ volatile(
       HQDIT_ZEROS(8, 9, 10, 11) HQDIT_ZEROS(12, 13, 14, 15) HQDIT_ZEROS(16, 17, 18, 19) HQDIT_ZEROS(20, 21, 22, 23)
@@ -60,7 +60,7 @@ inline void multiply_6_by_16(const uint8_t* left, int64_t stride, const uint8_t*
       HQDIT_STORE(22, 23, 176, 240)
       HQDIT_STORE(24, 25, 256, 320) HQDIT_STORE(26, 27, 272, 336) HQDIT_STORE(28, 29, 288, 352)
       HQDIT_STORE(30, 31, 304, 368)
-      : [a0] "+r"(left), [a1] "+r"(left1), [a2] "+r"(left2), [panel] "+r"(panel), [rounds] "+r"(rounds)
+      : [a0] "+r"(lhs), [a1] "+r"(lhs1), [a2] "+r"(lhs2), [panel] "+r"(panel), [rounds] "+r"(rounds)
       : [sums] "r"(sums)
       : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
         "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");

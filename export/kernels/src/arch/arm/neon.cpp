@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NEON without dot products (Armv8.0: Cortex-A53, A57, A72, A73, Apple's A12). SMULL and SMLAL give sums of two
 // products in int16, of which the largest is 2 * 127 * 127 = 32,258 and fits, and SADALP adds them in pairs into int32.
-// Left side: int8, one token a row. Panel: int8 [4][k_padded / 16][4 channels][16].
+// Packed LHS: int8, one token a row. Panel: int8 [4][k_padded / 16][4 channels][16].
 #include "arch/arm/neon_loop.h"
 #include "arch/arm/neon_weights.h"
 #include "arch/arm/simd_neon.h"
@@ -16,10 +16,10 @@ namespace {
 constexpr int kTileRows = kLoopRows;
 
 struct NeonRows : Neon {
-  static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
-    vst1q_s8(reinterpret_cast<int8_t*>(left.data + row * left.stride + k), narrow(v));
+  static void pack16(const PackedLhs& lhs, int64_t row, int64_t k, Int16 v) {
+    vst1q_s8(reinterpret_cast<int8_t*>(lhs.data + row * lhs.stride + k), narrow(v));
   }
-  static void finish_row(const Left& left, int64_t row, int64_t) { left.offset[row] = 0; }
+  static void finish_row(const PackedLhs& lhs, int64_t row, int64_t) { lhs.offset[row] = 0; }
 };
 
 /// acc + the 16 products, four partial sums.
@@ -51,15 +51,15 @@ void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
 
 /// As multiply_4_by_4, for fewer tokens.
 template <int Rows>
-void multiply_by_4(const uint8_t* left, int64_t stride, const uint8_t* panel, int64_t k_padded, int32_t* sums) {
+void multiply_by_4(const uint8_t* lhs, int64_t stride, const uint8_t* panel, int64_t k_padded, int32_t* sums) {
   int32x4_t acc[Rows][4];
   unroll<Rows>([&](int r) { unroll<4>([&](int c) { acc[r][c] = vdupq_n_s32(0); }); });
   const int8_t* w = reinterpret_cast<const int8_t*>(panel);
-  for (int64_t k = 0; k < k_padded; k += 16, left += 16, w += 64) {
+  for (int64_t k = 0; k < k_padded; k += 16, lhs += 16, w += 64) {
     unroll<4>([&](int c) {
       const int8x16_t weights = vld1q_s8(w + 16 * c);
       unroll<Rows>([&](int r) {
-        acc[r][c] = multiply_add(acc[r][c], weights, vld1q_s8(reinterpret_cast<const int8_t*>(left + r * stride)));
+        acc[r][c] = multiply_add(acc[r][c], weights, vld1q_s8(reinterpret_cast<const int8_t*>(lhs + r * stride)));
       });
     });
   }
@@ -73,14 +73,14 @@ void tile(const Tile& t) {
       multiply_by_4<1>, multiply_by_4<2>, multiply_by_4<3>, multiply_4_by_4};
   int32_t sums[4 * kLoopRows];
   for (int first = 0; first < 16 && first < t.channels; first += 4) {
-    kKernels[t.rows - 1](t.left, t.left_stride, t.panel + first * t.k_padded, t.k_padded, sums);
+    kKernels[t.rows - 1](t.lhs, t.lhs_stride, t.panel + first * t.k_padded, t.k_padded, sums);
     finish_rows<1>(t, first, sums);
   }
 }
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  const auto load = [](const uint8_t* left, int64_t stride, int row, int64_t k) {
-    return vld1q_s8(reinterpret_cast<const int8_t*>(left + row * stride + k));
+  const auto load = [](const uint8_t* lhs, int64_t stride, int row, int64_t k) {
+    return vld1q_s8(reinterpret_cast<const int8_t*>(lhs + row * stride + k));
   };
   gemv_with(weight, block, t, load, multiply_add);
 }
@@ -99,10 +99,10 @@ constexpr Backend make_backend() {
   b.float_ops = &kFloatNeon;
   b.tile_rows = kTileRows;
   b.gemv_rows = 2;
-  b.prepare = prepare_tokens<NeonRows>;
+  b.quantize_pack_lhs = quantize_pack_lhs<NeonRows>;
   b.unpack = unpack;
   b.pack = pack;
-  b.put = put_values<NeonRows>;
+  b.pack_lhs_row = pack_lhs_row<NeonRows>;
   b.tile = tile;
   b.gemv = gemv;
   b.dot_loop = dot_loop;

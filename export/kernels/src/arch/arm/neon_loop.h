@@ -33,13 +33,13 @@ constexpr int kLoopRows = 4;
   "addp v" #a ".4s, v" #a ".4s, v" #b ".4s\n" "addp v" #c ".4s, v" #c ".4s, v" #d ".4s\n"                     \
   "addp v" #a ".4s, v" #a ".4s, v" #c ".4s\n" "str q" #a ", [%[sums]], #16\n"
 
-/// left: int8 tokens, `stride` bytes apart. panel: [k_padded / 16][4][16]. sums: [4 tokens][4 channels]. k_padded is a
+/// lhs: int8 tokens, `stride` bytes apart. panel: [k_padded / 16][4][16]. sums: [4 tokens][4 channels]. k_padded is a
 /// multiple of 16 and at least 32.
-inline void multiply_4_by_4(const uint8_t* left, int64_t stride, const uint8_t* panel, int64_t k_padded,
+inline void multiply_4_by_4(const uint8_t* lhs, int64_t stride, const uint8_t* panel, int64_t k_padded,
                             int32_t* sums) {
-  const uint8_t* left1 = left + stride;
-  const uint8_t* left2 = left1 + stride;
-  const uint8_t* left3 = left2 + stride;
+  const uint8_t* lhs1 = lhs + stride;
+  const uint8_t* lhs2 = lhs1 + stride;
+  const uint8_t* lhs3 = lhs2 + stride;
   int64_t rounds = k_padded / 16 - 1;
   __asm__ volatile(
       HQDIT_ZEROS(16, 17, 18, 19) HQDIT_ZEROS(20, 21, 22, 23) HQDIT_ZEROS(24, 25, 26, 27) HQDIT_ZEROS(28, 29, 30, 31)
@@ -57,7 +57,7 @@ inline void multiply_4_by_4(const uint8_t* left, int64_t stride, const uint8_t* 
       HQDIT_TWO(4, 5, 16, 20, 24, 28, 17, 21, 25, 29, "", "", "", "", "", "")
       HQDIT_TWO(6, 7, 18, 22, 26, 30, 19, 23, 27, 31, "", "", "", "", "", "")
       HQDIT_STORE(16, 17, 18, 19) HQDIT_STORE(20, 21, 22, 23) HQDIT_STORE(24, 25, 26, 27) HQDIT_STORE(28, 29, 30, 31)
-      : [a0] "+r"(left), [a1] "+r"(left1), [a2] "+r"(left2), [a3] "+r"(left3), [panel] "+r"(panel),
+      : [a0] "+r"(lhs), [a1] "+r"(lhs1), [a2] "+r"(lhs2), [a3] "+r"(lhs3), [panel] "+r"(panel),
         [rounds] "+r"(rounds), [sums] "+r"(sums)
       :
       : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14",

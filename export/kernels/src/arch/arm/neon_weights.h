@@ -105,7 +105,7 @@ inline void finish_rows(const Tile& t, int64_t first, const int32_t* sums) {
   }
 }
 
-/// Two tokens at most. load(left, stride, row, k) gives 16 inputs of a token, multiply_add(acc, weights, token) adds 16
+/// Two tokens at most. load(lhs, stride, row, k) gives 16 inputs of a token, multiply_add(acc, weights, token) adds 16
 /// products to four partial sums.
 template <int Rows, class Load, class MultiplyAdd>
 void gemv_rows(const Fp4Weight& weight, int64_t block, const Tile& t, const Load& load,
@@ -118,7 +118,7 @@ void gemv_rows(const Fp4Weight& weight, int64_t block, const Tile& t, const Load
     for (int64_t k = 0; k < t.k_padded; k += 16) {
       reader.at(k);
       int8x16_t tokens[Rows];
-      unroll<Rows>([&](int r) { tokens[r] = load(t.left, t.left_stride, r, k); });
+      unroll<Rows>([&](int r) { tokens[r] = load(t.lhs, t.lhs_stride, r, k); });
       unroll<8>([&](int i) {
         const int8x16_t w = reader.weights(first + i);
         unroll<Rows>([&](int r) { acc[r][i] = multiply_add(acc[r][i], w, tokens[r]); });

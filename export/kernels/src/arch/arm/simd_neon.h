@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// V of tokens.h for NEON: 4 floats, and 16 int16 lanes in two registers. A backend adds put16 and finish_row.
+// V of tokens.h for NEON: 4 floats, and 16 int16 lanes in two registers. A backend adds pack16 and finish_row.
 #pragma once
 
 #include <arm_neon.h>
@@ -187,22 +187,22 @@ struct Neon {
   }
 };
 
-/// The left side as int8 [tokens / Rows][k_padded / 4][Rows][4].
+/// The packed LHS as int8 [tokens / Rows][k_padded / 4][Rows][4].
 template <int Rows>
 struct NeonQuads : Neon {
-  static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
-    int32_t* to = reinterpret_cast<int32_t*>(left.data + place(left.stride, row, k));
+  static void pack16(const PackedLhs& lhs, int64_t row, int64_t k, Int16 v) {
+    int32_t* to = reinterpret_cast<int32_t*>(lhs.data + place(lhs.stride, row, k));
     const int32x4_t quads = vreinterpretq_s32_s8(narrow(v));
     vst1q_lane_s32(to, quads, 0);
     vst1q_lane_s32(to + Rows, quads, 1);
     vst1q_lane_s32(to + 2 * Rows, quads, 2);
     vst1q_lane_s32(to + 3 * Rows, quads, 3);
   }
-  static void finish_row(const Left& left, int64_t row, int64_t) { left.offset[row] = 0; }
+  static void finish_row(const PackedLhs& lhs, int64_t row, int64_t) { lhs.offset[row] = 0; }
 
   /// Sixteen inputs of a token.
-  static int8x16_t left16(const uint8_t* left, int64_t stride, int row, int64_t k) {
-    const int32_t* from = reinterpret_cast<const int32_t*>(left + place(stride, row, k));
+  static int8x16_t lhs16(const uint8_t* lhs, int64_t stride, int row, int64_t k) {
+    const int32_t* from = reinterpret_cast<const int32_t*>(lhs + place(stride, row, k));
     int32x4_t quads = vdupq_n_s32(0);
     quads = vld1q_lane_s32(from, quads, 0);
     quads = vld1q_lane_s32(from + Rows, quads, 1);

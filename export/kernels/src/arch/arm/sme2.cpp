@@ -31,7 +31,7 @@ void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
 }
 
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  gemv_with(weight, block, t, Sme2::left16,
+  gemv_with(weight, block, t, Sme2::lhs16,
             [](int32x4_t acc, int8x16_t w, int8x16_t token) { return vdotq_s32(acc, w, token); });
 }
 
@@ -46,10 +46,10 @@ constexpr Backend make_backend() {
   b.panel_blocks = 2;
   b.gemv_rows = 2;
   b.row_pack = kSmePack;
-  b.prepare = prepare_tokens<Sme2>;
+  b.quantize_pack_lhs = quantize_pack_lhs<Sme2>;
   b.unpack = unpack;
   b.pack = pack;
-  b.put = put_values<Sme2>;
+  b.pack_lhs_row = pack_lhs_row<Sme2>;
   b.tile = sme2_tile;
   b.gemv = gemv;
   b.dot_loop = sme2_dot_loop;

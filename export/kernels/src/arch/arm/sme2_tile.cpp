@@ -43,9 +43,9 @@ __arm_locally_streaming __arm_new("za") void sme2_tile(const Tile& t) {
   const int64_t block_bytes = kSmePack * t.k_padded;
   const svbool_t all = svptrue_b8();
   for (int64_t row = 0; row < t.rows; row += 2 * vector) {
-    const int8_t* const a0 = vector_at(t.left, t.left_stride, row);
+    const int8_t* const a0 = vector_at(t.lhs, t.lhs_stride, row);
     // Where there is no second vector, the first stands in; its outputs are not written.
-    const int8_t* const a1 = row + vector < t.rows ? vector_at(t.left, t.left_stride, row + vector) : a0;
+    const int8_t* const a1 = row + vector < t.rows ? vector_at(t.lhs, t.lhs_stride, row + vector) : a0;
     for (int64_t channel = 0; channel < t.channels; channel += 2 * vector) {
       const int8_t* const w0 = vector_at(t.panel, block_bytes, channel);
       const int8_t* const w1 = channel + vector < t.channels ? vector_at(t.panel, block_bytes, channel + vector) : w0;

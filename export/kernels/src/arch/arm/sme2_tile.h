@@ -8,13 +8,13 @@
 
 namespace hqdit {
 
-/// Tokens that share a run of the left side: one vector of the longest streaming mode, two or four of shorter ones.
+/// Tokens that share a run of the packed LHS: one vector of the longest streaming mode, two or four of shorter ones.
 constexpr int kSmePack = 16;
 
 /// Bytes of a vector in streaming mode; only where the processor has SME.
 int64_t sme2_vector_bytes();
 
-/// Backend::tile. Left side: int8 [tokens / 16][k_padded / 4][16][4]. Panel: int8 [blocks][k_padded / 4][16][4].
+/// Backend::tile. Packed LHS: int8 [tokens / 16][k_padded / 4][16][4]. Panel: int8 [blocks][k_padded / 4][16][4].
 void sme2_tile(const Tile& tile);
 
 /// Backend::dot_loop.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// AMX: TDPBSSD adds the product of a 16 x 64 and a 64 x 16 int8 tile to a 16 x 16 int32 tile. Left side: 16 tokens
+// AMX: TDPBSSD adds the product of a 16 x 64 and a 64 x 16 int8 tile to a 16 x 16 int32 tile. Packed LHS: 16 tokens
 // share [k_padded / 64][16][64]; a panel is unpack's own.
 #include <cstring>
 
@@ -24,15 +24,15 @@ constexpr int64_t kChunkSteps = 18;
 
 struct PlaceInTile {
   template <class Byte>
-  static Byte* place(Byte* left, int64_t stride, int64_t row, int64_t k) {
-    return left + (row >> 4) * stride + (k >> 6) * kTileBytes + (row & 15) * 64 + (k & 63);
+  static Byte* place(Byte* lhs, int64_t stride, int64_t row, int64_t k) {
+    return lhs + (row >> 4) * stride + (k >> 6) * kTileBytes + (row & 15) * 64 + (k & 63);
   }
 };
 
 struct Tokens : Avx512<PlaceInTile> {
   /// Tiles hold signed operands; only gemv needs the offset.
-  static void finish_row(const Left& left, int64_t row, int64_t k_padded) {
-    if (row < kGemvRows) Avx512<PlaceInTile>::finish_row(left, row, k_padded);
+  static void finish_row(const PackedLhs& lhs, int64_t row, int64_t k_padded) {
+    if (row < kGemvRows) Avx512<PlaceInTile>::finish_row(lhs, row, k_padded);
   }
 };
 
@@ -137,8 +137,8 @@ void multiply_panel(const Tile& t) {
       for (int row = start; row < t.rows && row < start + group; row += 32) {
         const int end = least(row + 32, t.rows);
         int32_t* acc = accumulators[(row - start) / 32];
-        const Strip strip{t.left + row / 16 * t.left_stride + step * kTileBytes,
-                          t.left_stride,
+        const Strip strip{t.lhs + row / 16 * t.lhs_stride + step * kTileBytes,
+                          t.lhs_stride,
                           t.panel + step * Blocks * kTileBytes,
                           count,
                           step == 0,
@@ -208,10 +208,10 @@ constexpr Backend make_backend() {
   b.gemv_rows = kGemvRows;
   b.row_pack = 16;
   b.k_step = 64;
-  b.prepare = prepare_tokens<Tokens>;
+  b.quantize_pack_lhs = quantize_pack_lhs<Tokens>;
   b.unpack = unpack;
   b.pack = pack;
-  b.put = put_values<Tokens>;
+  b.pack_lhs_row = pack_lhs_row<Tokens>;
   b.tile = tile;
   b.gemv = gemv_vbmi<Tokens>;
   b.dot_loop = dot_loop;

@@ -136,7 +136,7 @@ void tile_of(const Tile& t) {
   __m256i acc[Rows][2];
   unroll<Rows>([&](int r) { unroll<2>([&](int i) { acc[r][i] = load256(header->start + 8 * i); }); });
   const Step* step = reinterpret_cast<const Step*>(header + 1);
-  const uint8_t* a = t.left;
+  const uint8_t* a = t.lhs;
   // One step a turn: compilers load the weights of two together, and have no registers for them.
   for (int64_t left = t.k_padded / 16 * (kKind == Kind::kSplit ? 2 : 1); left > 0; --left, ++step) {
     __m256i pairs[Rows][2];
@@ -148,7 +148,7 @@ void tile_of(const Tile& t) {
       const __m256i grid[2] = {load256(step->grid[j][0]), load256(step->grid[j][8])};
       unroll<Rows>([&](int r) {
         int32_t quad;
-        std::memcpy(&quad, a + r * t.left_stride + 4 * j, sizeof quad);
+        std::memcpy(&quad, a + r * t.lhs_stride + 4 * j, sizeof quad);
         const __m256i token = _mm256_set1_epi32(quad);
         unroll<2>([&](int i) {
           const __m256i products = _mm256_maddubs_epi16(token, grid[i]);
@@ -168,7 +168,7 @@ template <Kind kKind>
 void multiply_block(Tile t) {
   for (; t.rows >= kLoopRows; t.rows -= kLoopRows) {
     tile_of<kLoopRows, kKind>(t);
-    t.left += kLoopRows * t.left_stride;
+    t.lhs += kLoopRows * t.lhs_stride;
     t.token_scale += kLoopRows;
     t.out += kLoopRows * t.out_stride;
   }
@@ -237,7 +237,7 @@ void multiply_codes(const Fp4Weight& weight, int64_t block, int first, const Til
       const __m256i low_weights = _mm256_shuffle_epi8(two_tables(low_ids, 2 * i), low);
       const __m256i high_weights = _mm256_shuffle_epi8(two_tables(high_ids, 2 * i), high);
       unroll<Rows>([&](int r) {
-        const uint8_t* a = t.left + r * t.left_stride + k;
+        const uint8_t* a = t.lhs + r * t.lhs_stride + k;
         add(r, i, low_weights, TokenLanes(a));
         add(r, i, high_weights, TokenLanes(a + 16));
       });
@@ -284,10 +284,10 @@ constexpr Backend make_backend() {
   b.gemv_rows = kGemvRows;
   b.panel_header_bytes = sizeof(Header);
   b.panel_input_bytes = 2 * sizeof(Step) / 16;
-  b.prepare = prepare_tokens<Avx2>;
+  b.quantize_pack_lhs = quantize_pack_lhs<Avx2>;
   b.unpack = unpack;
   b.pack = pack;
-  b.put = put_values<Avx2>;
+  b.pack_lhs_row = pack_lhs_row<Avx2>;
   b.tile = tile;
   b.gemv = gemv;
   b.dot_loop = dot_loop;

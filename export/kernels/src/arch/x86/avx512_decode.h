@@ -77,7 +77,7 @@ void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
       for (int i = 0; i < 4; ++i) {
         const __m512i w = _mm512_shuffle_epi8(luts[i], half ? high_nibbles(rows[i]) : low_nibbles(rows[i]));
         for (int r = 0; r < Rows; ++r) {
-          const __m512i a = _mm512_broadcast_i32x4(load128(t.left + r * t.left_stride + k));
+          const __m512i a = _mm512_broadcast_i32x4(load128(t.lhs + r * t.lhs_stride + k));
           acc[r][i] = _mm512_dpbusd_epi32(acc[r][i], w, a);
         }
       }

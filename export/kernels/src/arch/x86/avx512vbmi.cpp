@@ -26,10 +26,10 @@ constexpr Backend make_backend() {
   b.tile_rows = kVnniTileRows;
   b.panel_blocks = kVnniPanelBlocks;
   b.gemv_rows = 2;
-  b.prepare = vnni_prepare;
+  b.quantize_pack_lhs = vnni_quantize_pack_lhs;
   b.unpack = unpack;
   b.pack = vnni_pack;
-  b.put = vnni_put;
+  b.pack_lhs_row = vnni_pack_lhs_row;
   b.tile = vnni_tile;
   b.gemv = gemv_vbmi<PlaceInRow>;
   b.dot_loop = vnni_dot_loop;

@@ -52,7 +52,7 @@ template <int Rows, int Blocks>
 void tile_of(const Tile& t) {
   __m512i acc[Rows][Blocks];
   unroll<Rows>([&](int r) { unroll<Blocks>([&](int b) { acc[r][b] = _mm512_set1_epi32(t.offset[r]); }); });
-  const uint8_t* a = t.left;
+  const uint8_t* a = t.lhs;
   const uint8_t* w = t.panel;
   const auto multiply_to = [&](const uint8_t* end) {
     for (; a != end; a += 4, w += 64 * Blocks) {
@@ -60,7 +60,7 @@ void tile_of(const Tile& t) {
       unroll<Blocks>([&](int b) { weights[b] = _mm512_loadu_si512(w + 64 * b); });
       unroll<Rows>([&](int r) {
         int32_t quad;
-        std::memcpy(&quad, a + r * t.left_stride, sizeof quad);
+        std::memcpy(&quad, a + r * t.lhs_stride, sizeof quad);
         const __m512i token = _mm512_set1_epi32(quad);
         unroll<Blocks>([&](int b) { acc[r][b] = _mm512_dpbusd_epi32(acc[r][b], weights[b], token); });
       });
@@ -74,7 +74,7 @@ void tile_of(const Tile& t) {
   const int64_t part = t.k_padded / (4 * Rows) * 4;
   for (int r = 0; r < parts; ++r) {
     if (parts > 1) unroll<Blocks>([&](int b) { __builtin_prefetch(t.out + r * t.out_stride + 16 * b, 1); });
-    multiply_to(r + 1 == parts ? t.left + t.k_padded : a + part);
+    multiply_to(r + 1 == parts ? t.lhs + t.k_padded : a + part);
   }
   unroll<Blocks>([&](int b) {
     const Finish finish(t, b);
@@ -93,12 +93,13 @@ void vnni_pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel
   }
 }
 
-void vnni_prepare(const TokenStep& step, const TokenRows& x, int64_t row, const Left& left, float* scratch) {
-  prepare_tokens<Tokens>(step, x, row, left, scratch);
+void vnni_quantize_pack_lhs(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs,
+                            float* scratch) {
+  quantize_pack_lhs<Tokens>(step, x, row, lhs, scratch);
 }
 
-void vnni_put(const float* values, int64_t k_padded, int64_t row, const Left& left) {
-  put_values<Tokens>(values, k_padded, row, left);
+void vnni_pack_lhs_row(const float* values, int64_t k_padded, int64_t row, const PackedLhs& lhs) {
+  pack_lhs_row<Tokens>(values, k_padded, row, lhs);
 }
 
 void vnni_tile(const Tile& t) {
@@ -120,10 +121,10 @@ constexpr Backend make_backend() {
   b.tile_rows = kVnniTileRows;
   b.panel_blocks = kVnniPanelBlocks;
   b.gemv_rows = 2;
-  b.prepare = vnni_prepare;
+  b.quantize_pack_lhs = vnni_quantize_pack_lhs;
   b.unpack = unpack;
   b.pack = vnni_pack;
-  b.put = vnni_put;
+  b.pack_lhs_row = vnni_pack_lhs_row;
   b.tile = vnni_tile;
   b.gemv = gemv;
   b.dot_loop = vnni_dot_loop;

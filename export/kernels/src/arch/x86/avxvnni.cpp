@@ -15,12 +15,12 @@ namespace {
 constexpr int kTileRows = 6;
 
 struct AvxVnni : Avx2 {
-  static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
+  static void pack16(const PackedLhs& lhs, int64_t row, int64_t k, Int16 v) {
     const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(left.data + row * left.stride + k), bytes);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(lhs.data + row * lhs.stride + k), bytes);
   }
-  static void finish_row(const Left& left, int64_t row, int64_t k_padded) {
-    const uint8_t* a = left.data + row * left.stride;
+  static void finish_row(const PackedLhs& lhs, int64_t row, int64_t k_padded) {
+    const uint8_t* a = lhs.data + row * lhs.stride;
     __m256i sum = _mm256_setzero_si256();
     for (int64_t k = 0; k < k_padded; k += 32) {
       sum = _mm256_dpbusd_avx_epi32(sum, _mm256_set1_epi8(1), load256(a + k));
@@ -28,7 +28,7 @@ struct AvxVnni : Avx2 {
     __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
     half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4E));
     half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xB1));
-    left.offset[row] = -128 * _mm_cvtsi128_si32(half);
+    lhs.offset[row] = -128 * _mm_cvtsi128_si32(half);
   }
 };
 
@@ -94,14 +94,14 @@ template <int Rows>
 void tile_of(const Tile& t) {
   __m256i acc[Rows][2];
   unroll<Rows>([&](int r) { acc[r][0] = acc[r][1] = _mm256_set1_epi32(t.offset[r]); });
-  const uint8_t* a = t.left;
+  const uint8_t* a = t.lhs;
   const uint8_t* w = t.panel;
   for (int64_t k = 0; k < t.k_padded; k += 4, a += 4, w += 64) {
     const __m256i first = load256(w);
     const __m256i second = load256(w + 32);
     unroll<Rows>([&](int r) {
       int32_t quad;
-      std::memcpy(&quad, a + r * t.left_stride, sizeof quad);
+      std::memcpy(&quad, a + r * t.lhs_stride, sizeof quad);
       const __m256i token = _mm256_set1_epi32(quad);
       acc[r][0] = _mm256_dpbusd_avx_epi32(acc[r][0], first, token);
       acc[r][1] = _mm256_dpbusd_avx_epi32(acc[r][1], second, token);
@@ -125,7 +125,7 @@ void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
   for (int64_t k = 0; k < t.k_padded; k += 16) {
     __m256i w[8];
     reader.read(k, w);
-    const __m256i token = _mm256_broadcastsi128_si256(load128(t.left + k));
+    const __m256i token = _mm256_broadcastsi128_si256(load128(t.lhs + k));
     unroll<8>([&](int i) { acc[i] = _mm256_dpbusd_avx_epi32(acc[i], w[i], token); });
   }
   const auto sums = [&](int i) {
@@ -149,10 +149,10 @@ constexpr Backend make_backend() {
   b.float_ops = &kFloatAvx2;
   b.tile_rows = kTileRows;
   b.gemv_rows = 1;
-  b.prepare = prepare_tokens<AvxVnni>;
+  b.quantize_pack_lhs = quantize_pack_lhs<AvxVnni>;
   b.unpack = unpack;
   b.pack = pack;
-  b.put = put_values<AvxVnni>;
+  b.pack_lhs_row = pack_lhs_row<AvxVnni>;
   b.tile = tile;
   b.gemv = gemv;
   b.dot_loop = dot_loop;

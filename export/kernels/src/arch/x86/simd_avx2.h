@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// V of tokens.h for AVX2: 8 floats. The left side is a + 128 in uint8, one token a row.
+// V of tokens.h for AVX2: 8 floats. The packed LHS is a + 128 in uint8, one token a row.
 #pragma once
 
 #include "arch/x86/simd_x86.h"
@@ -50,12 +50,12 @@ struct Avx2 : X86Int16 {
     const __m256i high = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(y + 8), scale));
     return _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xD8);
   }
-  static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
+  static void pack16(const PackedLhs& lhs, int64_t row, int64_t k, Int16 v) {
     const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(left.data + row * left.stride + k),
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(lhs.data + row * lhs.stride + k),
                      _mm_xor_si128(bytes, _mm_set1_epi8(-128)));
   }
-  static void finish_row(const Left& left, int64_t row, int64_t) { left.offset[row] = 0; }
+  static void finish_row(const PackedLhs& lhs, int64_t row, int64_t) { lhs.offset[row] = 0; }
 };
 
 }  // namespace

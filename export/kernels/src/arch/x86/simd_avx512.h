@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// V of tokens.h for AVX-512: 16 floats. The left side is int8, laid out by Place.
+// V of tokens.h for AVX-512: 16 floats. The packed LHS is int8, laid out by Place.
 #pragma once
 
 #include "arch/x86/simd_x86.h"
@@ -12,8 +12,8 @@ namespace {
 /// One token a row.
 struct PlaceInRow {
   template <class Byte>
-  static Byte* place(Byte* left, int64_t stride, int64_t row, int64_t k) {
-    return left + row * stride + k;
+  static Byte* place(Byte* lhs, int64_t stride, int64_t row, int64_t k) {
+    return lhs + row * stride + k;
   }
 };
 
@@ -59,16 +59,16 @@ struct Avx512 : X86Int16, Place {
   static Int16 round16(const float* y, float inverse) {
     return _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(y), _mm512_set1_ps(inverse))));
   }
-  static void put16(const Left& left, int64_t row, int64_t k, Int16 v) {
-    uint8_t* a = Place::place(left.data, left.stride, row, k);
+  static void pack16(const PackedLhs& lhs, int64_t row, int64_t k, Int16 v) {
+    uint8_t* a = Place::place(lhs.data, lhs.stride, row, k);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(a), _mm256_cvtepi16_epi8(v));
   }
-  /// put16 of the numbers times `factor`, rounded, and finish_row: 64 inputs at a time.
-  static void put_row(const Left& left, int64_t row, int64_t k_padded, const float* y, float factor) {
+  /// pack16 of the numbers times `factor`, rounded, and finish_row: 64 inputs at a time.
+  static void pack_row(const PackedLhs& lhs, int64_t row, int64_t k_padded, const float* y, float factor) {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     const __m512 scale = _mm512_set1_ps(factor);
-    uint8_t* const data = left.data;
-    const int64_t stride = left.stride;
+    uint8_t* const data = lhs.data;
+    const int64_t stride = lhs.stride;
     __m512i sum = _mm512_setzero_si512();
     int64_t k = 0;
     for (; k + 64 <= k_padded; k += 64) {
@@ -80,22 +80,22 @@ struct Avx512 : X86Int16, Place {
     }
     for (; k < k_padded; k += 16) {
       const Int16 v = round16(y + k, factor);
-      put16(left, row, k, v);
+      pack16(lhs, row, k, v);
       sum = _mm512_add_epi32(sum, _mm512_zextsi256_si512(_mm256_madd_epi16(v, _mm256_set1_epi16(1))));
     }
-    put_offset(left, row, sum);
+    store_offset(lhs, row, sum);
   }
   /// The panel holds w + 128, so the accumulators must start at -128 sum(a).
-  static void finish_row(const Left& left, int64_t row, int64_t k_padded) {
+  static void finish_row(const PackedLhs& lhs, int64_t row, int64_t k_padded) {
     __m256i sum = _mm256_setzero_si256();
     for (int64_t k = 0; k < k_padded; k += 32) {
-      const uint8_t* a = Place::place(left.data, left.stride, row, k);
+      const uint8_t* a = Place::place(lhs.data, lhs.stride, row, k);
       sum = _mm256_dpbusd_epi32(sum, _mm256_set1_epi8(1), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)));
     }
-    put_offset(left, row, _mm512_zextsi256_si512(sum));
+    store_offset(lhs, row, _mm512_zextsi256_si512(sum));
   }
-  static void put_offset(const Left& left, int64_t row, __m512i sum) {
-    left.offset[row] = -128 * _mm512_reduce_add_epi32(sum);
+  static void store_offset(const PackedLhs& lhs, int64_t row, __m512i sum) {
+    lhs.offset[row] = -128 * _mm512_reduce_add_epi32(sum);
   }
   static Int16 e2m1_grid(Int16 steps) {
     const __m256i low = _mm256_setr_epi16(0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 6, 6, 6, 6, 8, 8);

@@ -128,7 +128,7 @@ template <Operand kOperand, class Use>
   }
 }
 
-/// V::place tells where the left side has input k of a token.
+/// V::place tells where the packed LHS has input k of a token.
 template <class V, int Rows>
 void decode_and_multiply(const Fp4Weight& weight, int64_t block, const Tile& t) {
   // Each waits for itself.
@@ -141,7 +141,7 @@ void decode_and_multiply(const Fp4Weight& weight, int64_t block, const Tile& t) 
   decode_block<Operand::kRaisedBy128>(weight, block, [&](int64_t quad, auto sum, __m512i w) {
     unroll<Rows>([&](int r) {
       int32_t inputs;
-      std::memcpy(&inputs, V::place(t.left, t.left_stride, r, 4 * quad), sizeof inputs);
+      std::memcpy(&inputs, V::place(t.lhs, t.lhs_stride, r, 4 * quad), sizeof inputs);
       acc[r][sum] = _mm512_dpbusd_epi32(acc[r][sum], w, _mm512_set1_epi32(inputs));
     });
   });
