@@ -2,7 +2,7 @@
 """What llvm-mca says of the ARM kernels' loops: python tests/arm_loops.py [--peer LIBRARY] [--asm].
 
 Needs clang++, llvm-mca and llvm-objdump (of one release, --suffix -19 for Debian's clang-19) and the headers of
-g++-aarch64-linux-gnu. The tile loop is the product; the unpack loop decodes a panel once for all tokens that pass it.
+g++-aarch64-linux-gnu. The tile loop is the product; that of decode_rhs_panel runs once for all tokens that pass.
 A peer's library, such as executorch/lib/libexecutorch_backend_xnnpack.so of ExecuTorch's ARM64 package, is searched for
 loops of the same instructions: for each processor the one with the fewest cycles is shown, of loops that take 8-bit
 weights as they are and of those that take 4-bit weights apart.

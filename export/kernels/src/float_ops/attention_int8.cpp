@@ -55,7 +55,7 @@ struct Scratch {
     for (Rows* rows : {&q, &weights}) {
       rows->k_padded = rows == &q ? depth : keys;
       rows->lhs.stride = lhs_stride(isa, rows->k_padded);
-      take(rows->lhs.data, kRows / isa.row_pack * rows->lhs.stride);
+      take(rows->lhs.data, kRows / isa.mr_packed * rows->lhs.stride);
       take(rows->lhs.scale, kRows);
       take(rows->lhs.offset, kRows);
     }
@@ -69,7 +69,7 @@ struct Scratch {
 /// Calls body(first block, blocks) for the panels of `blocks` 16-channel blocks, about equally wide.
 template <class Body>
 void each_panel(int64_t blocks, const Body& body) {
-  const int64_t most = backend().panel_blocks;
+  const int64_t most = backend().nr / 16;
   const int64_t panels = (blocks + most - 1) / most;
   for (int64_t p = 0; p < panels; ++p) {
     const int64_t first = blocks * p / panels;
@@ -80,7 +80,7 @@ void each_panel(int64_t blocks, const Body& body) {
 void pack_panels(const int8_t* quads, int64_t blocks, int64_t k_padded, uint8_t* panels) {
   const Backend& isa = backend();
   each_panel(blocks, [&](int64_t first, int count) {
-    isa.pack(quads + first * 16 * k_padded, k_padded, count, panels + first * panel_bytes(isa, k_padded));
+    isa.pack_rhs(quads + first * 16 * k_padded, k_padded, count, panels + first * panel_bytes(isa, k_padded));
   });
 }
 
@@ -89,9 +89,9 @@ void multiply(const Rows& a, int64_t rows, const uint8_t* panels, int64_t channe
               const float* bias, float* out, int64_t out_stride) {
   const Backend& isa = backend();
   each_panel((channels + 15) / 16, [&](int64_t first, int count) {
-    for (int64_t row = 0; row < rows; row += isa.tile_rows) {
+    for (int64_t row = 0; row < rows; row += isa.mr) {
       Tile tile{};
-      tile.lhs = a.lhs.data + row / isa.row_pack * a.lhs.stride;
+      tile.lhs = a.lhs.data + row / isa.mr_packed * a.lhs.stride;
       tile.lhs_stride = a.lhs.stride;
       tile.token_scale = a.lhs.scale + row;
       tile.offset = a.lhs.offset + row;
@@ -102,9 +102,9 @@ void multiply(const Rows& a, int64_t rows, const uint8_t* panels, int64_t channe
       tile.out = out + row * out_stride + 16 * first;
       tile.out_stride = out_stride;
       tile.channels = std::min<int64_t>(channels - 16 * first, 16 * count);
-      tile.rows = static_cast<int>(std::min<int64_t>(isa.tile_rows, rows - row));
+      tile.rows = static_cast<int>(std::min<int64_t>(isa.mr, rows - row));
       tile.blocks = count;
-      isa.tile(tile);
+      isa.gemm(tile);
     }
   });
 }

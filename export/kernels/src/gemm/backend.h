@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one instruction set provides. The driver (fp4_linear.cpp) splits the work and owns the memory; a backend
-// computes on it. docs/fp4-linear.md has the arithmetic.
+// computes on it. Names are those of other GEMM libraries: the left-hand side (LHS) is tokens, the right-hand side
+// (RHS) weights; docs/glossary.md. docs/fp4-linear.md has the arithmetic.
 #pragma once
 
 #include <cstddef>
@@ -42,8 +43,8 @@ constexpr size_t quantize_pack_scratch(int64_t k_padded) {
 
 }  // namespace
 
-/// The quantized tokens, left-hand side of the product. Row r starts at data + r / row_pack * stride; the layout inside
-/// is the backend's own.
+/// The quantized tokens, left-hand side of the product. Row r starts at data + r / mr_packed * stride; the layout
+/// inside is the backend's own.
 struct PackedLhs {
   uint8_t* data;
   int64_t stride;   ///< bytes
@@ -75,24 +76,25 @@ struct Backend {
   const char* name = nullptr;
   bool (*supported)() = nullptr;            ///< of gemm/processor.h
   const FloatBackend* float_ops = nullptr;  ///< float_ops/backend.h
-  int tile_rows = 0;                        ///< most tokens of one tile
-  int panel_blocks = 1;                     ///< most 16-channel blocks of one panel
+  int mr = 0;                               ///< most tokens of one gemm
+  int nr = 16;                              ///< most channels of one panel, whole blocks of 16
   int gemv_rows = 0;                        ///< up to so many tokens go through gemv; 0 if there is none
-  int row_pack = 1;                         ///< tokens that share one run of the packed LHS
+  int mr_packed = 1;                        ///< tokens that share one run of the packed LHS
   int64_t panel_input_bytes = 16;           ///< bytes, at most, that one input of 16 channels takes in a panel
   int64_t panel_header_bytes = 0;           ///< bytes before the inputs of each 16 channels
-  int k_step = 32;  ///< packed LHS and panel are padded to a multiple of so many inputs, itself one of 32
+  int k_multiple = 32;  ///< packed LHS and panel are padded to a multiple of so many inputs, itself one of 32
   /// Rotates and quantizes tokens into the rows from `row` on. scratch: of quantize_pack_scratch bytes, 64-byte
   /// alignment.
   void (*quantize_pack_lhs)(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs,
                             float* scratch) = nullptr;
   /// Decodes `blocks` 16-channel blocks, from `block` on, into panel.
-  void (*unpack)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) = nullptr;
+  void (*decode_rhs_panel)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) = nullptr;
   /// A panel out of int8 that is no weight: quads [blocks][k_padded / 4][16 channels][4 inputs], within +-127.
-  void (*pack)(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) = nullptr;
+  void (*pack_rhs)(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) = nullptr;
   /// Row `row` of the packed LHS out of k_padded floats that round to -127 .. 127; lhs.scale is not written.
   void (*pack_lhs_row)(const float* values, int64_t k_padded, int64_t row, const PackedLhs& lhs) = nullptr;
-  void (*tile)(const Tile& tile) = nullptr;
+  /// A tile of outputs out of the packed LHS and a panel.
+  void (*gemm)(const Tile& tile) = nullptr;
   /// Tokens 0 .. tile.rows - 1 times one 16-channel block, straight from the codes; tile.panel is not read.
   void (*gemv)(const Fp4Weight& weight, int64_t block, const Tile& tile) = nullptr;
   /// Runs the dot-product instruction on registers alone; returns the multiply-adds done.
@@ -103,8 +105,8 @@ constexpr bool is_complete([[maybe_unused]] const Backend& b) {
 #ifdef __SANITIZE_ADDRESS__  // With it, addresses of functions are no constants to GCC.
   return true;
 #else
-  return b.name && b.supported && b.float_ops && b.tile_rows > 0 && b.quantize_pack_lhs && b.unpack && b.pack &&
-         b.pack_lhs_row && b.tile && b.dot_loop && (b.gemv_rows > 0) == (b.gemv != nullptr);
+  return b.name && b.supported && b.float_ops && b.mr > 0 && b.quantize_pack_lhs && b.decode_rhs_panel && b.pack_rhs &&
+         b.pack_lhs_row && b.gemm && b.dot_loop && (b.gemv_rows > 0) == (b.gemv != nullptr);
 #endif
 }
 
@@ -125,7 +127,9 @@ const Backend& backend();
 namespace {
 
 /// k as the packed LHS and the panels of `isa` have it, not less than the weight's stored_inputs.
-inline int64_t packed_inputs(const Backend& isa, int64_t k) { return (k + isa.k_step - 1) / isa.k_step * isa.k_step; }
+inline int64_t packed_inputs(const Backend& isa, int64_t k) {
+  return (k + isa.k_multiple - 1) / isa.k_multiple * isa.k_multiple;
+}
 
 /// Bytes of a panel for each 16-channel block.
 inline int64_t panel_bytes(const Backend& isa, int64_t k_padded) {
@@ -134,7 +138,7 @@ inline int64_t panel_bytes(const Backend& isa, int64_t k_padded) {
 
 /// PackedLhs::stride for rows of k_padded inputs.
 inline int64_t lhs_stride(const Backend& isa, int64_t k_padded) {
-  const int64_t bytes = k_padded * isa.row_pack;
+  const int64_t bytes = k_padded * isa.mr_packed;
   // Rows a multiple of 512 bytes apart would fall into the same few cache sets.
   return bytes % 512 == 0 ? bytes + 64 : bytes;
 }

@@ -45,7 +45,7 @@ int64_t row_splits(int64_t rows, int64_t n, int64_t panels, int64_t slots) {
 struct Layout {
   int64_t k_padded;
   int64_t lhs_stride;
-  int64_t panel_channels;
+  int64_t nr;
   size_t scratch;  // bytes per slot, steps 1 and 2
   size_t panel;    // bytes per slot, steps 3 and 4
   size_t lhs, scale, offset, slots, total;
@@ -56,12 +56,12 @@ Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   Layout l{};
   l.k_padded = packed_inputs(isa, weight.k);
   l.lhs_stride = lhs_stride(isa, l.k_padded);
-  l.panel_channels = 16 * isa.panel_blocks;
-  const size_t padded_channels = aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
-  l.panel = aligned(isa.panel_blocks * panel_bytes(isa, l.k_padded)) + padded_channels;
+  l.nr = isa.nr;
+  const size_t padded_channels = aligned(2 * l.nr * static_cast<int64_t>(sizeof(float)));
+  l.panel = aligned(isa.nr / 16 * panel_bytes(isa, l.k_padded)) + padded_channels;
   l.scratch = aligned(static_cast<int64_t>(quantize_pack_scratch(l.k_padded)));
   l.lhs = 0;
-  l.scale = l.lhs + aligned(ceil_div(rows, isa.row_pack) * l.lhs_stride);
+  l.scale = l.lhs + aligned(ceil_div(rows, isa.mr_packed) * l.lhs_stride);
   l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
   l.slots = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
   l.total = l.slots + static_cast<size_t>(slots) * std::max(l.panel, l.scratch);
@@ -115,7 +115,7 @@ struct Call {
 
   Tile tile_at(int64_t row, int64_t channel, int64_t channels, const float* scale, const float* bias) const {
     Tile tile{};
-    tile.lhs = lhs.data + row / isa.row_pack * l.lhs_stride;
+    tile.lhs = lhs.data + row / isa.mr_packed * l.lhs_stride;
     tile.lhs_stride = l.lhs_stride;
     tile.token_scale = lhs.scale + row;
     tile.offset = lhs.offset + row;
@@ -136,27 +136,26 @@ struct Call {
 
   void panel(int64_t index, int64_t first_row, int64_t last_row, int64_t slot) const {
     if (first_row >= last_row) return;
-    const int64_t channel = index * l.panel_channels;
-    const int64_t channels = std::min(l.panel_channels, weight.n - channel);
+    const int64_t channel = index * l.nr;
+    const int64_t channels = std::min(l.nr, weight.n - channel);
     uint8_t* memory = slots + static_cast<size_t>(slot) * l.panel;
     float* scale = reinterpret_cast<float*>(memory);
-    float* bias = scale + l.panel_channels;
-    copy_channels(weight, channel, channels, l.panel_channels, scale, bias);
-    uint8_t* decoded = memory + aligned(2 * l.panel_channels * static_cast<int64_t>(sizeof(float)));
-    isa.unpack(weight, channel / 16, static_cast<int>(ceil_div(channels, 16)), decoded);
-    ComingCodes coming(weight, channel + l.panel_channels, l.panel_channels,
-                       ceil_div(last_row - first_row, isa.tile_rows));
+    float* bias = scale + l.nr;
+    copy_channels(weight, channel, channels, l.nr, scale, bias);
+    uint8_t* decoded = memory + aligned(2 * l.nr * static_cast<int64_t>(sizeof(float)));
+    isa.decode_rhs_panel(weight, channel / 16, static_cast<int>(ceil_div(channels, 16)), decoded);
+    ComingCodes coming(weight, channel + l.nr, l.nr, ceil_div(last_row - first_row, isa.mr));
     Tile tile = tile_at(first_row, channel, channels, scale, bias);
     tile.panel = decoded;
-    for (int64_t row = first_row; row < last_row; row += isa.tile_rows) {
+    for (int64_t row = first_row; row < last_row; row += isa.mr) {
       coming();
-      tile.rows = static_cast<int>(std::min<int64_t>(isa.tile_rows, last_row - row));
-      isa.tile(tile);
+      tile.rows = static_cast<int>(std::min<int64_t>(isa.mr, last_row - row));
+      isa.gemm(tile);
       finish(tile);
-      tile.lhs += isa.tile_rows / isa.row_pack * l.lhs_stride;
-      tile.token_scale += isa.tile_rows;
-      tile.offset += isa.tile_rows;
-      tile.out += isa.tile_rows * weight.n;
+      tile.lhs += isa.mr / isa.mr_packed * l.lhs_stride;
+      tile.token_scale += isa.mr;
+      tile.offset += isa.mr;
+      tile.out += isa.mr * weight.n;
     }
   }
 
@@ -201,9 +200,9 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
                         [&](int64_t block, int64_t) { call.gemv(block); });
     return;
   }
-  const int64_t panels = ceil_div(weight.n, l.panel_channels);
+  const int64_t panels = ceil_div(weight.n, l.nr);
   const int64_t splits = row_splits(rows, weight.n, panels, slots);
-  const int64_t row_step = std::min<int64_t>(isa.tile_rows, kTokensPerSplit);
+  const int64_t row_step = std::min<int64_t>(isa.mr, kTokensPerSplit);
   const int64_t rows_per_split = ceil_div(ceil_div(rows, splits), row_step) * row_step;
   take_units_in_order(parallel, slots, token_units, quantize_pack, panels * splits, [&](int64_t unit, int64_t slot) {
     const int64_t first = unit / panels * rows_per_split;

@@ -104,7 +104,7 @@ void quantize_pack_lhs(const TokenStep& step, const TokenRows& x, int64_t row, c
 }
 
 // Panel: int8 [16 * blocks][k_padded].
-void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
+void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
   const int64_t k_padded = stored_inputs(weight.k);
   const int64_t groups = groups_per_row(weight.k, weight.group);
   int8_t* row = reinterpret_cast<int8_t*>(panel);
@@ -120,7 +120,7 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
   }
 }
 
-void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+void pack_rhs(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
   int8_t* to = reinterpret_cast<int8_t*>(panel);
   for (int64_t n = 0; n < 16 * blocks; ++n) {
     const int8_t* from = quads + n / 16 * 16 * k_padded + n % 16 * 4;
@@ -134,7 +134,7 @@ void pack_lhs_row(const float* values, int64_t k_padded, int64_t row, const Pack
   lhs.offset[row] = 0;
 }
 
-void tile(const Tile& t) {
+void gemm(const Tile& t) {
   for (int row = 0; row < t.rows; ++row) {
     const int8_t* a = reinterpret_cast<const int8_t*>(t.lhs + row * t.lhs_stride);
     for (int64_t n = 0; n < t.channels; ++n) {
@@ -165,12 +165,12 @@ constexpr Backend make_backend() {
   b.name = "scalar";
   b.supported = always;
   b.float_ops = &kFloatScalar;
-  b.tile_rows = 8;
+  b.mr = 8;
   b.quantize_pack_lhs = quantize_pack_lhs;
-  b.unpack = unpack;
-  b.pack = pack;
+  b.decode_rhs_panel = decode_rhs_panel;
+  b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row;
-  b.tile = tile;
+  b.gemm = gemm;
   b.dot_loop = dot_loop;
   return b;
 }

@@ -12,11 +12,11 @@
 namespace hqdit {
 namespace {
 
-constexpr int kTileRows = 4 * kLoopPacks;
+constexpr int kMr = 4 * kLoopPacks;
 
 using Dotprod = NeonQuads<4>;
 
-void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
+void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   const int64_t k_padded = stored_inputs(weight.k);
   CodeReader reader(weight, block);
   for (int64_t k = 0; k < k_padded; k += 16, panel += 128) {
@@ -27,7 +27,7 @@ void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   }
 }
 
-void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
+void pack_rhs(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
   for (int64_t k = 0; k < k_padded; k += 4, quads += 64, panel += 32) {
     std::memcpy(panel, quads, 32);
     std::memcpy(panel + 8 * k_padded, quads + 32, 32);
@@ -58,10 +58,10 @@ void multiply_by_8(const uint8_t* lhs, int64_t stride, const uint8_t* panel, int
   });
 }
 
-void tile(const Tile& t) {
+void gemm(const Tile& t) {
   static constexpr void (*kKernels[kLoopPacks])(const uint8_t*, int64_t, const uint8_t*, int64_t, int32_t*) = {
       multiply_by_8<1>, multiply_by_8<2>, multiply_12_by_8};
-  alignas(64) int32_t sums[8 * kTileRows];
+  alignas(64) int32_t sums[8 * kMr];
   for (int first = 0; first < 16 && first < t.channels; first += 8) {
     kKernels[(t.rows - 1) / 4](t.lhs, t.lhs_stride, t.panel + first * t.k_padded, t.k_padded, sums);
     finish_rows<2>(t, first, sums);
@@ -84,14 +84,14 @@ constexpr Backend make_backend() {
   b.name = "dotprod";
   b.supported = has_dotprod;
   b.float_ops = &kFloatNeon;
-  b.tile_rows = kTileRows;
+  b.mr = kMr;
   b.gemv_rows = 2;
-  b.row_pack = 4;
+  b.mr_packed = 4;
   b.quantize_pack_lhs = quantize_pack_lhs<Dotprod>;
-  b.unpack = unpack;
-  b.pack = pack;
+  b.decode_rhs_panel = decode_rhs_panel;
+  b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<Dotprod>;
-  b.tile = tile;
+  b.gemm = gemm;
   b.gemv = gemv;
   b.dot_loop = dot_loop;
   return b;

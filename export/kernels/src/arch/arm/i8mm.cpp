@@ -12,7 +12,7 @@
 namespace hqdit {
 namespace {
 
-constexpr int kTileRows = 2 * kLoopPairs;
+constexpr int kMr = 2 * kLoopPairs;
 
 struct I8mm : Neon {
   static void pack16(const PackedLhs& lhs, int64_t row, int64_t k, Int16 v) {
@@ -23,7 +23,7 @@ struct I8mm : Neon {
   static void finish_row(const PackedLhs& lhs, int64_t row, int64_t) { lhs.offset[row] = 0; }
 };
 
-void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
+void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   CodeReader reader(weight, block);
   for (int64_t k = 0; k < stored_inputs(weight.k); k += 16, panel += 256) {
     reader.at(k);
@@ -35,7 +35,7 @@ void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   }
 }
 
-void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
+void pack_rhs(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
   for (int64_t k = 0; k < k_padded; k += 8, quads += 128, panel += 128) {
     for (int channel = 0; channel < 16; ++channel) {
       std::memcpy(panel + 8 * channel, quads + 4 * channel, 4);
@@ -71,10 +71,10 @@ void multiply_by_16(const uint8_t* lhs, int64_t stride, const uint8_t* panel, in
   });
 }
 
-void tile(const Tile& t) {
+void gemm(const Tile& t) {
   static constexpr void (*kKernels[kLoopPairs])(const uint8_t*, int64_t, const uint8_t*, int64_t, int32_t*) = {
       multiply_by_16<1>, multiply_by_16<2>, multiply_6_by_16};
-  alignas(64) int32_t sums[16 * kTileRows];
+  alignas(64) int32_t sums[16 * kMr];
   kKernels[(t.rows - 1) / 2](t.lhs, t.lhs_stride, t.panel, t.k_padded, sums);
   finish_rows<4>(t, 0, sums);
 }
@@ -99,14 +99,14 @@ constexpr Backend make_backend() {
   b.name = "i8mm";
   b.supported = has_i8mm;
   b.float_ops = &kFloatNeon;
-  b.tile_rows = kTileRows;
+  b.mr = kMr;
   b.gemv_rows = 2;
-  b.row_pack = 2;
+  b.mr_packed = 2;
   b.quantize_pack_lhs = quantize_pack_lhs<I8mm>;
-  b.unpack = unpack;
-  b.pack = pack;
+  b.decode_rhs_panel = decode_rhs_panel;
+  b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<I8mm>;
-  b.tile = tile;
+  b.gemm = gemm;
   b.gemv = gemv;
   b.dot_loop = dot_loop;
   return b;

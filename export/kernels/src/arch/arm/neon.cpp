@@ -13,7 +13,7 @@
 namespace hqdit {
 namespace {
 
-constexpr int kTileRows = kLoopRows;
+constexpr int kMr = kLoopRows;
 
 struct NeonRows : Neon {
   static void pack16(const PackedLhs& lhs, int64_t row, int64_t k, Int16 v) {
@@ -28,7 +28,7 @@ inline int32x4_t multiply_add(int32x4_t acc, int8x16_t weights, int8x16_t token)
   return vpadalq_s16(acc, vmlal_high_s8(pairs, weights, token));
 }
 
-void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
+void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   const int64_t k_padded = stored_inputs(weight.k);
   CodeReader reader(weight, block);
   for (int64_t k = 0; k < k_padded; k += 16, panel += 64) {
@@ -40,7 +40,7 @@ void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   }
 }
 
-void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
+void pack_rhs(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
   for (int64_t k = 0; k < k_padded; k += 4) {
     for (int64_t channel = 0; channel < 16; ++channel, quads += 4) {
       const int64_t place = channel / 4 * 4 * k_padded + k / 16 * 64 + channel % 4 * 16 + k % 16;
@@ -68,7 +68,7 @@ void multiply_by_4(const uint8_t* lhs, int64_t stride, const uint8_t* panel, int
   });
 }
 
-void tile(const Tile& t) {
+void gemm(const Tile& t) {
   static constexpr void (*kKernels[kLoopRows])(const uint8_t*, int64_t, const uint8_t*, int64_t, int32_t*) = {
       multiply_by_4<1>, multiply_by_4<2>, multiply_by_4<3>, multiply_4_by_4};
   int32_t sums[4 * kLoopRows];
@@ -97,13 +97,13 @@ constexpr Backend make_backend() {
   b.name = "neon";
   b.supported = always;
   b.float_ops = &kFloatNeon;
-  b.tile_rows = kTileRows;
+  b.mr = kMr;
   b.gemv_rows = 2;
   b.quantize_pack_lhs = quantize_pack_lhs<NeonRows>;
-  b.unpack = unpack;
-  b.pack = pack;
+  b.decode_rhs_panel = decode_rhs_panel;
+  b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<NeonRows>;
-  b.tile = tile;
+  b.gemm = gemm;
   b.gemv = gemv;
   b.dot_loop = dot_loop;
   return b;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// SME2 (Arm C1, Apple A18 and M4): products on the matrix unit by sme2_tile.cpp; all else is NEON. Streaming mode is
-// entered once for up to kTileRows tokens of a panel. The unit is one for all cores of a cluster, as a rule.
+// SME2 (Arm C1, Apple A18 and M4): products on the matrix unit by sme2_gemm.cpp; all else is NEON. Streaming mode is
+// entered once for up to kMr tokens of a panel. The unit is one for all cores of a cluster, as a rule.
 #include "arch/arm/neon_weights.h"
 #include "arch/arm/simd_neon.h"
-#include "arch/arm/sme2_tile.h"
+#include "arch/arm/sme2_gemm.h"
 #include "float_ops/backend.h"
 #include "gemm/processor.h"
 #include "gemm/tokens.h"
@@ -11,11 +11,11 @@
 namespace hqdit {
 namespace {
 
-constexpr int kTileRows = 256;
+constexpr int kMr = 256;
 
 using Sme2 = NeonQuads<kSmePack>;
 
-void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
+void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
   const int64_t k_padded = stored_inputs(weight.k);
   for (int64_t b = block; b < block + blocks; ++b) {
     CodeReader reader(weight, b);
@@ -26,7 +26,7 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
   }
 }
 
-void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+void pack_rhs(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
   std::memcpy(panel, quads, static_cast<size_t>(16 * blocks * k_padded));
 }
 
@@ -42,15 +42,15 @@ constexpr Backend make_backend() {
   b.name = "sme2";
   b.supported = supported;
   b.float_ops = &kFloatNeon;
-  b.tile_rows = kTileRows;
-  b.panel_blocks = 2;
+  b.mr = kMr;
+  b.nr = 32;
   b.gemv_rows = 2;
-  b.row_pack = kSmePack;
+  b.mr_packed = kSmePack;
   b.quantize_pack_lhs = quantize_pack_lhs<Sme2>;
-  b.unpack = unpack;
-  b.pack = pack;
+  b.decode_rhs_panel = decode_rhs_panel;
+  b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<Sme2>;
-  b.tile = sme2_tile;
+  b.gemm = sme2_gemm;
   b.gemv = gemv;
   b.dot_loop = sme2_dot_loop;
   return b;

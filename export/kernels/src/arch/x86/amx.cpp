@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // AMX: TDPBSSD adds the product of a 16 x 64 and a 64 x 16 int8 tile to a 16 x 16 int32 tile. Packed LHS: 16 tokens
-// share [k_padded / 64][16][64]; a panel is unpack's own.
+// share [k_padded / 64][16][64]; a panel is decode_rhs_panel's own.
 #include <cstring>
 
 #include "arch/x86/fp4_avx512.h"
@@ -14,8 +14,8 @@ namespace hqdit {
 namespace {
 
 // Many: each call configures the tiles, which takes as long as ten products.
-constexpr int kTileRows = 4096;
-constexpr int kPanelBlocks = 2;
+constexpr int kMr = 4096;
+constexpr int kNr = 32;
 constexpr int kGemvRows = 2;
 constexpr int64_t kTileBytes = 1024;
 // A chunk's weights, 2 KiB a step, stay in the first-level cache (48 KiB) while so many strips pass by.
@@ -153,7 +153,7 @@ void multiply_panel(const Tile& t) {
 }
 
 /// Panel: int8 [ceil(k / 64)][blocks][16][16][4], a tile for each 64 inputs of a block; zero past the codes.
-void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
+void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
   const int64_t stride = blocks * kTileBytes;
   for (int b = 0; b < blocks; ++b) {
     uint8_t* const first = panel + b * kTileBytes;
@@ -165,7 +165,7 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
   }
 }
 
-void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+void pack_rhs(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
   for (int b = 0; b < blocks; ++b) {
     for (int64_t k = 0; k < k_padded / 64; ++k, quads += kTileBytes) {
       std::memcpy(panel + (k * blocks + b) * kTileBytes, quads, kTileBytes);
@@ -173,7 +173,7 @@ void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
   }
 }
 
-void tile(const Tile& t) {
+void gemm(const Tile& t) {
   _tile_loadconfig(&kWholeTiles);
   t.blocks == 1 ? multiply_panel<1>(t) : multiply_panel<2>(t);
   // The thread may belong to somebody else, whose context switches should not carry 8 KiB of tiles.
@@ -203,16 +203,16 @@ constexpr Backend make_backend() {
   b.name = "amx";
   b.supported = has_amx;
   b.float_ops = &kFloatAvx512;
-  b.tile_rows = kTileRows;
-  b.panel_blocks = kPanelBlocks;
+  b.mr = kMr;
+  b.nr = kNr;
   b.gemv_rows = kGemvRows;
-  b.row_pack = 16;
-  b.k_step = 64;
+  b.mr_packed = 16;
+  b.k_multiple = 64;
   b.quantize_pack_lhs = quantize_pack_lhs<Tokens>;
-  b.unpack = unpack;
-  b.pack = pack;
+  b.decode_rhs_panel = decode_rhs_panel;
+  b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<Tokens>;
-  b.tile = tile;
+  b.gemm = gemm;
   b.gemv = gemv_vbmi<Tokens>;
   b.dot_loop = dot_loop;
   return b;

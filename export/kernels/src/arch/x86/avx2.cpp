@@ -17,8 +17,8 @@ namespace {
 // Tokens of a tile and one block's weights stay in the first-level cache while they meet, kLoopRows at a time: so many
 // leave no register of the inner loop free.
 constexpr int kLoopRows = 3;
-constexpr int kTileRows = 4 * kLoopRows;
-constexpr int kPanelBlocks = 3;
+constexpr int kMr = 4 * kLoopRows;
+constexpr int kNr = 48;
 
 enum class Kind : int64_t {
   kSmall,  ///< grid values to 15: the products of 16 inputs are added at 16 bits
@@ -91,7 +91,7 @@ constexpr int64_t block_bytes(int64_t k_padded) {
   return static_cast<int64_t>(sizeof(Header)) + k_padded / 16 * 2 * static_cast<int64_t>(sizeof(Step));
 }
 
-void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
+void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
   for (int64_t b = block; b < block + blocks; ++b, panel += block_bytes(stored_inputs(weight.k))) {
     const bool large = has_large_grid(weight, b);
     PanelWriter writer(panel, large ? Kind::kLarge : Kind::kSmall);
@@ -100,7 +100,7 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
   }
 }
 
-void pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+void pack_rhs(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
   for (int b = 0; b < blocks; ++b, panel += block_bytes(k_padded)) {
     PanelWriter writer(panel, Kind::kSplit);
     for (int64_t k = 0; k < k_padded; k += 16, quads += 256) split_in_two(quads, writer);
@@ -131,7 +131,7 @@ template <int Rows>
 }
 
 template <int Rows, Kind kKind>
-void tile_of(const Tile& t) {
+void gemm_tile(const Tile& t) {
   const Header* header = reinterpret_cast<const Header*>(t.panel);
   __m256i acc[Rows][2];
   unroll<Rows>([&](int r) { unroll<2>([&](int i) { acc[r][i] = load256(header->start + 8 * i); }); });
@@ -167,15 +167,15 @@ void tile_of(const Tile& t) {
 template <Kind kKind>
 void multiply_block(Tile t) {
   for (; t.rows >= kLoopRows; t.rows -= kLoopRows) {
-    tile_of<kLoopRows, kKind>(t);
+    gemm_tile<kLoopRows, kKind>(t);
     t.lhs += kLoopRows * t.lhs_stride;
     t.token_scale += kLoopRows;
     t.out += kLoopRows * t.out_stride;
   }
-  if (t.rows > 0) with_count<kLoopRows - 1>(t.rows, [&](auto rows) { tile_of<rows, kKind>(t); });
+  if (t.rows > 0) with_count<kLoopRows - 1>(t.rows, [&](auto rows) { gemm_tile<rows, kKind>(t); });
 }
 
-void tile(const Tile& t) {
+void gemm(const Tile& t) {
   for (int b = 0; b < t.blocks; ++b) {
     Tile part = t;
     part.panel += b * block_bytes(t.k_padded);
@@ -279,16 +279,16 @@ constexpr Backend make_backend() {
   b.name = "avx2";
   b.supported = has_avx2;
   b.float_ops = &kFloatAvx2;
-  b.tile_rows = kTileRows;
-  b.panel_blocks = kPanelBlocks;
+  b.mr = kMr;
+  b.nr = kNr;
   b.gemv_rows = kGemvRows;
   b.panel_header_bytes = sizeof(Header);
   b.panel_input_bytes = 2 * sizeof(Step) / 16;
   b.quantize_pack_lhs = quantize_pack_lhs<Avx2>;
-  b.unpack = unpack;
-  b.pack = pack;
+  b.decode_rhs_panel = decode_rhs_panel;
+  b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<Avx2>;
-  b.tile = tile;
+  b.gemm = gemm;
   b.gemv = gemv;
   b.dot_loop = dot_loop;
   return b;

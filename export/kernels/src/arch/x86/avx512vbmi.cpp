@@ -10,7 +10,7 @@
 namespace hqdit {
 namespace {
 
-void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
+void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
   for (int b = 0; b < blocks; ++b) {
     decode_block<Operand::kRaisedBy128>(weight, block + b, [&](int64_t quad, int, __m512i w) {
       _mm512_storeu_si512(panel + (quad * blocks + b) * 64, w);
@@ -23,14 +23,14 @@ constexpr Backend make_backend() {
   b.name = "avx512vbmi";
   b.supported = has_avx512vbmi;
   b.float_ops = &kFloatAvx512;
-  b.tile_rows = kVnniTileRows;
-  b.panel_blocks = kVnniPanelBlocks;
+  b.mr = kVnniMr;
+  b.nr = kVnniNr;
   b.gemv_rows = 2;
   b.quantize_pack_lhs = vnni_quantize_pack_lhs;
-  b.unpack = unpack;
-  b.pack = vnni_pack;
+  b.decode_rhs_panel = decode_rhs_panel;
+  b.pack_rhs = vnni_pack_rhs;
   b.pack_lhs_row = vnni_pack_lhs_row;
-  b.tile = vnni_tile;
+  b.gemm = vnni_gemm;
   b.gemv = gemv_vbmi<PlaceInRow>;
   b.dot_loop = vnni_dot_loop;
   return b;

@@ -16,7 +16,7 @@ namespace {
 
 using Tokens = Avx512<PlaceInRow>;
 
-void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
+void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
   const int64_t k_blocks = stored_inputs(weight.k) / 32;
   const int64_t groups = groups_per_row(weight.k, weight.group);
   for (int b = 0; b < blocks; ++b) {
@@ -49,7 +49,7 @@ void unpack(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) 
 }
 
 template <int Rows, int Blocks>
-void tile_of(const Tile& t) {
+void gemm_tile(const Tile& t) {
   __m512i acc[Rows][Blocks];
   unroll<Rows>([&](int r) { unroll<Blocks>([&](int b) { acc[r][b] = _mm512_set1_epi32(t.offset[r]); }); });
   const uint8_t* a = t.lhs;
@@ -84,7 +84,7 @@ void tile_of(const Tile& t) {
 
 }  // namespace
 
-void vnni_pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
+void vnni_pack_rhs(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
   for (int b = 0; b < blocks; ++b) {
     for (int64_t k = 0; k < k_padded / 4; ++k, quads += 64) {
       const __m512i row = _mm512_xor_si512(_mm512_loadu_si512(quads), _mm512_set1_epi8(-128));
@@ -102,9 +102,9 @@ void vnni_pack_lhs_row(const float* values, int64_t k_padded, int64_t row, const
   pack_lhs_row<Tokens>(values, k_padded, row, lhs);
 }
 
-void vnni_tile(const Tile& t) {
-  with_count<kVnniPanelBlocks>(
-      t.blocks, [&](auto blocks) { with_count<kVnniTileRows>(t.rows, [&](auto rows) { tile_of<rows, blocks>(t); }); });
+void vnni_gemm(const Tile& t) {
+  with_count<kVnniNr / 16>(
+      t.blocks, [&](auto blocks) { with_count<kVnniMr>(t.rows, [&](auto rows) { gemm_tile<rows, blocks>(t); }); });
 }
 
 int64_t vnni_dot_loop(int64_t rounds) {
@@ -118,14 +118,14 @@ constexpr Backend make_backend() {
   b.name = "avx512vnni";
   b.supported = has_avx512vnni;
   b.float_ops = &kFloatAvx512;
-  b.tile_rows = kVnniTileRows;
-  b.panel_blocks = kVnniPanelBlocks;
+  b.mr = kVnniMr;
+  b.nr = kVnniNr;
   b.gemv_rows = 2;
   b.quantize_pack_lhs = vnni_quantize_pack_lhs;
-  b.unpack = unpack;
-  b.pack = vnni_pack;
+  b.decode_rhs_panel = decode_rhs_panel;
+  b.pack_rhs = vnni_pack_rhs;
   b.pack_lhs_row = vnni_pack_lhs_row;
-  b.tile = vnni_tile;
+  b.gemm = vnni_gemm;
   b.gemv = gemv;
   b.dot_loop = vnni_dot_loop;
   return b;

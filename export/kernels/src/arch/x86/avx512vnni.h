@@ -6,14 +6,14 @@
 
 namespace hqdit {
 
-constexpr int kVnniTileRows = 8;
-constexpr int kVnniPanelBlocks = 3;
+constexpr int kVnniMr = 8;
+constexpr int kVnniNr = 48;
 
 void vnni_quantize_pack_lhs(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs,
                             float* scratch);
-void vnni_pack(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel);
+void vnni_pack_rhs(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel);
 void vnni_pack_lhs_row(const float* values, int64_t k_padded, int64_t row, const PackedLhs& lhs);
-void vnni_tile(const Tile& tile);
+void vnni_gemm(const Tile& tile);
 int64_t vnni_dot_loop(int64_t rounds);
 
 }  // namespace hqdit

@@ -12,7 +12,7 @@
 namespace hqdit {
 namespace {
 
-constexpr int kTileRows = 6;
+constexpr int kMr = 6;
 
 struct AvxVnni : Avx2 {
   static void pack16(const PackedLhs& lhs, int64_t row, int64_t k, Int16 v) {
@@ -68,7 +68,7 @@ struct WeightReader {
   }
 };
 
-void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
+void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   WeightReader reader(weight, block);
   for (int64_t k = 0; k < stored_inputs(weight.k); k += 16) {
     __m256i w[8];
@@ -84,14 +84,14 @@ void unpack(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   }
 }
 
-void pack(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
+void pack_rhs(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
   for (int64_t i = 0; i < 16 * k_padded; i += 32) {
     store256(panel + i, _mm256_xor_si256(load256(quads + i), _mm256_set1_epi8(-128)));
   }
 }
 
 template <int Rows>
-void tile_of(const Tile& t) {
+void gemm_tile(const Tile& t) {
   __m256i acc[Rows][2];
   unroll<Rows>([&](int r) { acc[r][0] = acc[r][1] = _mm256_set1_epi32(t.offset[r]); });
   const uint8_t* a = t.lhs;
@@ -113,8 +113,8 @@ void tile_of(const Tile& t) {
   });
 }
 
-void tile(const Tile& t) {
-  with_count<kTileRows>(t.rows, [&](auto rows) { tile_of<rows>(t); });
+void gemm(const Tile& t) {
+  with_count<kMr>(t.rows, [&](auto rows) { gemm_tile<rows>(t); });
 }
 
 /// One token.
@@ -147,13 +147,13 @@ constexpr Backend make_backend() {
   b.name = "avxvnni";
   b.supported = has_avxvnni;
   b.float_ops = &kFloatAvx2;
-  b.tile_rows = kTileRows;
+  b.mr = kMr;
   b.gemv_rows = 1;
   b.quantize_pack_lhs = quantize_pack_lhs<AvxVnni>;
-  b.unpack = unpack;
-  b.pack = pack;
+  b.decode_rhs_panel = decode_rhs_panel;
+  b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<AvxVnni>;
-  b.tile = tile;
+  b.gemm = gemm;
   b.gemv = gemv;
   b.dot_loop = dot_loop;
   return b;

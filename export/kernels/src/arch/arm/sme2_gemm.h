@@ -14,8 +14,8 @@ constexpr int kSmePack = 16;
 /// Bytes of a vector in streaming mode; only where the processor has SME.
 int64_t sme2_vector_bytes();
 
-/// Backend::tile. Packed LHS: int8 [tokens / 16][k_padded / 4][16][4]. Panel: int8 [blocks][k_padded / 4][16][4].
-void sme2_tile(const Tile& tile);
+/// Backend::gemm. Packed LHS: int8 [tokens / 16][k_padded / 4][16][4]. Panel: int8 [blocks][k_padded / 4][16][4].
+void sme2_gemm(const Tile& tile);
 
 /// Backend::dot_loop.
 int64_t sme2_dot_loop(int64_t rounds);

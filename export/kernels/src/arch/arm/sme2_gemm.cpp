@@ -2,7 +2,7 @@
 // SMOPA: the outer product of a vector of tokens and one of channels, four inputs each, added to a tile of the ZA
 // array. Four tiles take two vectors of each side, four loads for four products. Written for any vector of 128 to 512
 // bits.
-#include "arch/arm/sme2_tile.h"
+#include "arch/arm/sme2_gemm.h"
 
 #include <arm_sme.h>
 
@@ -38,7 +38,7 @@ inline void finish(const Tile& t, int64_t row, int64_t channel) __arm_streaming 
 
 int64_t sme2_vector_bytes() { return static_cast<int64_t>(svcntsb()); }
 
-__arm_locally_streaming __arm_new("za") void sme2_tile(const Tile& t) {
+__arm_locally_streaming __arm_new("za") void sme2_gemm(const Tile& t) {
   const int64_t vector = static_cast<int64_t>(svcntw());
   const int64_t block_bytes = kSmePack * t.k_padded;
   const svbool_t all = svptrue_b8();
