@@ -50,6 +50,8 @@ struct PackedLhs {
   int64_t stride;   ///< bytes
   float* scale;     ///< [rows] token_scale
   int32_t* offset;  ///< [rows] what the backend adds to each accumulator of the row
+  /// [rows][k_padded / 16] what gemv adds to the sum of each 16 inputs; nullptr unless Backend::offset_per_group
+  int32_t* group_offset = nullptr;
 };
 
 /// A block of outputs: `rows` tokens by 16 * `blocks` channels, of which the first `channels` exist.
@@ -58,6 +60,7 @@ struct Tile {
   int64_t lhs_stride;
   const float* token_scale;
   const int32_t* offset;
+  const int32_t* group_offset;  ///< of gemv
   const uint8_t* panel;
   int64_t k_padded;
   const float* scale;  ///< [16 * blocks]
@@ -79,6 +82,7 @@ struct Backend {
   int mr = 0;                               ///< most tokens of one gemm
   int nr = 16;                              ///< most channels of one panel, whole blocks of 16
   int gemv_rows = 0;                        ///< up to so many tokens go through gemv; 0 if there is none
+  bool offset_per_group = false;            ///< gemv reads Tile::group_offset
   int mr_packed = 1;                        ///< tokens that share one run of the packed LHS
   int64_t panel_input_bytes = 16;           ///< bytes, at most, that one input of 16 channels takes in a panel
   int64_t panel_header_bytes = 0;           ///< bytes before the inputs of each 16 channels

@@ -48,7 +48,8 @@ struct Layout {
   int64_t nr;
   size_t scratch;  // bytes per slot, steps 1 and 2
   size_t panel;    // bytes per slot, steps 3 and 4
-  size_t lhs, scale, offset, slots, total;
+  size_t lhs, scale, offset, group_offset, slots, total;
+  bool offset_per_group;
 };
 
 Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
@@ -63,7 +64,10 @@ Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   l.lhs = 0;
   l.scale = l.lhs + aligned(ceil_div(rows, isa.mr_packed) * l.lhs_stride);
   l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
-  l.slots = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
+  l.group_offset = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
+  l.offset_per_group = isa.offset_per_group && rows <= isa.gemv_rows;
+  const int64_t group_offsets = l.offset_per_group ? rows * l.k_padded / 16 : 0;
+  l.slots = l.group_offset + aligned(group_offsets * static_cast<int64_t>(sizeof(int32_t)));
   l.total = l.slots + static_cast<size_t>(slots) * std::max(l.panel, l.scratch);
   return l;
 }
@@ -165,6 +169,7 @@ struct Call {
     const int64_t channels = std::min<int64_t>(16, weight.n - 16 * block);
     copy_channels(weight, 16 * block, channels, 16, scale, bias);
     Tile tile = tile_at(0, 16 * block, channels, scale, bias);
+    tile.group_offset = lhs.group_offset;
     tile.rows = static_cast<int>(rows);
     isa.gemv(weight, block, tile);
     finish(tile);
@@ -184,8 +189,9 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
   const int64_t slots = slots_for(weight, rows, parallel);
   const Layout l = layout(weight, rows, slots);
   uint8_t* memory = static_cast<uint8_t*>(workspace);
-  const PackedLhs lhs{memory + l.lhs, l.lhs_stride, reinterpret_cast<float*>(memory + l.scale),
-                      reinterpret_cast<int32_t*>(memory + l.offset)};
+  PackedLhs lhs{memory + l.lhs, l.lhs_stride, reinterpret_cast<float*>(memory + l.scale),
+                reinterpret_cast<int32_t*>(memory + l.offset)};
+  if (l.offset_per_group) lhs.group_offset = reinterpret_cast<int32_t*>(memory + l.group_offset);
   const auto map = epilogue == Epilogue::kGelu ? float_backend().gelu_tile : nullptr;
   const Call call{weight, isa, l, lhs, rows, map, out, memory + l.slots};
 

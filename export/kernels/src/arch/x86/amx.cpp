@@ -6,6 +6,7 @@
 #include "arch/x86/fp4_avx512.h"
 #include "arch/x86/simd_avx512.h"
 #include "arch/x86/vbmi_decode.h"
+#include "arch/x86/vbmi_gemv.h"
 #include "float_ops/backend.h"
 #include "gemm/processor.h"
 #include "gemm/tokens.h"
@@ -198,6 +199,12 @@ int64_t dot_loop(int64_t rounds) {
   return fewer * 4 * 16 * 16 * 64;
 }
 
+void quantize_pack_tokens(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs,
+                          float* scratch) {
+  quantize_pack_lhs<Tokens>(step, x, row, lhs, scratch);
+  if (lhs.group_offset) put_group_offsets<Tokens>(lhs, row, x.rows, step.k_padded);
+}
+
 constexpr Backend make_backend() {
   Backend b;
   b.name = "amx";
@@ -206,9 +213,10 @@ constexpr Backend make_backend() {
   b.mr = kMr;
   b.nr = kNr;
   b.gemv_rows = kGemvRows;
+  b.offset_per_group = true;
   b.mr_packed = 16;
   b.k_multiple = 64;
-  b.quantize_pack_lhs = quantize_pack_lhs<Tokens>;
+  b.quantize_pack_lhs = quantize_pack_tokens;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<Tokens>;

@@ -37,18 +37,6 @@ inline void transpose_lanes(const __m512i in[4], __m512i out[4]) {
   out[3] = _mm512_shuffle_i32x4(ab_high, cd_high, 0xDD);
 }
 
-/// In each lane, the 4 x 4 matrix of 32-bit elements transposed: out[j] element i = in[i] element j.
-inline void transpose_in_lanes(const __m512i in[4], __m512i out[4]) {
-  const __m512i ab_low = _mm512_unpacklo_epi32(in[0], in[1]);
-  const __m512i ab_high = _mm512_unpackhi_epi32(in[0], in[1]);
-  const __m512i cd_low = _mm512_unpacklo_epi32(in[2], in[3]);
-  const __m512i cd_high = _mm512_unpackhi_epi32(in[2], in[3]);
-  out[0] = _mm512_unpacklo_epi64(ab_low, cd_low);
-  out[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
-  out[2] = _mm512_unpacklo_epi64(ab_high, cd_high);
-  out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
-}
-
 inline __m512i low_nibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 inline __m512i high_nibbles(__m512i v) { return low_nibbles(_mm512_srli_epi16(v, 4)); }
 

@@ -4,6 +4,7 @@
 #include "arch/x86/avx512vnni.h"
 #include "arch/x86/simd_avx512.h"
 #include "arch/x86/vbmi_decode.h"
+#include "arch/x86/vbmi_gemv.h"
 #include "float_ops/backend.h"
 #include "gemm/processor.h"
 
@@ -18,6 +19,11 @@ void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_
   }
 }
 
+void quantize_pack_lhs(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs, float* scratch) {
+  vnni_quantize_pack_lhs(step, x, row, lhs, scratch);
+  if (lhs.group_offset) put_group_offsets<PlaceInRow>(lhs, row, x.rows, step.k_padded);
+}
+
 constexpr Backend make_backend() {
   Backend b;
   b.name = "avx512vbmi";
@@ -26,7 +32,8 @@ constexpr Backend make_backend() {
   b.mr = kVnniMr;
   b.nr = kVnniNr;
   b.gemv_rows = 2;
-  b.quantize_pack_lhs = vnni_quantize_pack_lhs;
+  b.offset_per_group = true;
+  b.quantize_pack_lhs = quantize_pack_lhs;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = vnni_pack_rhs;
   b.pack_lhs_row = vnni_pack_lhs_row;

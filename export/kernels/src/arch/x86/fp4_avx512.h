@@ -11,6 +11,18 @@ namespace {
 
 inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
+/// In each lane, the 4 x 4 matrix of 32-bit elements transposed: out[j] element i = in[i] element j.
+inline void transpose_in_lanes(const __m512i in[4], __m512i out[4]) {
+  const __m512i ab_low = _mm512_unpacklo_epi32(in[0], in[1]);
+  const __m512i ab_high = _mm512_unpackhi_epi32(in[0], in[1]);
+  const __m512i cd_low = _mm512_unpacklo_epi32(in[2], in[3]);
+  const __m512i cd_high = _mm512_unpackhi_epi32(in[2], in[3]);
+  out[0] = _mm512_unpacklo_epi64(ab_low, cd_low);
+  out[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
+  out[2] = _mm512_unpacklo_epi64(ab_high, cd_high);
+  out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+}
+
 /// Asks for what a loop over codes and table ids comes to a page later. Each is read once a step, so most come from
 /// memory, and the processor's own prefetching stops at the end of a page.
 inline void prefetch_ahead(const uint8_t* codes, const uint8_t* ids) {

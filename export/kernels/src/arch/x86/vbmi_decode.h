@@ -5,8 +5,6 @@
 // nothing to carry from the lower to the upper.
 #pragma once
 
-#include <cstring>
-
 #include "arch/x86/fp4_avx512.h"
 #include "gemm/lattice.h"
 #include "gemm/unroll.h"
@@ -126,35 +124,6 @@ template <Operand kOperand, class Use>
       });
     });
   }
-}
-
-/// V::place tells where the packed LHS has input k of a token.
-template <class V, int Rows>
-void decode_and_multiply(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  // Each waits for itself.
-  constexpr int kSums = 4;
-  __m512i acc[Rows][kSums];
-  unroll<Rows>([&](int r) {
-    acc[r][0] = _mm512_set1_epi32(t.offset[r]);
-    unroll<kSums - 1>([&](int i) { acc[r][i + 1] = _mm512_setzero_si512(); });
-  });
-  decode_block<Operand::kRaisedBy128>(weight, block, [&](int64_t quad, auto sum, __m512i w) {
-    unroll<Rows>([&](int r) {
-      int32_t inputs;
-      std::memcpy(&inputs, V::place(t.lhs, t.lhs_stride, r, 4 * quad), sizeof inputs);
-      acc[r][sum] = _mm512_dpbusd_epi32(acc[r][sum], w, _mm512_set1_epi32(inputs));
-    });
-  });
-  const Finish finish(t, 0);
-  unroll<Rows>([&](int r) {
-    finish(r, _mm512_add_epi32(_mm512_add_epi32(acc[r][0], acc[r][1]), _mm512_add_epi32(acc[r][2], acc[r][3])));
-  });
-}
-
-/// One or two tokens times one block.
-template <class V>
-void gemv_vbmi(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  t.rows == 1 ? decode_and_multiply<V, 1>(weight, block, t) : decode_and_multiply<V, 2>(weight, block, t);
 }
 
 }  // namespace
