@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -54,15 +55,25 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Pat
 
 
 @pytest.fixture(scope="session")
-def tiny_files(made_once) -> dict[str, bytes]:
-    """The model files of tests/tiny_model.py: exporting them takes seconds, so once."""
-    from tiny_model import make_files
+def kept(request) -> Callable[[str, str, Callable[[Path], object]], Path]:
+    """kept(name, made_of, make) -> the folder that make(folder) has filled, once for all runs: pytest's cache keeps it
+    until made_of, the text of everything that decides its files, is another."""
+    from parallel import folder_kept
+
+    return lambda name, made_of, make: folder_kept(request.config.cache.mkdir(name), made_of, make)
+
+
+@pytest.fixture(scope="session")
+def tiny_files(kept) -> dict[str, bytes]:
+    """The model files of tests/tiny_model.py: exporting them takes ten seconds, so it is done once."""
+    import tiny_model
 
     def make(folder: Path) -> None:
-        for name, data in make_files().items():
+        for name, data in tiny_model.make_files().items():
             (folder / name).write_bytes(data)
 
-    return {path.name: path.read_bytes() for path in sorted(made_once("tiny-files", make).iterdir())}
+    made_of = Path(tiny_model.__file__).read_text() + "".join(version(name) for name in ("torch", "executorch"))
+    return {path.name: path.read_bytes() for path in sorted(kept("tiny-files", made_of, make).iterdir())}
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,12 @@
 """The reference model's bundle for tests, kept until something that it is made of changes."""
 
 import hashlib
-import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from parallel import folder_made_once
+from parallel import folder_kept
 
 import hqdit_mobile
 import hqdit_mobile.export
@@ -31,9 +30,6 @@ def sources_digest() -> str:
 
 
 def export(folder: Path) -> None:
-    for other in folder.parent.iterdir():  # bundles of other sources
-        if other.is_dir() and other.name.partition(".")[0] != folder.name.partition(".")[0]:
-            shutil.rmtree(other)
     command = [Path(sys.executable).parent / "hqdit-export", "--num-calibration-samples", "4"]
     done = subprocess.run([*command, "-o", folder / "emoji-android"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -41,4 +37,4 @@ def export(folder: Path) -> None:
 
 def exported_emoji_bundle(cache: Path) -> Path:
     """The bundle in the cache that belongs to these sources, exported if there is none."""
-    return folder_made_once(cache / sources_digest()[:16], export) / "emoji-android"
+    return folder_kept(cache, sources_digest(), export) / "emoji-android"

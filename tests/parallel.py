@@ -5,6 +5,7 @@
 `pytest -n 0`. Each process computes with its share of the cores: OMP_NUM_THREADS, which torch reads when it starts.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -70,3 +71,16 @@ def folder_made_once(folder: Path, make: Callable[[Path], object]) -> Path:
             make(part)
             part.rename(folder)
     return folder
+
+
+def folder_kept(cache: Path, made_of: str, make: Callable[[Path], object]) -> Path:
+    """The same for all runs: a folder in the cache that stays until what it is made of changes, and then goes."""
+    digest = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+
+    def make_alone(folder: Path) -> None:
+        for other in cache.iterdir():
+            if other.is_dir() and other != folder:
+                shutil.rmtree(other)
+        make(folder)
+
+    return folder_made_once(cache / digest, make_alone)

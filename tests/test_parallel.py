@@ -62,3 +62,13 @@ def test_a_folder_is_made_once_and_whole(tmp_path):
         folder = parallel.folder_made_once(tmp_path / "x", make)
         assert folder == tmp_path / "x" and sorted(path.name for path in folder.iterdir()) == ["file", "half"]
     assert len(calls) == 2
+
+
+def test_a_folder_is_kept_until_what_it_is_made_of_changes(tmp_path):
+    def make(text):
+        return lambda folder: (folder / "file").write_text(text)
+
+    for made_of, text, expected in (("a", "first", "first"), ("a", "unused", "first"), ("b", "second", "second")):
+        folder = parallel.folder_kept(tmp_path, made_of, make(text))
+        assert (folder / "file").read_text() == expected
+        assert [path for path in tmp_path.iterdir() if path.is_dir()] == [folder]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole DiT as ONNX: the file, and what it computes with our kernels and without."""
 
+import os
+import platform
 import shutil
 import subprocess
 from pathlib import Path
@@ -112,19 +114,31 @@ def test_a_graph_that_breaks_the_standard_is_refused(model, tmp_path, external_a
         save_onnx(broken, tmp_path / "broken.onnx", external_above)
 
 
-def test_node_client(model, dit, tmp_path):
-    """An independent client with another binding and another build of ONNX Runtime: no Python, nothing of ours."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
+@pytest.fixture(scope="module")
+def node_modules(kept) -> Path:
+    """The folder that has onnxruntime-node."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
         pytest.skip("needs node and npm")
-    install = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", NODE_PACKAGE]
-    done = subprocess.run(install, cwd=tmp_path, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"npm cannot get {NODE_PACKAGE}: {done.stderr.strip().splitlines()[-1:]}")
+
+    def install(folder: Path) -> None:
+        command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", NODE_PACKAGE]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"npm cannot get {NODE_PACKAGE}: {done.stderr.strip().splitlines()[-1:]}")
+
+    return kept("onnxruntime-node", f"{NODE_PACKAGE} {platform.platform()}", install) / "node_modules"
+
+
+def test_node_client(node_modules, model, dit, tmp_path):
+    """An independent client with another binding and another build of ONNX Runtime: no Python, nothing of ours."""
     save_onnx(model, tmp_path / "model.onnx")
     inputs([2])["latents"].numpy().tofile(tmp_path / "latents.bin")
     (tmp_path / "client.js").write_text(NODE_CLIENT)
-    done = subprocess.run([node, "client.js"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = os.environ | {"NODE_PATH": str(node_modules)}
+    done = subprocess.run(
+        ["node", "client.js"], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
     noise = np.fromfile(tmp_path / "noise.bin", np.float32).reshape(2, 4, 8, 8)
     with torch.no_grad():

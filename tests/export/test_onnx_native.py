@@ -2,6 +2,7 @@
 """libhqdit_ort: our kernels as ONNX Runtime operators."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -146,16 +147,19 @@ print(onnxruntime.__version__)
 
 
 @pytest.fixture(scope="module")
-def oldest_runtime(tmp_path_factory) -> Path:
+def oldest_runtime(kept) -> Path:
     """A folder with the oldest ONNX Runtime that we state; it needs NumPy 1."""
     if sys.version_info >= (3, 13):
         pytest.skip(f"ONNX Runtime {OLDEST} has no wheel for Python 3.13")
-    folder = tmp_path_factory.mktemp("oldest")
-    command = [sys.executable, "-m", "pip", "install", "-q", "--target", folder, f"onnxruntime=={OLDEST}", "numpy<2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"ONNX Runtime {OLDEST} could not be installed: {done.stderr.strip().splitlines()[-1]}")
-    return folder
+    packages = [f"onnxruntime=={OLDEST}", "numpy<2"]
+
+    def install(folder: Path) -> None:
+        command = [sys.executable, "-m", "pip", "install", "-q", "--target", folder, *packages]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"ONNX Runtime {OLDEST} could not be installed: {done.stderr.strip().splitlines()[-1]}")
+
+    return kept("oldest-onnxruntime", f"{packages} {sys.version} {platform.platform()}", install)
 
 
 @pytest.mark.parametrize(("activation", "gelu"), [("int8", False), ("fp4", False), ("int8", True)])
@@ -179,27 +183,32 @@ def test_oldest_runtime(oldest_runtime, tmp_path, activation, gelu):
     torch.testing.assert_close(portable, expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
 
 
+FETCH = SOURCES / "cmake" / "onnxruntime_header.cmake"
+
+
 def fetch_header(folder) -> subprocess.CompletedProcess:
     """As the build does with HQDIT_FETCH_ONNXRUNTIME_HEADER."""
-    script = SOURCES / "cmake" / "onnxruntime_header.cmake"
-    command = ["cmake", f"-DFOLDER={folder}", "-P", script]
+    command = ["cmake", f"-DFOLDER={folder}", "-P", FETCH]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
 
 
 @pytest.fixture(scope="module")
-def official_headers(tmp_path_factory) -> Path:
+def official_headers(kept) -> Path:
     """The folder of onnxruntime_c_api.h: ONNXRUNTIME_INCLUDE_DIR, or out of the Android archive."""
     if given := os.environ.get("ONNXRUNTIME_INCLUDE_DIR"):
         return Path(given)
-    folder = tmp_path_factory.mktemp("headers")
-    done = fetch_header(folder)
-    if done.returncode:
-        # Only the registry may be at fault: what it delivers must be the file that is expected.
-        assert "Maven cannot get" in done.stderr or "no mvn on the PATH" in done.stderr, done.stderr
-        pytest.skip("no official header: set ONNXRUNTIME_INCLUDE_DIR, or let Maven reach the Android archive")
-    return folder
+
+    def fetch(folder: Path) -> None:
+        done = fetch_header(folder)
+        if done.returncode:
+            # Only the registry may be at fault: what it delivers must be the file that is expected.
+            assert "Maven cannot get" in done.stderr or "no mvn on the PATH" in done.stderr, done.stderr
+            pytest.skip("no official header: set ONNXRUNTIME_INCLUDE_DIR, or let Maven reach the Android archive")
+
+    return kept("onnxruntime-header", FETCH.read_text(), fetch)
 
 
+@pytest.mark.slow
 def test_our_abi_declarations_equal_the_official_header(official_headers, tmp_path):
     check = Path(__file__).parents[1] / "native" / "ort_abi_check.cpp"
     compiler = shutil.which("c++")
