@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["parallel"]
+pytest_plugins = ["parallel", "commands"]
 
 # A shell starts what it puts into the background with Ctrl-C ignored, which every process inherits; tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -6,7 +6,6 @@ import json
 import platform
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import onnx
@@ -272,9 +271,10 @@ def test_reports(record, tmp_path):
     ("arguments", "message"),
     [(["--threads", "4096"], "--threads 4096"), (["missing-bundle"], "manifest.json"), (["--steps", "0"], "--steps")],
 )
-def test_errors_of_the_command(arguments, message, tmp_path):
-    program = Path(sys.executable).parent / "hqdit"
-    done = subprocess.run([program, "bench", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False)
+def test_errors_of_the_command(command, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(machine, "set_threads", lambda _threads: None)  # other tests share this process
+    done = command("hqdit", "bench", *arguments)
     assert done.returncode == 2 and message in done.stderr
 
 

@@ -49,12 +49,13 @@ def test_ways_to_call_it():
         ("--steps", "1001"),
     ],
 )
-def test_values_are_refused_at_the_command_line(arguments):
-    done = run("hqdit-export", "-m", "./no-model", *arguments)
+def test_values_are_refused_at_the_command_line(command, arguments):
+    done = command("hqdit-export", "-m", "./no-model", *arguments)
     assert done.returncode == 2 and f"Invalid value for '{arguments[0]}'" in done.stderr, done.stderr
 
 
-def test_errors_are_one_line(tiny_bundle, tmp_path):
+def test_errors_are_one_line(command, tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "manifest.json").write_text("{}")
@@ -70,8 +71,8 @@ def test_errors_are_one_line(tiny_bundle, tmp_path):
         (("hqdit-export", "-o", tmp_path / "file"), "choose another --output-dir"),
         (("hqdit-export", "-o", tmp_path / "file" / "out"), "is no folder"),
     ]
-    for command, message in cases:
-        done = run(*command, cwd=tmp_path)
+    for words, message in cases:
+        done = command(*words)
         error = done.stderr.splitlines()[-1]
         assert done.returncode == 2 and message in error and "Traceback" not in done.stderr, done
         assert "\x1b[2J" not in done.stderr
@@ -88,7 +89,7 @@ TEXTS = ["\x1b]0;owned\x07\x1b[2J", "good\rEVIL", "abc\u202egnp.exe", "\x9b31m"]
 
 
 @pytest.mark.parametrize("place", ["name", "labels", "licence"])
-def test_texts_that_move_the_cursor_are_refused(tiny_files, tmp_path, place):
+def test_texts_that_move_the_cursor_are_refused(command, tiny_files, tmp_path, place):
     for text in TEXTS:
         source = {"model": "m", "licence": "l", "random_weights": False}
         manifest = tiny_model.make_manifest(tiny_files) | {"source": source}
@@ -99,16 +100,16 @@ def test_texts_that_move_the_cursor_are_refused(tiny_files, tmp_path, place):
         else:
             manifest["source"]["licence"] = text
         bundle = tiny_model.write_bundle(tmp_path, tiny_files, manifest)
-        done = run("hqdit", "info", bundle, "--labels")
+        done = command("hqdit", "info", bundle, "--labels")
         assert done.returncode == 2 and "control characters" in done.stderr and not done.stdout
         assert text not in done.stderr
 
 
-def test_markup_in_texts_is_shown_as_it_is(tiny_files, tmp_path):
+def test_markup_in_texts_is_shown_as_it_is(command, tiny_files, tmp_path):
     manifest = tiny_model.make_manifest(tiny_files)
     manifest["name"] = "[bold]a[/red] [link=http://x.invalid]b[/link] :smiley:"
     manifest["labels"][0] = "[/red] :heart:"
-    done = run("hqdit", "info", tiny_model.write_bundle(tmp_path, tiny_files, manifest), "--labels")
+    done = command("hqdit", "info", tiny_model.write_bundle(tmp_path, tiny_files, manifest), "--labels")
     assert done.returncode == 0 and manifest["name"] in done.stdout and manifest["labels"][0] in done.stdout
 
 
@@ -116,9 +117,9 @@ def test_markup_in_texts_is_shown_as_it_is(tiny_files, tmp_path):
     "text",
     ["[]", "{}", "[" * 100_000, '{"schema_version": 1, "labels": [', '{"schema_version": 1}', "\xff\xfe", '"\\ud800"'],
 )
-def test_info_on_what_is_no_manifest(tmp_path, text):
+def test_info_on_what_is_no_manifest(command, tmp_path, text):
     (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
-    done = run("hqdit", "info", tmp_path)
+    done = command("hqdit", "info", tmp_path)
     assert done.returncode == 2 and done.stderr.startswith("Error: ") and "manifest.json" in done.stderr, done.stderr
 
 

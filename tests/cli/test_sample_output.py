@@ -18,9 +18,13 @@ from hqdit_mobile.runtime.engine import Pipeline
 HQDIT = Path(sys.executable).parent / "hqdit"
 
 
+DRAW = ("--label", "1", "--steps", "2", "--seed", "4")
+
+
 def sample(bundle, *arguments, **options) -> subprocess.CompletedProcess:
-    command = [HQDIT, "sample", bundle, "--label", "1", "--steps", "2", "--seed", "4", *map(str, arguments)]
-    return subprocess.run(command, **({"capture_output": True, "check": False, "timeout": 60} | options))
+    """In a process of its own."""
+    words = [HQDIT, "sample", bundle, *DRAW, *map(str, arguments)]
+    return subprocess.run(words, **({"capture_output": True, "check": False, "timeout": 60} | options))
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +37,8 @@ def expected(tiny_bundle) -> np.ndarray:
     ("name", "format", "most"),
     [("a.png", "PNG", 0), ("a.JPG", "JPEG", 40), ("a.jpeg", "JPEG", 40), ("ä.webp", "WEBP", 0)],
 )
-def test_the_suffix_chooses_the_format(tiny_bundle, expected, tmp_path, name, format, most):
-    done = sample(tiny_bundle, "-o", tmp_path / name)
+def test_the_suffix_chooses_the_format(command, tiny_bundle, expected, tmp_path, name, format, most):
+    done = command("hqdit", "sample", tiny_bundle, *DRAW, "-o", tmp_path / name)
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / name) as image:
         assert image.format == format
@@ -54,12 +58,13 @@ def test_the_suffix_chooses_the_format(tiny_bundle, expected, tmp_path, name, fo
         ("loop.png", "Too many levels of symbolic links"),
     ],
 )
-def test_a_bad_output_is_refused_before_drawing(tmp_path, output, message):
+def test_a_bad_output_is_refused_before_drawing(command, tmp_path, monkeypatch, output, message):
     """There is no bundle either, and the output is what is refused."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "loop.png").symlink_to("loop.png")
-    done = sample(tmp_path / "no-bundle", "-o", output, cwd=tmp_path, text=True)
+    monkeypatch.chdir(tmp_path)
+    done = command("hqdit", "sample", tmp_path / "no-bundle", *DRAW, "-o", output)
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "loop.png"]
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """``hqdit sign`` and what verifies it."""
 
+import functools
 import stat
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,10 @@ from hqdit_mobile.runtime.documents import describe_documents
 from hqdit_mobile.runtime.manifest import read_manifest, write_manifest
 from hqdit_mobile.runtime.signature import make_private_key, public_key_of
 
-HQDIT = Path(sys.executable).parent / "hqdit"
 
-
-def hqdit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([HQDIT, *arguments], capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def hqdit(command) -> Callable[..., subprocess.CompletedProcess[str]]:
+    return functools.partial(command, "hqdit")
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -45,7 +45,7 @@ def bundle(tmp_path, tiny_files) -> Path:
     return folder
 
 
-def test_the_way_of_a_bundle(bundle, tmp_path):
+def test_the_way_of_a_bundle(hqdit, bundle, tmp_path):
     key = tmp_path / "release.pem"
     assert "signature none" in " ".join(hqdit("info", bundle).stdout.split())
     made = hqdit("sign", bundle, "--new-key", key)
@@ -75,7 +75,7 @@ def test_the_way_of_a_bundle(bundle, tmp_path):
     assert "exists; a key is never written over" in last_line(hqdit("sign", "--new-key", key))
 
 
-def test_keys_of_other_tools(bundle, tmp_path):
+def test_keys_of_other_tools(command, hqdit, bundle, tmp_path):
     private = ed25519.Ed25519PrivateKey.generate()
     pem = tmp_path / "public.pem"
     pem.write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
@@ -100,8 +100,7 @@ def test_keys_of_other_tools(bundle, tmp_path):
     assert "give the private key with --key" in last_line(hqdit("sign", bundle))
     for bad in ("00", key, "x" * 64):
         assert "Invalid value for '--public-key'" in last_line(hqdit("info", bundle, "--public-key", bad))
-    export = subprocess.run([HQDIT.with_name("hqdit-export"), "-o", tmp_path / "out", "--sign", key],
-                            capture_output=True, text=True, timeout=120)  # fmt: skip
+    export = command("hqdit-export", "-o", tmp_path / "out", "--sign", key)
     assert "is no private key in PEM" in last_line(export) and not (tmp_path / "out").exists()
 
 
