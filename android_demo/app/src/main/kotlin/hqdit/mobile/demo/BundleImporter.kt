@@ -27,6 +27,7 @@ class BundleImporter(private val root: File, private val freeBytes: () -> Long, 
         val staging = File(root, "incoming").apply { deleteRecursively() }
         try {
             copy(source, staging)
+            removeSystemFiles(staging)
             val bundle = bundleIn(staging)
             check(bundle)
             replaceCurrent(bundle)
@@ -41,8 +42,9 @@ class BundleImporter(private val root: File, private val freeBytes: () -> Long, 
         source.forEach { path, content ->
             if (++files > MAX_FILES) throw ImportException("more than $MAX_FILES files: this is not a bundle")
             val target = resolveInside(staging, path)
-            target.parentFile?.mkdirs()
             if (target.exists()) throw ImportException("$path appears twice")
+            val parent = checkNotNull(target.parentFile)
+            if (!parent.mkdirs() && !parent.isDirectory) throw ImportException("$path cannot be written")
             target.outputStream().use { output ->
                 val buffer = ByteArray(1 shl 16)
                 while (true) {
@@ -54,6 +56,12 @@ class BundleImporter(private val root: File, private val freeBytes: () -> Long, 
                 }
             }
         }
+    }
+
+    /** What macOS puts beside the files that were asked for. */
+    private fun removeSystemFiles(staging: File) {
+        File(staging, "__MACOSX").deleteRecursively()
+        staging.walk().filter { it.name == ".DS_Store" }.forEach { it.delete() }
     }
 
     /** Takes the old bundle back if the process died while a new one was about to replace it. */
@@ -74,7 +82,7 @@ class BundleImporter(private val root: File, private val freeBytes: () -> Long, 
 
     companion object {
         const val MANIFEST = "manifest.json"
-        private const val MAX_FILES = 256
+        internal const val MAX_FILES = 256
         internal const val MAX_DEPTH = 4
         private const val RESERVE_BYTES = 64L shl 20
 
@@ -84,7 +92,7 @@ class BundleImporter(private val root: File, private val freeBytes: () -> Long, 
             val plain =
                 names.size <= MAX_DEPTH &&
                     names.all { name ->
-                        name.isNotEmpty() && name.length <= 200 && name != "." && name != ".." &&
+                        name.isNotEmpty() && name.encodeToByteArray().size <= 200 && name != "." && name != ".." &&
                             name.none { it == '\\' || it.isISOControl() }
                     }
             if (!plain) throw ImportException("the bundle holds a file with an unsafe path: ${path.take(200)}")

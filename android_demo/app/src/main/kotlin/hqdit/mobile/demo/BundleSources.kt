@@ -8,21 +8,6 @@ import android.provider.DocumentsContract
 import android.provider.DocumentsContract.Document
 import java.io.FileNotFoundException
 import java.io.InputStream
-import java.util.zip.ZipInputStream
-
-/** A zip file that the user picked. */
-class ZipSource(private val resolver: ContentResolver, private val uri: Uri) : BundleSource {
-    override fun forEach(visit: (String, InputStream) -> Unit) {
-        val file = resolver.openInputStream(uri) ?: throw ImportException("the file cannot be opened")
-        ZipInputStream(file.buffered()).use { zip ->
-            var entry = zip.nextEntry ?: throw ImportException("this is not a zip file")
-            while (true) {
-                if (!entry.isDirectory) visit(entry.name, zip)
-                entry = zip.nextEntry ?: break
-            }
-        }
-    }
-}
 
 /** A folder that the user picked with ACTION_OPEN_DOCUMENT_TREE. */
 class TreeSource(private val resolver: ContentResolver, private val tree: Uri) : BundleSource {

@@ -69,7 +69,7 @@ class MainActivity : Activity() {
         val uri = data?.data
         if (resultCode != RESULT_OK || uri == null) return
         when (requestCode) {
-            PICK_ZIP -> studio.import(ZipSource(contentResolver, uri))
+            PICK_ZIP -> studio.import(ZipSource { contentResolver.openInputStream(uri) })
             PICK_FOLDER -> studio.import(TreeSource(contentResolver, uri))
             SAVE -> studio.state.finished?.let { save(it, uri) }
         }

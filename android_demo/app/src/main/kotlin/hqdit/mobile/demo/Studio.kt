@@ -55,7 +55,7 @@ class Studio(
             try {
                 store.import(source)
             } catch (error: RuntimeException) {
-                // Another app's file provider failed, or a zip file's names are not UTF-8.
+                // Another app's file provider failed.
                 throw ImportException(error.message ?: error.toString())
             }
             openModel()

@@ -42,8 +42,15 @@ class BundleImporterTest {
     }
 
     @Test
+    fun whatMacOsPutsBesideTheFilesIsLeftOut() {
+        val added = arrayOf("emoji/.DS_Store" to "x", "__MACOSX/emoji/._manifest.json" to "x")
+        importer().import(source("emoji/manifest.json" to "{}", *added))
+        assertEquals(listOf("current/manifest.json"), files())
+    }
+
+    @Test
     fun pathsThatLeaveTheFolderAreRefused() {
-        val long = "x".repeat(201)
+        val long = "\u00E9".repeat(101) // 202 bytes
         val climbing = listOf("../a", "a/../../b", "a\\..\\b", "..", "a/./b")
         val bad = climbing + listOf("/etc/a", "a//b", "", "a\u0000b", "1/2/3/4/5", long)
         for (path in bad) {
@@ -90,6 +97,7 @@ class BundleImporterTest {
         expect("manifest.json", source("a.txt" to "a"))
         expect("manifest.json", source())
         expect("twice", source("manifest.json" to "a", "manifest.json" to "b"))
+        expect("cannot be written", source("manifest.json" to "a", "b" to "b", "b/c" to "c"))
         expect("256 files", BundleSource { visit -> repeat(257) { visit("f$it", "".byteInputStream()) } })
     }
 
