@@ -162,6 +162,31 @@ def test_peak_memory_is_the_process_peak(pipeline):
     assert reported == pytest.approx(int(line.split()[1]) * 1024, rel=0.01)
 
 
+def resident_share(file: Path) -> float:
+    """Of what this process has mapped of the file, the part that counts as its memory."""
+    size = resident = 0
+    mine = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):  # the head of a mapping
+            mine = words[-1] == str(file)
+        elif mine and words[0] == "Size:":
+            size += int(words[1])
+        elif mine and words[0] == "Rss:":
+            resident += int(words[1])
+    return resident / size
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the reference is Linux's /proc")
+def test_weights_that_xnnpack_has_packed_are_not_kept_twice(emoji_bundle):
+    with Pipeline(emoji_bundle) as opened:
+        latents = np.zeros(opened.latent_shape, np.float32)
+        opened.denoise(latents, 500, 0, guided=True)
+        opened.decode(latents)
+        assert resident_share(emoji_bundle.resolve() / "transformer.pte") > 0.8, "our operators read codes in place"
+        assert resident_share(emoji_bundle.resolve() / "vae_decoder.pte") < 0.2
+
+
 def test_initial_noise_of_the_caller(pipeline):
     own = np.stack([rng.normal(seed, 0, 256).reshape(tiny_model.LATENT) for seed in (7, 8)])
     batch = pipeline.generate_batch(2, [0, 0], initial_noise=own)

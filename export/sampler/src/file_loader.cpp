@@ -3,6 +3,7 @@
 
 #include <executorch/runtime/platform/log.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -13,6 +14,15 @@ namespace hqdit {
 namespace {
 
 namespace et = executorch::runtime;
+
+/// What a delegate has packed for itself it does not read again: its pages would count as this process's memory until
+/// the file is closed. Pages that a neighbour shares stay, and a later look brings any back.
+void drop_pages(void*, void* data, size_t size) {
+  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + size) / page * page;
+  if (begin < end) static_cast<void>(madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED));
+}
 
 }  // namespace
 
@@ -36,7 +46,7 @@ Status FileLoader::make(OpenFile file, hqdit_load_mode mode, std::unique_ptr<Fil
 et::Result<et::FreeableBuffer> FileLoader::load(size_t offset, size_t size, const SegmentInfo& info) const {
   if (map_ != nullptr) {
     if (offset > bytes_ || size > bytes_ - offset) return et::Error::InvalidProgram;
-    return et::FreeableBuffer(map_ + offset, size, nullptr);
+    return et::FreeableBuffer(map_ + offset, size, drop_pages);
   }
   LargeMemory memory = offset <= bytes_ && size <= bytes_ - offset ? allocate_large(size) : nullptr;
   if (!memory && offset <= bytes_ && size <= bytes_ - offset) return et::Error::MemoryAllocationFailed;
