@@ -37,6 +37,18 @@ def test_random_layers(isa):
     check()
 
 
+def test_one_and_two_tokens(isa):
+    """They have kernels of their own; random layers are rarely so small."""
+
+    @given(st.integers(0, 2**32))
+    def check(seed):
+        case = random_case(seed)
+        case.x = case.x[: 1 + seed % 2]
+        assert_same_bits(case.native(), case.reference())
+
+    check()
+
+
 def pairwise(isa: str, index: int) -> list[str]:
     """Activations for the index-th value of a parameter: all of them on the instruction set that every machine has, one
     on each other, in turn, so that every two of (instruction set, value, activation) meet."""
