@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -63,17 +64,35 @@ def kept(request) -> Callable[[str, str, Callable[[Path], object]], Path]:
     return lambda name, made_of, make: folder_kept(request.config.cache.mkdir(name), made_of, make)
 
 
+def kept_files(kept, name: str, make_files: Callable[[], dict[str, bytes]], *modules: ModuleType) -> dict[str, bytes]:
+    """What make_files gives, which ExecuTorch and these modules decide."""
+
+    def make(folder: Path) -> None:
+        for name, data in make_files().items():
+            (folder / name).write_bytes(data)
+
+    versions = [version(package) for package in ("torch", "executorch")]
+    made_of = "\n".join([*versions, *(Path(module.__file__).read_text() for module in modules)])
+    return {path.name: path.read_bytes() for path in sorted(kept(name, made_of, make).iterdir())}
+
+
 @pytest.fixture(scope="session")
 def tiny_files(kept) -> dict[str, bytes]:
     """The model files of tests/tiny_model.py: exporting them takes ten seconds, so it is done once."""
     import tiny_model
 
-    def make(folder: Path) -> None:
-        for name, data in tiny_model.make_files().items():
-            (folder / name).write_bytes(data)
+    return kept_files(kept, "tiny-files", tiny_model.make_files, tiny_model)
 
-    made_of = Path(tiny_model.__file__).read_text() + "".join(version(name) for name in ("torch", "executorch"))
-    return {path.name: path.read_bytes() for path in sorted(kept("tiny-files", made_of, make).iterdir())}
+
+@pytest.fixture(scope="session")
+def tiny_programs(kept) -> dict[str, bytes]:
+    """The programs of tests/tiny_programs.py, likewise."""
+    import tiny_model
+    import tiny_programs
+
+    from hqdit_mobile.ops import float_ops
+
+    return kept_files(kept, "tiny-programs", tiny_programs.make_programs, tiny_programs, tiny_model, float_ops)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import sys
 import numpy as np
 import pytest
 import tiny_model
-import torch
 
 from hqdit_mobile.runtime.engine import (
     EngineError,
@@ -217,20 +216,9 @@ def test_garbage_model(tmp_path, tiny_files):
         refuse(bundle, InvalidBundleError, r"vae_decoder\.pte: not a readable ExecuTorch program")
 
 
-def test_operator_that_nobody_registered(tmp_path, tiny_files):
-    library = torch.library.Library("hqdit_test", "DEF")
-    library.define("twice(Tensor x) -> Tensor")
-    library.define("twice.out(Tensor x, *, Tensor(a!) out) -> Tensor(a!)")
-    library.impl("twice", lambda x: 2 * x, "CompositeExplicitAutograd")
-    library.impl("twice.out", lambda x, *, out: out.copy_(2 * x), "CompositeExplicitAutograd")
-    torch.library.register_fake("hqdit_test::twice", lambda x: torch.empty_like(x), lib=library)
-
-    class Decoder(tiny_model.Decoder):
-        def forward(self, latents):
-            return super().forward(torch.ops.hqdit_test.twice(latents))
-
-    data = tiny_model.lower({"decode": (Decoder(), (torch.zeros(1, *tiny_model.LATENT),))})
-    bundle = tiny_model.write_bundle(tmp_path, tiny_files | {"vae_decoder.pte": data})
+def test_operator_that_nobody_registered(tmp_path, tiny_files, tiny_programs):
+    files = tiny_files | {"vae_decoder.pte": tiny_programs["foreign_decoder"]}
+    bundle = tiny_model.write_bundle(tmp_path, files)
     refuse(bundle, InvalidBundleError, 'method "decode".*hqdit_test::twice.out is no operator that the exporter writes')
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tiny_model
 import torch
+from tiny_programs import SPLIT_IMAGE, SPLIT_LATENT, WIDE_IMAGE, WIDE_LATENT
 
 from hqdit_mobile.ops import native
 from hqdit_mobile.ops.native import library_path
@@ -125,22 +126,6 @@ def test_the_limit_holds_whatever_the_manifest_says(tmp_path, tiny_files, manife
     Pipeline(bundle, memory_limit_bytes=200_000).close()
 
 
-class SplitDecoder(torch.nn.Module):
-    """Three graphs of XNNPACK, with weights of their own, since an operator of ours lies between them."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = torch.nn.Conv2d(4, 512, 3, padding=1)
-        self.middle = torch.nn.Conv2d(512, 512, 3, padding=1)
-        self.last = torch.nn.Conv2d(512, 512, 3, padding=1)
-        self.out = torch.nn.Conv2d(512, 3, 1)
-
-    def forward(self, latents):
-        hidden = torch.ops.hqdit.silu_f32(self.first(latents))
-        hidden = self.last(torch.ops.hqdit.silu_f32(self.middle(hidden)))
-        return self.out(torch.tanh(hidden)).repeat_interleave(2, 2).repeat_interleave(2, 3)
-
-
 # argv: bundle, memory limit, load mode. Decodes once; prints by how many bytes the process grew.
 DECODE = """
 import re, sys
@@ -156,25 +141,25 @@ print(peak() - before)
 """
 
 
+@pytest.fixture(scope="module")
+def split_bundle(tmp_path_factory, tiny_bundle, tiny_programs) -> Path:
+    """With SplitDecoder, and beside it a good one."""
+    files = {"transformer.pte": tiny_programs["split_transformer"], "vae_decoder.pte": tiny_programs["split_decoder"]}
+    manifest = tiny_model.make_manifest(files)
+    manifest["model"] |= {"latent_shape": SPLIT_LATENT, "image_shape": SPLIT_IMAGE}
+    manifest["memory"] = {"weights_bytes": 0, "arena_bytes": 8 << 20, "peak_bytes": 0}
+    folder = tmp_path_factory.mktemp("split")
+    shutil.copytree(tiny_bundle, folder / "good")
+    return tiny_model.write_bundle(folder / "bundle", files, tiny_model.without_null_class(manifest))
+
+
 @needs_linux
 @pytest.mark.parametrize("load_mode", ["mmap", "read"])
-def test_all_that_programs_take_counts(tmp_path, tiny_bundle, tiny_files, manifest, load_mode):
+def test_all_that_programs_take_counts(split_bundle, load_mode):
     """The limit that just lets three graphs of XNNPACK in is what the system measures: their common workspace, the
     activations, and the packed weights of all three."""
-    import hqdit_mobile.ops.float_ops  # noqa: F401
-
-    latent, image = (4, 32, 32), (3, 64, 64)
-    steps = {"denoise": (tiny_model.Denoiser(), tiny_model.step_inputs(latent))}
-    steps["denoise_guided"] = (tiny_model.GuidedDenoiser(tiny_model.Denoiser()), tiny_model.step_inputs(latent))
-    decode = tiny_model.lower({"decode": (SplitDecoder(), (torch.zeros(1, *latent),))})
-    files = {"transformer.pte": tiny_model.lower(steps), "vae_decoder.pte": decode}
-    manifest |= {"files": tiny_model.make_manifest(files)["files"]}
-    manifest["model"] |= {"latent_shape": latent, "image_shape": image}
-    manifest["memory"] = {"weights_bytes": 0, "arena_bytes": 8 << 20, "peak_bytes": 0}
-    shutil.copytree(tiny_bundle, tmp_path / "good")
-    bundle = tiny_model.write_bundle(tmp_path / "bundle", files, manifest)
-
-    own = 4 * (5 * 4 * 32 * 32 + 3 * 64 * 64) + 3 * 32 * 32
+    bundle = split_bundle
+    own = 4 * (5 * 4 * 32 * 32 + 3 * 64 * 64) + 3 * 32 * 32  # for SPLIT_LATENT and SPLIT_IMAGE
     with pytest.raises(MemoryLimitError, match=r"programs take \d+ bytes for activations and weights") as refused:
         Pipeline(bundle, memory_limit_bytes=8 << 20, load_mode=load_mode)
     need = own + int(re.search(r"take (\d+) bytes", str(refused.value))[1])
@@ -183,7 +168,8 @@ def test_all_that_programs_take_counts(tmp_path, tiny_bundle, tiny_files, manife
     command = [sys.executable, "-I", "-c", DECODE, bundle, str(need), load_mode]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    measured = int(done.stdout) - (len(decode) if load_mode == "mmap" else 0)  # pages of a mapped file can go again
+    mapped = (bundle / "vae_decoder.pte").stat().st_size if load_mode == "mmap" else 0  # whose pages can go again
+    measured = int(done.stdout) - mapped
     assert 0.8 * need < measured < need + (4 << 20), (measured, need)
 
 
@@ -202,33 +188,6 @@ def test_a_thread_limits_its_workspace():
         limit(2**64 - 1)
 
 
-class WideDenoiser(torch.nn.Module):
-    """Attention over a quarter of a million tokens of 8 channels."""
-
-    def __init__(self):
-        super().__init__()
-        self.label = torch.nn.Embedding(6, 24)
-
-    def forward(self, latents, timestep, label):
-        qkv = self.label(label).unsqueeze(1).expand(1, latents.numel() // 8, 24)
-        return latents + torch.ops.hqdit.attention(qkv, 1).view(latents.shape) + timestep[:, None, None, None]
-
-
-class TwoOf(torch.nn.Module):
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def forward(self, latents, timestep, label):
-        once = self.network(latents, timestep, label)
-        return torch.cat([once, once])
-
-
-class Wide(torch.nn.Module):
-    def forward(self, latents):
-        return torch.tanh(latents[:, :3])
-
-
 # argv: bundle, memory limit.
 WORK = """
 import sys
@@ -242,21 +201,14 @@ with Pipeline(sys.argv[1], memory_limit_bytes=int(sys.argv[2]), threads=1) as pi
 """
 
 
-def test_what_operators_work_in_counts(tmp_path, tiny_files, manifest):
+def test_what_operators_work_in_counts(tmp_path, tiny_programs):
     """They say so when they run: the process must not grow before."""
-    import hqdit_mobile.ops.float_ops  # noqa: F401
-
-    latent = (32, 256, 256)
-    network = WideDenoiser()
-    steps = {"denoise": (network, tiny_model.step_inputs(latent))}
-    steps["denoise_guided"] = (TwoOf(network), tiny_model.step_inputs(latent))
-    decode = {"decode": (Wide(), (torch.zeros(1, *latent),))}
-    files = {"transformer.pte": tiny_model.lower(steps), "vae_decoder.pte": tiny_model.lower(decode)}
-    manifest |= {"files": tiny_model.make_manifest(files)["files"]}
+    files = {"transformer.pte": tiny_programs["wide_transformer"], "vae_decoder.pte": tiny_programs["wide_decoder"]}
+    manifest = tiny_model.make_manifest(files)
     del manifest["preview"]
-    manifest["model"] |= {"latent_shape": latent, "image_shape": (3, 256, 256)}
+    manifest["model"] |= {"latent_shape": WIDE_LATENT, "image_shape": WIDE_IMAGE}
     manifest["memory"] = {"weights_bytes": 0, "arena_bytes": 64 << 20, "peak_bytes": 0}
-    bundle = tiny_model.write_bundle(tmp_path / "bundle", files, manifest)
+    bundle = tiny_model.write_bundle(tmp_path / "bundle", files, tiny_model.without_null_class(manifest))
     command = [sys.executable, "-I", "-c", WORK, bundle, str(120 << 20)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert "an operator works in" in done.stdout, done.stdout + done.stderr
@@ -300,7 +252,7 @@ print(refused)
 
 
 @pytest.mark.parametrize("load_mode", ["mmap", "read"])
-def test_what_runs_is_what_was_verified(tmp_path, tiny_files, load_mode):
+def test_what_runs_is_what_was_verified(tmp_path, tiny_files, tiny_programs, load_mode):
     """Another program takes the file's place again and again while the bundle is opened: none that opens runs it."""
     bundle = tiny_model.write_bundle(tmp_path / "bundle", tiny_files)
     path = bundle / "vae_decoder.pte"
@@ -308,8 +260,7 @@ def test_what_runs_is_what_was_verified(tmp_path, tiny_files, load_mode):
     with Pipeline(bundle) as pipeline:
         expected = pipeline.decode(np.ones(tiny_model.LATENT, np.float32))
 
-    torch.manual_seed(1)
-    other = tiny_model.lower({"decode": (tiny_model.Decoder(), (torch.zeros(1, *tiny_model.LATENT),))})
+    other = tiny_programs["other_decoder"]
     assert len(other) == len(good)  # the size agrees, as an attacker's would
     stop = threading.Event()
 

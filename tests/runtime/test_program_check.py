@@ -349,15 +349,10 @@ def test_offsets_that_lead_out_of_a_graph(tmp_path, tiny_files, field):
     refuse(tmp_path, tiny_files | {"transformer.pte": bytes(data)}, "the flatbuffer is damaged")
 
 
-def test_the_first_channels_of_a_result(tmp_path, tiny_files):
+def test_the_first_channels_of_a_result(tmp_path, tiny_files, tiny_programs):
     """Networks that learn a variance have more channels than the noise that is taken."""
-
-    class Decoder(tiny_model.Decoder):
-        def forward(self, latents):
-            return super().forward(torch.cat([latents, latents], 1)[:, :4])
-
-    data = tiny_model.lower({"decode": (Decoder(), (torch.zeros(1, *tiny_model.LATENT),))})
-    with Pipeline(tiny_model.write_bundle(tmp_path, tiny_files | {"vae_decoder.pte": data})) as pipeline:
+    files = tiny_files | {"vae_decoder.pte": tiny_programs["first_channels"]}
+    with Pipeline(tiny_model.write_bundle(tmp_path, files)) as pipeline:
         pipeline.generate(0, steps=1)
 
 
