@@ -31,12 +31,17 @@ class Layers(nn.Module):
         return torch.ops.hqdit.gelu_tanh(self.layer(x))
 
 
-def changed(change: Change, operator: str) -> bytes:
+@pytest.fixture(scope="module")
+def program() -> bytes:
     x = torch.randn(2, 3, 96, generator=torch.Generator().manual_seed(0))
     lowered = to_edge_transform_and_lower(
         torch.export.export(Layers(), (x,)), compile_config=EdgeCompileConfig(_check_ir_validity=False)
     )
-    file = deserialize_pte_binary(lowered.to_executorch().buffer)
+    return lowered.to_executorch().buffer
+
+
+def changed(program: bytes, change: Change, operator: str) -> bytes:
+    file = deserialize_pte_binary(program)
     (plan,) = file.program.execution_plan
     index = next(i for i, op in enumerate(plan.operators) if op.name == f"hqdit::{operator}")
     calls = [i.instr_args for i in plan.chains[0].instructions]
@@ -79,11 +84,11 @@ def with_a_freed_weight(plan: ExecutionPlan, call: KernelCall) -> None:
         ("fp4_linear", with_a_freed_weight, "hqdit::fp4_linear.out: bias has no data"),
     ],
 )
-def test_a_hostile_call_is_refused(operator, change, message, capfd):
-    data = changed(change, operator)
+def test_a_hostile_call_is_refused(program, operator, change, message, capfd):
+    data = changed(program, change, operator)
     native.library()
-    program = Runtime.get().load_program(data)
+    loaded = Runtime.get().load_program(data)
     with pytest.raises(RuntimeError):
-        program.load_method("forward").execute([torch.ones(2, 3, 96)])
+        loaded.load_method("forward").execute([torch.ones(2, 3, 96)])
     written = capfd.readouterr()
     assert message in written.out + written.err

@@ -37,15 +37,14 @@ class Method:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("shape", "settings"),
     [
-        {"activation": "int8", "rotation": 32, "pre": True},
-        {"activation": "fp4", "bias": False},
-        {"activation": "e2m1", "rotation": 96, "activation_group": 96},
+        ((3, 96), {"activation": "int8", "rotation": 32, "pre": True}),
+        ((2, 7, 96), {"activation": "fp4", "bias": False}),
+        ((3, 96), {"activation": "e2m1", "rotation": 96, "activation_group": 96}),
     ],
 )
-@pytest.mark.parametrize("shape", [(3, 96), (2, 7, 96)])
-def test_the_runtime_gives_the_bits_of_torch(settings, shape):
+def test_the_runtime_gives_the_bits_of_torch(shape, settings):
     layer = layer_with(**settings)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     out = Method(layer, x).execute(x)

@@ -84,28 +84,46 @@ def test_weights_fold_to_int8_at_load(tmp_path):
     assert np.array_equal(points, layer.lattice().t().numpy())
 
 
-class StepOp(torch.nn.Module):
-    def __init__(self, name, *settings):
-        super().__init__()
-        self.op, self.settings = getattr(torch.ops.hqdit, name), settings
+GENERATOR = torch.Generator().manual_seed(2)
+STEP_OPS = {  # settings, shapes of the tensors before them, definition
+    "attention": ([4], [(2, 10, 96)], float_ops.attention),
+    "attention_int8": ([4], [(2, 10, 96)], float_ops.attention_int8),
+    "modulated_norm": ([1, 2, 1e-6], [(2, 10, 32), (2, 96)], float_ops.modulated_norm),
+    "gelu_tanh": ([], [(3, 50)], float_ops.gelu_tanh),
+    "silu_f32": ([], [(3, 50)], float_ops.silu_f32),
+    "linear_f32": ([], [(2, 5, 16), (24, 16), (24,)], float_ops.linear_f32),
+    "timestep_embedding": ([], [(3,), (40,)], float_ops.timestep_embedding),
+}
+TENSORS = {
+    name: [torch.randn(*shape, generator=GENERATOR) for shape in shapes] for name, (_, shapes, _) in STEP_OPS.items()
+}
+GATED = {name: torch.randn(*size) for name, size in (("x", (2, 10, 32)), ("modulation", (2, 96)), ("y", (2, 10, 32)))}
+
+
+class StepOps(torch.nn.Module):
+    """Each operator with inputs of its own, and gated_add."""
 
     def forward(self, *tensors):
-        return self.op(*tensors, *self.settings)
+        given = iter(tensors)
+        outputs = []
+        for name, (settings, shapes, _) in STEP_OPS.items():
+            outputs.append(getattr(torch.ops.hqdit, name)(*(next(given) for _ in shapes), *settings))
+        x, modulation, y = given
+        return *outputs, torch.ops.hqdit.gated_add(x, modulation, 2, y)
 
 
-GENERATOR = torch.Generator().manual_seed(2)
-STEP_OPS = {
-    "attention": (StepOp("attention", 4), [(2, 10, 96)], lambda x: float_ops.attention(x, 4)),
-    "attention_int8": (StepOp("attention_int8", 4), [(2, 10, 96)], lambda x: float_ops.attention_int8(x, 4)),
-    "modulated_norm": (
-        StepOp("modulated_norm", 1, 2, 1e-6), [(2, 10, 32), (2, 96)],
-        lambda x, m: float_ops.modulated_norm(x, m, 1, 2, 1e-6),
-    ),
-    "gelu_tanh": (StepOp("gelu_tanh"), [(3, 50)], float_ops.gelu_tanh),
-    "silu_f32": (StepOp("silu_f32"), [(3, 50)], float_ops.silu_f32),
-    "linear_f32": (StepOp("linear_f32"), [(2, 5, 16), (24, 16), (24,)], float_ops.linear_f32),
-    "timestep_embedding": (StepOp("timestep_embedding"), [(3,), (40,)], float_ops.timestep_embedding),
-}  # fmt: skip
+@pytest.fixture(scope="module")
+def computed() -> dict[str, dict[str, torch.Tensor]]:
+    """What each operator computes with the function bodies, with our kernels, and in torch: exporting takes a second,
+    however many they are."""
+    inputs = {f"{name}{i}": tensor for name, tensors in TENSORS.items() for i, tensor in enumerate(tensors)} | GATED
+    names = [*STEP_OPS, "gated_add"]
+    module = StepOps()
+    model = to_onnx(module, inputs, [f"out_{name}" for name in names])
+    values = {name: tensor.numpy() for name, tensor in inputs.items()}
+    outputs = {kind: session(model, kind == "native").run(None, values) for kind in ("portable", "native")}
+    by_name = {kind: dict(zip(names, map(torch.from_numpy, tensors), strict=True)) for kind, tensors in outputs.items()}
+    return by_name | {"torch": dict(zip(names, module(*inputs.values()), strict=True))}
 
 
 def attention_of_int8(qkv: torch.Tensor) -> torch.Tensor:
@@ -117,33 +135,23 @@ def attention_of_int8(qkv: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, -1)
 
 
-@pytest.mark.parametrize("native", [False, True], ids=["portable", "native"])
 @pytest.mark.parametrize("name", STEP_OPS)
-def test_step_operators(name, native):
+def test_step_operators(computed, name):
     """The function bodies against torch's own operators; the kernels have the very bits of hqdit's in torch."""
-    module, shapes, definition = STEP_OPS[name]
-    inputs = [torch.randn(*shape, generator=GENERATOR) for shape in shapes]
-    named = {f"i{i}": tensor for i, tensor in enumerate(inputs)}
-    got = run(to_onnx(module, named, ["y"]), native, **named)
-    if name == "attention_int8" and not native:
-        definition = attention_of_int8
-        assert snr_db(float_ops.attention_int8(*inputs, 4), got) > 40
-    assert snr_db(definition(*inputs), got) > 110
-    if native:
-        assert torch.equal(got, module(*inputs))
+    settings, _, definition = STEP_OPS[name]
+    expected = definition(*TENSORS[name], *settings)
+    portable, native = computed["portable"][name], computed["native"][name]
+    assert torch.equal(native, computed["torch"][name]) and snr_db(expected, native) > 110
+    if name == "attention_int8":
+        assert snr_db(expected, portable) > 40
+        expected = attention_of_int8(*TENSORS[name])
+    assert snr_db(expected, portable) > 110
 
 
-class GatedAdd(torch.nn.Module):
-    def forward(self, x, modulation, y):
-        return torch.ops.hqdit.gated_add(x, modulation, 2, y)
-
-
-@pytest.mark.parametrize("native", [False, True], ids=["portable", "native"])
-def test_gated_add(native):
-    named = {"x": torch.randn(2, 10, 32), "modulation": torch.randn(2, 96), "y": torch.randn(2, 10, 32)}
-    got = run(to_onnx(GatedAdd(), named, ["out"]), native, **named)
-    expected = named["x"] + named["modulation"].view(2, 3, 1, 32)[:, 2] * named["y"]
-    torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-6)
+@pytest.mark.parametrize("kind", ["portable", "native"])
+def test_gated_add(computed, kind):
+    expected = GATED["x"] + GATED["modulation"].view(2, 3, 1, 32)[:, 2] * GATED["y"]
+    torch.testing.assert_close(computed[kind]["gated_add"], expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("activation", ["int8", "fp4"])

@@ -91,8 +91,8 @@ def test_timesteps_for_every_number_of_steps(kind, spacing):
     timestep of -1. The engine does not repeat it.
     """
     refused = []
+    reference = diffusers_scheduler(kind, spacing)
     for steps in range(1, 1001):
-        reference = diffusers_scheduler(kind, spacing)
         reference.set_timesteps(steps)
         expected = reference.timesteps.tolist()
         if len(expected) == steps + 1:
