@@ -134,12 +134,14 @@ def host_bits(tmp_path_factory) -> bytes:
     return build_and_run(compiler, [], tmp_path_factory.mktemp("host"))
 
 
+@pytest.mark.slow
 @pytest.mark.native
 def test_driver_gives_numpys_bits(host_bits):
     expected = np.concatenate([rng.normal(seed, stream, COUNT) for seed in SEEDS for stream in STREAMS])
     assert host_bits[: expected.nbytes] == expected.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.native
 @pytest.mark.arm
 def test_arm64_gives_the_same_bits(host_bits, tmp_path):

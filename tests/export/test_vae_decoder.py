@@ -51,6 +51,7 @@ def test_upsampling_inside_a_convolution(size):
     torch.testing.assert_close(stand_in(x), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_int8_program_computes_what_was_measured(vae):
     from executorch.runtime import Runtime
 

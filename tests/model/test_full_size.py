@@ -159,6 +159,7 @@ def test_attention_that_no_phone_runs_is_refused_before_any_work():
         check_heads(DiTConfig(1152, 28, 8))
 
 
+@pytest.mark.slow
 def test_a_written_program_is_the_one_in_memory(tmp_path):
     torch.manual_seed(0)
     dit = DiT(DiTConfig(32, 1, 2, sample_size=4, num_classes=3)).eval().requires_grad_(False)

@@ -190,15 +190,12 @@ def test_the_integer_part(isa, activation):
 def native_lattice(case: Case) -> np.ndarray:
     """int64 [n, k], from docs/fp4-linear.md."""
     grids = [np.array([0, 1, 2, 3, 4, 6, 8, 12]), np.arange(8), np.array([0, 1, 2, 4, 8, 16, 32, 64])]
-    tables = [grids[0] * r for r in range(1, 11)] + [grids[1] * r for r in range(1, 19)] + [grids[2]]
-    weights = np.zeros((case.n, case.x.shape[1]), np.int64)
-    for n in range(case.n):
-        for k in range(case.x.shape[1]):
-            byte = case.codes[n // 16, k // 32, n % 16, k % 16]
-            code = byte & 15 if k % 32 < 16 else byte >> 4
-            value = tables[case.tables[n // 16, k // case.group, n % 16]][code & 7]
-            weights[n, k] = -value if code & 8 else value
-    return weights
+    tables = np.array([grids[0] * r for r in range(1, 11)] + [grids[1] * r for r in range(1, 19)] + [grids[2]])
+    n, k = np.arange(case.n)[:, None], np.arange(case.x.shape[1])
+    byte = case.codes[n // 16, k // 32, n % 16, k % 16]
+    code = np.where(k % 32 < 16, byte & 15, byte >> 4)
+    value = tables[case.tables[n // 16, k // case.group, n % 16], code & 7]
+    return np.where(code & 8, -value, value)
 
 
 @pytest.mark.parametrize(("rows", "n"), [(600, 16), (300, 200), (1100, 200), (1, 3000), (70, 1000)])

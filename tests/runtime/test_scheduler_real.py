@@ -19,12 +19,12 @@ def emoji():
 @pytest.mark.parametrize(
     ("kind", "spacing", "steps", "scale", "eta"),
     [
-        ("ddim", "leading", 50, 4.0, 0.0),
+        pytest.param("ddim", "leading", 50, 4.0, 0.0, marks=pytest.mark.slow),
         ("ddim", "trailing", 7, 7.5, 0.0),
-        ("ddim", "linspace", 10, 1.5, 1.0),
+        pytest.param("ddim", "linspace", 10, 1.5, 1.0, marks=pytest.mark.slow),
         ("dpm-solver++", "leading", 4, 4.0, 0.0),
-        ("dpm-solver++", "trailing", 20, 4.0, 0.0),
-        ("dpm-solver++", "linspace", 12, 7.5, 0.0),
+        pytest.param("dpm-solver++", "trailing", 20, 4.0, 0.0, marks=pytest.mark.slow),
+        pytest.param("dpm-solver++", "linspace", 12, 7.5, 0.0, marks=pytest.mark.slow),
     ],
 )
 def test_steps_equal_diffusers_on_the_reference_model(emoji, kind, spacing, steps, scale, eta):
