@@ -107,17 +107,6 @@ inline float largest(const F32x16& a) {
   return halve(a, [](float x, float y) { return x > y ? x : y; });
 }
 
-/// Four consecutive left operands of a matrix product.
-struct Quad {
-  const float* from;
-};
-inline Quad load_quad(const float* from) { return {from}; }
-/// a[Lane] * b + c, rounded once.
-template <int Lane>
-inline F32x16 fma_lane(const Quad& a, const F32x16& b, const F32x16& c) {
-  return fma(splat(a.from[Lane]), b, c);
-}
-
 /// to[16 * i + j] = from[j * stride + i] for i, j < 4.
 inline void transpose_quads(const float* from, int64_t stride, float* to) {
   for (int64_t i = 0; i < 4; ++i) {

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "arch/x86/float_vector_x86.h"
+
 namespace hqdit {
 namespace {
 
@@ -75,39 +77,8 @@ inline F32x16 min(F32x16 a, F32x16 b) { return {_mm256_min_ps(a.low, b.low), _mm
 inline __m256 to_exponent(__m256 v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 23)); }
 inline F32x16 low_bits_to_exponent(F32x16 a) { return {to_exponent(a.low), to_exponent(a.high)}; }
 
-inline float sum(F32x16 a) {
-  const __m256 eight = _mm256_add_ps(a.low, a.high);
-  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-inline float largest(F32x16 a) {
-  const __m256 eight = _mm256_max_ps(a.low, a.high);
-  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
-}
-
-struct Quad {
-  const float* from;
-};
-inline Quad load_quad(const float* from) { return {from}; }
-template <int Lane>
-inline F32x16 fma_lane(Quad a, F32x16 b, F32x16 c) {
-  return fma(splat(a.from[Lane]), b, c);
-}
-
-inline void transpose_quads(const float* from, int64_t stride, float* to) {
-  __m128 a = _mm_loadu_ps(from);
-  __m128 b = _mm_loadu_ps(from + stride);
-  __m128 c = _mm_loadu_ps(from + 2 * stride);
-  __m128 d = _mm_loadu_ps(from + 3 * stride);
-  _MM_TRANSPOSE4_PS(a, b, c, d);
-  _mm_storeu_ps(to, a);
-  _mm_storeu_ps(to + 16, b);
-  _mm_storeu_ps(to + 32, c);
-  _mm_storeu_ps(to + 48, d);
-}
+inline float sum(F32x16 a) { return sum_of_eight(_mm256_add_ps(a.low, a.high)); }
+inline float largest(F32x16 a) { return largest_of_eight(_mm256_max_ps(a.low, a.high)); }
 
 }  // namespace
 }  // namespace hqdit

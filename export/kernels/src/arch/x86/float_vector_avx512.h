@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "arch/x86/float_vector_x86.h"
+
 namespace hqdit {
 namespace {
 
@@ -49,39 +51,8 @@ inline F32x16 low_bits_to_exponent(F32x16 a) {
 
 inline __m256 upper(__m512 v) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)); }
 
-inline float sum(F32x16 a) {
-  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), upper(a.v));
-  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-inline float largest(F32x16 a) {
-  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a.v), upper(a.v));
-  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
-}
-
-struct Quad {
-  const float* from;
-};
-inline Quad load_quad(const float* from) { return {from}; }
-template <int Lane>
-inline F32x16 fma_lane(Quad a, F32x16 b, F32x16 c) {
-  return fma(splat(a.from[Lane]), b, c);
-}
-
-inline void transpose_quads(const float* from, int64_t stride, float* to) {
-  __m128 a = _mm_loadu_ps(from);
-  __m128 b = _mm_loadu_ps(from + stride);
-  __m128 c = _mm_loadu_ps(from + 2 * stride);
-  __m128 d = _mm_loadu_ps(from + 3 * stride);
-  _MM_TRANSPOSE4_PS(a, b, c, d);
-  _mm_storeu_ps(to, a);
-  _mm_storeu_ps(to + 16, b);
-  _mm_storeu_ps(to + 32, c);
-  _mm_storeu_ps(to + 48, d);
-}
+inline float sum(F32x16 a) { return sum_of_eight(_mm256_add_ps(_mm512_castps512_ps256(a.v), upper(a.v))); }
+inline float largest(F32x16 a) { return largest_of_eight(_mm256_max_ps(_mm512_castps512_ps256(a.v), upper(a.v))); }
 
 }  // namespace
 }  // namespace hqdit
