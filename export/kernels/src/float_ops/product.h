@@ -10,13 +10,13 @@
 namespace hqdit {
 namespace {
 
-/// out [rows][16 * panels] = left [rows][depth] x right [panels][depth][16]; depth is a multiple of 4. Every output is
+/// out [rows][16 * panels] = lhs [rows][depth] x rhs [panels][depth][16]; depth is a multiple of 4. Every output is
 /// one chain of fused multiply-adds in the order of depth, so no tiling and no cut of the depth changes its bits.
 struct Product {
   int64_t depth;
-  const float* left;
-  int64_t left_stride;
-  const float* right;
+  const float* lhs;
+  int64_t lhs_stride;
+  const float* rhs;
   int64_t panel_stride;
   float* out;
   int64_t out_stride;
@@ -26,9 +26,9 @@ struct Product {
 template <int Rows, int Columns>
 void tile(const Product& p) {
   const float* row[Rows];
-  unroll<Rows>([&](auto r) { row[r] = p.left + r * p.left_stride; });
+  unroll<Rows>([&](auto r) { row[r] = p.lhs + r * p.lhs_stride; });
   const float* column[Columns];
-  unroll<Columns>([&](auto c) { column[c] = p.right + c * p.panel_stride; });
+  unroll<Columns>([&](auto c) { column[c] = p.rhs + c * p.panel_stride; });
   F32x16 sums[Rows][Columns];
   const auto each_sum = [&](auto function) {
     unroll<Rows>([&](auto r) { unroll<Columns>([&](auto c) { function(r, c, sums[r][c]); }); });
@@ -39,12 +39,12 @@ void tile(const Product& p) {
     each_sum([&](auto, auto, F32x16& sum) { sum = splat(0.0f); });
   }
   for (int64_t i = 0; i < p.depth; i += 4) {
-    Quad left[Rows];
-    unroll<Rows>([&](auto r) { left[r] = load_quad(row[r] + i); });
+    Quad lhs[Rows];
+    unroll<Rows>([&](auto r) { lhs[r] = load_quad(row[r] + i); });
     unroll<4>([&](auto lane) {
-      F32x16 right[Columns];
-      unroll<Columns>([&](auto c) { right[c] = load(column[c] + 16 * lane); });
-      each_sum([&](auto r, auto c, F32x16& sum) { sum = fma_lane<lane>(left[r], right[c], sum); });
+      F32x16 rhs[Columns];
+      unroll<Columns>([&](auto c) { rhs[c] = load(column[c] + 16 * lane); });
+      each_sum([&](auto r, auto c, F32x16& sum) { sum = fma_lane<lane>(lhs[r], rhs[c], sum); });
     });
     unroll<Columns>([&](auto c) { column[c] += 64; });
   }
@@ -70,19 +70,19 @@ inline int64_t next_part(int64_t rest, int64_t most) {
 
 void multiply(int64_t rows, int64_t panels, const Product& whole) {
   for (int64_t panel = 0, columns; panel < panels; panel += columns) {
-    columns = next_part(panels - panel, kTileColumns);
-    // 16 KiB of the right side stay in the first-level cache while all rows pass.
+    columns = next_part(panels - panel, kNr / 16);
+    // 16 KiB of the RHS stay in the first-level cache while all rows pass.
     const int64_t most = 256 / columns / 4 * 4;
     for (int64_t begin = 0; begin < whole.depth; begin += most) {
       Product p = whole;
       p.depth = whole.depth - begin < most ? whole.depth - begin : most;
-      p.right = whole.right + panel * whole.panel_stride + 16 * begin;
+      p.rhs = whole.rhs + panel * whole.panel_stride + 16 * begin;
       p.resume = whole.resume || begin > 0;
       for (int64_t row = 0, count; row < rows; row += count) {
-        count = next_part(rows - row, kTileRows);
-        p.left = whole.left + row * whole.left_stride + begin;
+        count = next_part(rows - row, kMr);
+        p.lhs = whole.lhs + row * whole.lhs_stride + begin;
         p.out = whole.out + row * whole.out_stride + 16 * panel;
-        tile_of<kTileRows, kTileColumns>(count, columns, p);
+        tile_of<kMr, kNr / 16>(count, columns, p);
       }
     }
   }
@@ -95,7 +95,7 @@ struct Matrix {
   int64_t columns;
 };
 
-/// The right side of a product with the transpose of `m`: [rows / 16][depth][16], padded with zeros.
+/// The RHS of a product with the transpose of `m`: [rows / 16][depth][16], padded with zeros.
 void pack_transposed(const Matrix& m, int64_t depth, float* panels) {
   for (int64_t row = 0; row < (m.rows + 15) / 16 * 16; row += 4) {
     float* to = panels + row / 16 * depth * 16 + row % 16;

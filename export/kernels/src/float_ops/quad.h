@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Four left operands of a matrix product that stay in memory, for the vectors that are included before: a broadcast
-// costs them no more than a load. NEON's multiply by a lane of a register and have a Quad of their own.
+// Four operands of the left-hand side of a product (LHS) that stay in memory, for the vectors that are included before:
+// a broadcast costs them no more than a load. NEON's multiply by a lane of a register and have a Quad of their own.
 #pragma once
 
 namespace hqdit {
 namespace {
 
-/// Four consecutive left operands.
+/// Four consecutive operands of the LHS.
 struct Quad {
   const float* from;
 };

@@ -11,9 +11,9 @@
 namespace hqdit {
 namespace {
 
-/// Rows and 16-float columns of one matrix product tile.
-constexpr int kTileRows = 4;
-constexpr int kTileColumns = 1;
+/// Most rows and columns of one tile of a matrix product.
+constexpr int kMr = 4;
+constexpr int kNr = 16;
 
 struct F32x16 {
   float lane[16];

@@ -10,9 +10,9 @@
 namespace hqdit {
 namespace {
 
-// Twenty sums, four right operands, five left: 29 of the 32 registers.
-constexpr int kTileRows = 5;
-constexpr int kTileColumns = 1;
+// Twenty sums, four operands of the RHS, five of the LHS: 29 of the 32 registers.
+constexpr int kMr = 5;
+constexpr int kNr = 16;
 
 struct F32x16 {
   float32x4_t q[4];

@@ -11,9 +11,9 @@
 namespace hqdit {
 namespace {
 
-// Twelve sums, two right operands and one left: fifteen of the sixteen registers.
-constexpr int kTileRows = 6;
-constexpr int kTileColumns = 1;
+// Twelve sums, two operands of the RHS and one of the LHS: fifteen of the sixteen registers.
+constexpr int kMr = 6;
+constexpr int kNr = 16;
 
 struct F32x16 {
   __m256 low;

@@ -11,8 +11,8 @@
 namespace hqdit {
 namespace {
 
-constexpr int kTileRows = 4;
-constexpr int kTileColumns = 5;
+constexpr int kMr = 4;
+constexpr int kNr = 80;
 
 struct F32x16 {
   __m512 v;
