@@ -43,8 +43,9 @@ HQDIT_API const char* const* hqdit_available_isas(void);
  * Not while another thread computes. */
 HQDIT_API const char* hqdit_use_isa(const char* name);
 
-/* Measures for about 0.2 s how many billion int8 operations (two per multiply-add) the instruction set in use can
- * start per second on `threads` threads, from registers alone; the sum of each thread's best moment. */
+/* Measures how many billion int8 operations (two per multiply-add) this processor can start per second on `threads`
+ * threads, from registers alone: of the best of its instruction sets, whichever is in use, the sum of each thread's
+ * best moment. Takes about 0.1 s for each instruction set. */
 HQDIT_API double hqdit_int8_peak_gops(int32_t threads);
 
 /* Threads of the runtime's pool. */

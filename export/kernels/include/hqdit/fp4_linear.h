@@ -68,8 +68,9 @@ const char* const* available_isas();
 /// `name` is not among it. Not safe during fp4_linear.
 const char* use_isa(const char* name);
 
-/// Billions of int8 operations (two per multiply-add) per second that the instruction set in use can start on
-/// `parallel`, from registers alone: the sum of each thread's best moment. Takes about 0.2 s.
+/// Billions of int8 operations (two per multiply-add) per second that this processor can start on `parallel`, from
+/// registers alone: of the best of its instruction sets, whichever is in use, the sum of each thread's best moment.
+/// Takes about 0.1 s for each instruction set.
 double int8_peak_gops(const ParallelFor& parallel);
 
 }  // namespace hqdit

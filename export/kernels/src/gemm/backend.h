@@ -128,6 +128,9 @@ extern const Backend kSme2;
 /// The backend in use.
 const Backend& backend();
 
+/// All that this processor can run, best first; nullptr ends the list.
+const Backend* const* available_backends();
+
 namespace {
 
 /// k as the packed LHS and the panels of `isa` have it, not less than the weight's stored_inputs.

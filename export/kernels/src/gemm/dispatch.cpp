@@ -59,6 +59,8 @@ std::atomic<const Backend*>& current() {
 
 const Backend& backend() { return *current().load(std::memory_order_acquire); }
 
+const Backend* const* available_backends() { return available().backends; }
+
 const FloatBackend& float_backend() { return *backend().float_ops; }
 
 const char* isa() { return backend().name; }
@@ -66,7 +68,7 @@ const char* isa() { return backend().name; }
 const char* const* available_isas() { return available().names; }
 
 const char* use_isa(const char* name) {
-  for (const Backend* const* candidate = available().backends; *candidate; ++candidate) {
+  for (const Backend* const* candidate = available_backends(); *candidate; ++candidate) {
     if (std::strcmp((*candidate)->name, name) != 0) continue;
     current().store(*candidate, std::memory_order_release);
     return nullptr;
