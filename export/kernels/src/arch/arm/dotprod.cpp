@@ -2,19 +2,16 @@
 // NEON with SDOT (Armv8.2 dot product). Packed LHS: int8 [tokens / 4][k_padded / 4][4][4]. Panel: int8
 // [2][k_padded / 4][8 channels][4].
 #include "arch/arm/dotprod_loop.h"
-#include "arch/arm/neon_weights.h"
-#include "arch/arm/simd_neon.h"
-#include "float_ops/backend.h"
+#include "arch/arm/neon_backend.h"
+#include "arch/arm/sdot.h"
 #include "gemm/peak_loop.h"
-#include "gemm/processor.h"
-#include "gemm/tokens.h"
 
 namespace hqdit {
 namespace {
 
 constexpr int kMr = 4 * kLoopPacks;
 
-using Dotprod = NeonQuads<4>;
+struct Dotprod : NeonQuads<4>, Sdot {};
 
 void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   const int64_t k_padded = stored_inputs(weight.k);
@@ -68,11 +65,6 @@ void gemm(const Tile& t) {
   }
 }
 
-void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  gemv_with(weight, block, t, Dotprod::lhs16,
-            [](int32x4_t acc, int8x16_t w, int8x16_t token) { return vdotq_s32(acc, w, token); });
-}
-
 int64_t dot_loop(int64_t rounds) {
   return run_chains<24, int32x4_t>(rounds, 16, [](int32x4_t acc, int32x4_t a) {
     return vdotq_s32(acc, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(a));
@@ -80,19 +72,14 @@ int64_t dot_loop(int64_t rounds) {
 }
 
 constexpr Backend make_backend() {
-  Backend b;
+  Backend b = neon_backend<Dotprod>();
   b.name = "dotprod";
   b.supported = has_dotprod;
-  b.float_ops = &kFloatNeon;
   b.mr = kMr;
-  b.gemv_rows = 2;
   b.mr_packed = 4;
-  b.quantize_pack_lhs = quantize_pack_lhs<Dotprod>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
-  b.pack_lhs_row = pack_lhs_row<Dotprod>;
   b.gemm = gemm;
-  b.gemv = gemv;
   b.dot_loop = dot_loop;
   return b;
 }

@@ -2,25 +2,27 @@
 // NEON with SMMLA (Armv8.6 int8 matrix multiplication): each instruction multiplies 2 tokens by 2 channels over 8
 // inputs. Packed LHS: int8 [tokens / 2][k_padded / 8][2][8]. Panel: int8 [k_padded / 8][16][8].
 #include "arch/arm/i8mm_loop.h"
-#include "arch/arm/neon_weights.h"
-#include "arch/arm/simd_neon.h"
-#include "float_ops/backend.h"
+#include "arch/arm/neon_backend.h"
+#include "arch/arm/sdot.h"
 #include "gemm/peak_loop.h"
-#include "gemm/processor.h"
-#include "gemm/tokens.h"
 
 namespace hqdit {
 namespace {
 
 constexpr int kMr = 2 * kLoopPairs;
 
-struct I8mm : Neon {
+struct I8mm : Neon, Sdot {
   static void pack16(const PackedLhs& lhs, int64_t row, int64_t k, Int16 v) {
     int8_t* pair = reinterpret_cast<int8_t*>(lhs.data + row / 2 * lhs.stride + 2 * k + row % 2 * 8);
     vst1_s8(pair, vmovn_s16(v.low));
     vst1_s8(pair + 16, vmovn_s16(v.high));
   }
   static void finish_row(const PackedLhs& lhs, int64_t row, int64_t) { lhs.offset[row] = 0; }
+
+  static int8x16_t lhs16(const uint8_t* lhs, int64_t stride, int row, int64_t k) {
+    const int8_t* pair = reinterpret_cast<const int8_t*>(lhs + row / 2 * stride + 2 * k + row % 2 * 8);
+    return vcombine_s8(vld1_s8(pair), vld1_s8(pair + 16));
+  }
 };
 
 void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
@@ -79,15 +81,6 @@ void gemm(const Tile& t) {
   finish_rows<4>(t, 0, sums);
 }
 
-void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  const auto load = [](const uint8_t* lhs, int64_t stride, int row, int64_t k) {
-    const int8_t* pair = reinterpret_cast<const int8_t*>(lhs + row / 2 * stride + 2 * k + row % 2 * 8);
-    return vcombine_s8(vld1_s8(pair), vld1_s8(pair + 16));
-  };
-  gemv_with(weight, block, t, load,
-            [](int32x4_t acc, int8x16_t w, int8x16_t token) { return vdotq_s32(acc, w, token); });
-}
-
 int64_t dot_loop(int64_t rounds) {
   return run_chains<24, int32x4_t>(rounds, 32, [](int32x4_t acc, int32x4_t a) {
     return vmmlaq_s32(acc, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(a));
@@ -95,19 +88,14 @@ int64_t dot_loop(int64_t rounds) {
 }
 
 constexpr Backend make_backend() {
-  Backend b;
+  Backend b = neon_backend<I8mm>();
   b.name = "i8mm";
   b.supported = has_i8mm;
-  b.float_ops = &kFloatNeon;
   b.mr = kMr;
-  b.gemv_rows = 2;
   b.mr_packed = 2;
-  b.quantize_pack_lhs = quantize_pack_lhs<I8mm>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
-  b.pack_lhs_row = pack_lhs_row<I8mm>;
   b.gemm = gemm;
-  b.gemv = gemv;
   b.dot_loop = dot_loop;
   return b;
 }

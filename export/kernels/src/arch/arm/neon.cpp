@@ -2,13 +2,9 @@
 // NEON without dot products (Armv8.0: Cortex-A53, A57, A72, A73, Apple's A12). SMULL and SMLAL give sums of two
 // products in int16, of which the largest is 2 * 127 * 127 = 32,258 and fits, and SADALP adds them in pairs into int32.
 // Packed LHS: int8, one token a row. Panel: int8 [4][k_padded / 16][4 channels][16].
+#include "arch/arm/neon_backend.h"
 #include "arch/arm/neon_loop.h"
-#include "arch/arm/neon_weights.h"
-#include "arch/arm/simd_neon.h"
-#include "float_ops/backend.h"
 #include "gemm/peak_loop.h"
-#include "gemm/processor.h"
-#include "gemm/tokens.h"
 
 namespace hqdit {
 namespace {
@@ -20,13 +16,16 @@ struct NeonRows : Neon {
     vst1q_s8(reinterpret_cast<int8_t*>(lhs.data + row * lhs.stride + k), narrow(v));
   }
   static void finish_row(const PackedLhs& lhs, int64_t row, int64_t) { lhs.offset[row] = 0; }
-};
 
-/// acc + the 16 products, four partial sums.
-inline int32x4_t multiply_add(int32x4_t acc, int8x16_t weights, int8x16_t token) {
-  const int16x8_t pairs = vmull_s8(vget_low_s8(weights), vget_low_s8(token));
-  return vpadalq_s16(acc, vmlal_high_s8(pairs, weights, token));
-}
+  static int8x16_t lhs16(const uint8_t* lhs, int64_t stride, int row, int64_t k) {
+    return vld1q_s8(reinterpret_cast<const int8_t*>(lhs + row * stride + k));
+  }
+  /// acc + the 16 products, four partial sums.
+  static int32x4_t multiply_add(int32x4_t acc, int8x16_t weights, int8x16_t token) {
+    const int16x8_t pairs = vmull_s8(vget_low_s8(weights), vget_low_s8(token));
+    return vpadalq_s16(acc, vmlal_high_s8(pairs, weights, token));
+  }
+};
 
 void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   const int64_t k_padded = stored_inputs(weight.k);
@@ -59,7 +58,8 @@ void multiply_by_4(const uint8_t* lhs, int64_t stride, const uint8_t* panel, int
     unroll<4>([&](int c) {
       const int8x16_t weights = vld1q_s8(w + 16 * c);
       unroll<Rows>([&](int r) {
-        acc[r][c] = multiply_add(acc[r][c], weights, vld1q_s8(reinterpret_cast<const int8_t*>(lhs + r * stride)));
+        acc[r][c] =
+            NeonRows::multiply_add(acc[r][c], weights, vld1q_s8(reinterpret_cast<const int8_t*>(lhs + r * stride)));
       });
     });
   }
@@ -78,13 +78,6 @@ void gemm(const Tile& t) {
   }
 }
 
-void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  const auto load = [](const uint8_t* lhs, int64_t stride, int row, int64_t k) {
-    return vld1q_s8(reinterpret_cast<const int8_t*>(lhs + row * stride + k));
-  };
-  gemv_with(weight, block, t, load, multiply_add);
-}
-
 int64_t dot_loop(int64_t rounds) {
   return run_chains<24, int16x8_t>(rounds, 8, [](int16x8_t acc, int16x8_t a) {
     const int8x8_t eight = vget_low_s8(vreinterpretq_s8_s16(a));
@@ -93,18 +86,13 @@ int64_t dot_loop(int64_t rounds) {
 }
 
 constexpr Backend make_backend() {
-  Backend b;
+  Backend b = neon_backend<NeonRows>();
   b.name = "neon";
   b.supported = always;
-  b.float_ops = &kFloatNeon;
   b.mr = kMr;
-  b.gemv_rows = 2;
-  b.quantize_pack_lhs = quantize_pack_lhs<NeonRows>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
-  b.pack_lhs_row = pack_lhs_row<NeonRows>;
   b.gemm = gemm;
-  b.gemv = gemv;
   b.dot_loop = dot_loop;
   return b;
 }

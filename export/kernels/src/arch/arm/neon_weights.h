@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the NEON backends share: decoding of codes, the last step, and the product with one token.
+// What the NEON backends share: decoding of codes and the last step.
 #pragma once
 
 #include <arm_neon.h>
@@ -102,45 +102,6 @@ inline void finish_rows(const Tile& t, int64_t first, const int32_t* sums) {
       vst1q_f32(to + 4 * i, vaddq_f32(vmulq_n_f32(y, t.token_scale[r]), bias[i]));
     });
     if (to == parts) std::memcpy(out, parts, static_cast<size_t>(count) * sizeof(float));
-  }
-}
-
-/// Two tokens at most. load(lhs, stride, row, k) gives 16 inputs of a token, multiply_add(acc, weights, token) adds 16
-/// products to four partial sums.
-template <int Rows, class Load, class MultiplyAdd>
-void gemv_rows(const Fp4Weight& weight, int64_t block, const Tile& t, const Load& load,
-               const MultiplyAdd& multiply_add) {
-  // Eight channels at a time, so that the accumulators of two tokens fit the registers.
-  for (int first = 0; first < 16; first += 8) {
-    CodeReader reader(weight, block);
-    int32x4_t acc[Rows][8];
-    unroll<Rows>([&](int r) { unroll<8>([&](int i) { acc[r][i] = vdupq_n_s32(0); }); });
-    for (int64_t k = 0; k < t.k_padded; k += 16) {
-      reader.at(k);
-      int8x16_t tokens[Rows];
-      unroll<Rows>([&](int r) { tokens[r] = load(t.lhs, t.lhs_stride, r, k); });
-      unroll<8>([&](int i) {
-        const int8x16_t w = reader.weights(first + i);
-        unroll<Rows>([&](int r) { acc[r][i] = multiply_add(acc[r][i], w, tokens[r]); });
-      });
-    }
-    unroll<Rows>([&](int r) {
-      unroll<2>([&](int half) {
-        const int32x4_t ab = vpaddq_s32(acc[r][4 * half], acc[r][4 * half + 1]);
-        const int32x4_t cd = vpaddq_s32(acc[r][4 * half + 2], acc[r][4 * half + 3]);
-        if (t.channels > first + 4 * half) finish(vpaddq_s32(ab, cd), t, r, first + 4 * half);
-      });
-    });
-  }
-}
-
-template <class Load, class MultiplyAdd>
-void gemv_with(const Fp4Weight& weight, int64_t block, const Tile& t, const Load& load,
-               const MultiplyAdd& multiply_add) {
-  if (t.rows == 1) {
-    gemv_rows<1>(weight, block, t, load, multiply_add);
-  } else {
-    gemv_rows<2>(weight, block, t, load, multiply_add);
   }
 }
 

@@ -17,7 +17,6 @@ namespace {
 // Many: each call configures the tiles, which takes as long as ten products.
 constexpr int kMr = 4096;
 constexpr int kNr = 32;
-constexpr int kGemvRows = 2;
 constexpr int64_t kTileBytes = 1024;
 // A chunk's weights, 2 KiB a step, stay in the first-level cache (48 KiB) while so many strips pass by.
 constexpr int kStrips = 4;

@@ -82,9 +82,9 @@ void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
   }
 }
 
-/// One or two tokens times one block.
+/// Up to kGemvRows tokens times one block.
 inline void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  with_count<2>(t.rows, [&](auto rows) { gemv_of<rows>(weight, block, t); });
+  with_count<kGemvRows>(t.rows, [&](auto rows) { gemv_of<rows>(weight, block, t); });
 }
 
 }  // namespace

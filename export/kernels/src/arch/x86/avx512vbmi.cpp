@@ -5,7 +5,6 @@
 #include "arch/x86/simd_avx512.h"
 #include "arch/x86/vbmi_decode.h"
 #include "arch/x86/vbmi_gemv.h"
-#include "float_ops/backend.h"
 #include "gemm/processor.h"
 
 namespace hqdit {
@@ -25,21 +24,13 @@ void quantize_pack_lhs(const TokenStep& step, const TokenRows& x, int64_t row, c
 }
 
 constexpr Backend make_backend() {
-  Backend b;
+  Backend b = vnni_backend();
   b.name = "avx512vbmi";
   b.supported = has_avx512vbmi;
-  b.float_ops = &kFloatAvx512;
-  b.mr = kVnniMr;
-  b.nr = kVnniNr;
-  b.gemv_rows = 2;
   b.offset_per_group = true;
   b.quantize_pack_lhs = quantize_pack_lhs;
   b.decode_rhs_panel = decode_rhs_panel;
-  b.pack_rhs = vnni_pack_rhs;
-  b.pack_lhs_row = vnni_pack_lhs_row;
-  b.gemm = vnni_gemm;
   b.gemv = gemv_vbmi<PlaceInRow>;
-  b.dot_loop = vnni_dot_loop;
   return b;
 }
 

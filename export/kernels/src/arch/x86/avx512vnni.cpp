@@ -5,7 +5,6 @@
 
 #include "arch/x86/avx512_decode.h"
 #include "arch/x86/simd_avx512.h"
-#include "float_ops/backend.h"
 #include "gemm/peak_loop.h"
 #include "gemm/processor.h"
 #include "gemm/tokens.h"
@@ -114,20 +113,11 @@ int64_t vnni_dot_loop(int64_t rounds) {
 namespace {
 
 constexpr Backend make_backend() {
-  Backend b;
+  Backend b = vnni_backend();
   b.name = "avx512vnni";
   b.supported = has_avx512vnni;
-  b.float_ops = &kFloatAvx512;
-  b.mr = kVnniMr;
-  b.nr = kVnniNr;
-  b.gemv_rows = 2;
-  b.quantize_pack_lhs = vnni_quantize_pack_lhs;
   b.decode_rhs_panel = decode_rhs_panel;
-  b.pack_rhs = vnni_pack_rhs;
-  b.pack_lhs_row = vnni_pack_lhs_row;
-  b.gemm = vnni_gemm;
   b.gemv = gemv;
-  b.dot_loop = vnni_dot_loop;
   return b;
 }
 

@@ -9,6 +9,9 @@
 namespace hqdit {
 namespace {
 
+/// Tokens that a gemv takes at most.
+constexpr int kGemvRows = 2;
+
 inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
 /// In each lane, the 4 x 4 matrix of 32-bit elements transposed: out[j] element i = in[i] element j.

@@ -147,10 +147,10 @@ void multiply_any_grid(const Fp4Weight& weight, int64_t block, const Tile& t) {
   });
 }
 
-/// One or two tokens times one block.
+/// Up to kGemvRows tokens times one block.
 template <class V>
 void gemv_vbmi(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  with_count<2>(t.rows, [&](auto rows) {
+  with_count<kGemvRows>(t.rows, [&](auto rows) {
     if (!multiply_small_grids<V, rows>(weight, block, t)) multiply_any_grid<V, rows>(weight, block, t);
   });
 }
