@@ -8,8 +8,8 @@ from ios_checks import DEMO
 
 SWIFT = DEMO / "HqDit/Sources/HqDit"
 KOTLIN = DEMO.parent / "android_demo/hqdit/src/main/kotlin/hqdit/mobile"
-# HqDit.Companion.openIsolated, and what it knows of a bundle that only the other process has read; iOS has no such one.
-ISOLATED = {"Companion", "memory"}
+# HqDit.Companion.openIsolated: iOS has no such process.
+ISOLATED = {"Companion"}
 # Kotlin's type and Swift's; names that differ; what only Kotlin has, and only Swift.
 TYPES = {
     "HqDit": ("HqDit", {"open": "init", "generationFlow": "events"}, {"cancel"} | ISOLATED, {"unownedExecutor"}),

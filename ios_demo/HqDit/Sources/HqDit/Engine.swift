@@ -29,10 +29,18 @@ final class Engine: @unchecked Sendable {
   deinit { hqdit_close(pipeline) }
 
   static func estimate(bundle: URL) throws -> MemoryEstimate {
-    var memory = hqdit_memory()
-    memory.struct_size = MemoryLayout<hqdit_memory>.size
-    try withPath(of: bundle) { try HqDitError.check(hqdit_estimate($0, &memory)) }
-    return MemoryEstimate(memory)
+    try memory { figures in try withPath(of: bundle) { try HqDitError.check(hqdit_estimate($0, &figures)) } }
+  }
+
+  func memory() throws -> MemoryEstimate {
+    try Self.memory { try HqDitError.check(hqdit_get_memory(pipeline, &$0)) }
+  }
+
+  private static func memory(_ read: (inout hqdit_memory) throws -> Void) rethrows -> MemoryEstimate {
+    var figures = hqdit_memory()
+    figures.struct_size = MemoryLayout<hqdit_memory>.size
+    try read(&figures)
+    return MemoryEstimate(figures)
   }
 
   func info() throws -> ModelInfo {

@@ -13,6 +13,9 @@ public actor HqDit {
   /// What the model is and what it draws.
   public nonisolated let info: ModelInfo
 
+  /// What it needs, as ``estimate(bundle:)`` tells of a bundle that is not open.
+  public nonisolated let memory: MemoryEstimate
+
   private nonisolated let executor: EngineExecutor
   private nonisolated let closing = Flag()
   private var engine: Engine?
@@ -26,14 +29,15 @@ public actor HqDit {
   public init(bundle: URL, options: OpenOptions = OpenOptions()) async throws {
     try Task.checkCancellation()
     let executor = EngineExecutor()
-    let (engine, info) = try await executor.run {
+    let (engine, info, memory) = try await executor.run {
       let engine = try Engine(bundle: bundle, options: options)
-      return (engine, try engine.info())
+      return (engine, try engine.info(), try engine.memory())
     }
     try Task.checkCancellation()
     self.executor = executor
     self.engine = engine
     self.info = info
+    self.memory = memory
   }
 
   /// Draws one picture for each seed of a request.

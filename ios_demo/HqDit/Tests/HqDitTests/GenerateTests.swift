@@ -25,6 +25,11 @@ import Testing
     #expect(memory.fileBytes == UInt64(files.reduce(0, +)) && memory.tiledPeakBytes == 0)
   }
 
+  @Test func anOpenModelNeedsWhatTheEstimateSays() async throws {
+    let estimate = try HqDit.estimate(bundle: tiny)
+    #expect(try await openTiny().memory == estimate)
+  }
+
   @Test func versionHasThreeNumbers() {
     #expect(HqDit.version.split(separator: ".").compactMap { Int($0) }.count == 3)
   }
