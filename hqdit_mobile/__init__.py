@@ -42,7 +42,8 @@ if TYPE_CHECKING:
         SignatureError,
     )
     from hqdit_mobile.runtime.manifest import BundleError, Manifest, read_manifest
-    from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline, open_session
+    from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
+    from hqdit_mobile.runtime.onnx_session import open_session
     from hqdit_mobile.runtime.open_bundle import open_bundle
     from hqdit_mobile.runtime.results import MemoryEstimate, Pictures, Progress
     from hqdit_mobile.util.progress import Stages
@@ -125,7 +126,8 @@ _MODULES = {
     "runtime.errors": "BusyError CancelledError EngineError FileAccessError InvalidArgumentError InvalidBundleError "
     "MemoryLimitError NotFoundError OutOfMemoryError SignatureError",
     "runtime.manifest": "BundleError Manifest read_manifest",
-    "runtime.onnx_pipeline": "OnnxPipeline open_session",
+    "runtime.onnx_pipeline": "OnnxPipeline",
+    "runtime.onnx_session": "open_session",
     "runtime.open_bundle": "open_bundle",
     "runtime.results": "MemoryEstimate Pictures Progress",
     "util.progress": "Stages",

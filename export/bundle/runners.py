@@ -62,7 +62,7 @@ class _SideBySide(nn.Module):
 
 def _onnxruntime(parts: Sequence[Part], *, portable: bool) -> list[Tensor]:
     from hqdit_mobile.export.lowering.onnx.lower import to_onnx
-    from hqdit_mobile.runtime.onnx_pipeline import open_session
+    from hqdit_mobile.runtime.onnx_session import open_session
 
     inputs = {f"input{i}": x for i, x in enumerate(x for part in parts for x in part.inputs)}
     outputs = [f"output{i}" for i in range(len(parts))]

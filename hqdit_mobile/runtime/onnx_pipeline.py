@@ -11,65 +11,16 @@ from typing import Any
 import numpy as np
 
 from hqdit_mobile.diffusion.rng import normal
-from hqdit_mobile.ops.native import library_path
 from hqdit_mobile.runtime.errors import EngineError, InvalidArgumentError, InvalidBundleError
 from hqdit_mobile.runtime.labels import find_label, resolve_label
-from hqdit_mobile.runtime.manifest import Manifest, describe_file, read_manifest
+from hqdit_mobile.runtime.manifest import Manifest, read_manifest
 from hqdit_mobile.runtime.onnx_sampler import OnnxSampler
+from hqdit_mobile.runtime.onnx_session import open_session, open_verified
 from hqdit_mobile.runtime.results import Pictures, ProgressCallback
 
-OLDEST_RUNTIME = (1, 17)
 OPERATOR_VERSION = 1
+PARTS = ("transformer", "vae_decoder")
 NO_NULL_CLASS = "this model has no null class to guide away from"
-
-
-def open_session(model: Path | bytes, *, portable: bool = False, threads: int = 0) -> Any:
-    """Opens an ONNX file of a bundle in ONNX Runtime.
-
-    Args:
-        model: the file, or its bytes.
-        portable: compute our operators by the function bodies in the file instead of our kernels.
-        threads: 0 for one per core.
-
-    Returns:
-        An ``onnxruntime.InferenceSession`` on the processor; docs/onnx.md has its inputs and outputs.
-
-    Raises:
-        FileNotFoundError: the kernels' library is not built.
-        InvalidBundleError: ONNX Runtime is missing or too old, or cannot load the file.
-    """
-    name = model.name if isinstance(model, Path) else "the model"
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise InvalidBundleError(
-            f"{name} needs ONNX Runtime: install it with 'pip install hqdit-mobile[onnx]'"
-        ) from error
-    version = onnxruntime.__version__
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_RUNTIME:
-        raise InvalidBundleError(
-            f"{name} needs ONNX Runtime {OLDEST_RUNTIME[0]}.{OLDEST_RUNTIME[1]}, this is {version}"
-        )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    if not portable:
-        options.register_custom_ops_library(str(_kernels()))
-    source = str(model) if isinstance(model, Path) else model
-    try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions have no common base
-        raise InvalidBundleError(
-            f"ONNX Runtime {version} cannot load {name}: {error}; copy the whole bundle again, export it again or "
-            "update onnxruntime"
-        ) from error
-
-
-def _kernels() -> Path:
-    try:
-        return library_path("hqdit_ort")
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error} Or run the portable way, without our kernels (--portable).") from error
 
 
 class OnnxPipeline:
@@ -79,7 +30,7 @@ class OnnxPipeline:
         bundle: the folder that ``hqdit-export --runtime onnxruntime`` wrote.
         portable: compute our operators by the function bodies in the files instead of our kernels.
         threads: 0 for one per core.
-        verify_sha256: compare the model files with the manifest before they are loaded.
+        verify_sha256: compare the model files with the manifest before they are loaded, and load no others.
         public_keys: as ``Pipeline`` has them.
 
     Raises:
@@ -101,13 +52,15 @@ class OnnxPipeline:
         if public_keys and not verify_sha256:
             raise InvalidArgumentError("public_keys need verify_sha256: without digests a signature says nothing")
         manifest = read_manifest(folder, public_keys)
-        _check_manifest(folder, manifest, verify_sha256)
+        _check_manifest(folder, manifest)
         self.manifest = manifest
-        paths = {name: folder / entry.path for name, entry in manifest.files.items()}
-        self._sessions: tuple[Any, Any] | None = (
-            open_session(paths["transformer"], portable=portable, threads=threads),
-            open_session(paths["vae_decoder"], portable=portable, threads=threads),
-        )
+        self._sessions: tuple[Any, ...] | None
+        if verify_sha256:
+            with open_verified(folder, manifest.files) as files:
+                self._sessions = tuple(files.open_session(part, portable=portable, threads=threads) for part in PARTS)
+        else:
+            paths = [folder / manifest.files[part].path for part in PARTS]
+            self._sessions = tuple(open_session(path, portable=portable, threads=threads) for path in paths)
         model, defaults = manifest.model, manifest.defaults
         channels, height, width = model.image_shape
         self.name: str = manifest.name
@@ -139,7 +92,7 @@ class OnnxPipeline:
         InvalidArgumentError. A call that is running ends as if nothing had happened."""
         self._sessions = None
 
-    def _opened(self) -> tuple[Any, Any]:
+    def _opened(self) -> tuple[Any, ...]:
         """The sessions of the transformer and the decoder; who holds them keeps them open."""
         sessions = self._sessions
         if sessions is None:
@@ -291,7 +244,7 @@ class OnnxPipeline:
         return np.ascontiguousarray(latents, dtype=np.float32)[None]
 
 
-def _check_manifest(folder: Path, manifest: Manifest, verify_sha256: bool) -> None:
+def _check_manifest(folder: Path, manifest: Manifest) -> None:
     if manifest.runtime != "onnxruntime" or manifest.onnx is None:
         raise InvalidBundleError(f"{folder} is made for {manifest.runtime}, not for ONNX Runtime")
     version = manifest.onnx.operator_version
@@ -300,12 +253,6 @@ def _check_manifest(folder: Path, manifest: Manifest, verify_sha256: bool) -> No
             f"{folder / 'manifest.json'}: transformer.onnx uses version {version} of the hqdit operators, this release "
             f"has version {OPERATOR_VERSION}: update hqdit-mobile or export the bundle again"
         )
-    for entry in manifest.files.values() if verify_sha256 else ():
-        if describe_file(folder, entry.path).sha256 != entry.sha256:
-            raise InvalidBundleError(
-                f"{folder / entry.path} has another sha256 than manifest.json says: it was changed or damaged; copy "
-                "the bundle again or export it again"
-            )
 
 
 def _finite(values: np.ndarray, network: str) -> np.ndarray:

@@ -27,7 +27,7 @@ from hqdit_mobile.export.bundle.model_files import write_model_files
 from hqdit_mobile.export.bundle.options import ExportOptions
 from hqdit_mobile.export.bundle.probe import PROBE, make_probe, write_probe
 from hqdit_mobile.export.lowering.denoiser import Denoiser
-from hqdit_mobile.runtime import onnx_pipeline
+from hqdit_mobile.runtime import onnx_session
 from hqdit_mobile.runtime.engine import EngineError, InvalidArgumentError, Pipeline
 from hqdit_mobile.runtime.manifest import MANIFEST, BundleError, describe_file, read_manifest, write_manifest
 from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
@@ -266,7 +266,7 @@ def test_missing_library(bundles, monkeypatch):
     def nowhere(name):
         raise FileNotFoundError(f"lib{name}.so was not built.")
 
-    monkeypatch.setattr(onnx_pipeline, "library_path", nowhere)
+    monkeypatch.setattr(onnx_session, "library_path", nowhere)
     with pytest.raises(FileNotFoundError, match=r"libhqdit_ort.so was not built\. Or run the portable way"):
         OnnxPipeline(bundles["onnxruntime"])
     OnnxPipeline(bundles["onnxruntime"], portable=True).close()

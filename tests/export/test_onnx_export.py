@@ -18,7 +18,7 @@ from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser
 from hqdit_mobile.export.lowering.onnx.lower import IR_VERSION, OPSET, save_onnx, transformer_to_onnx
 from hqdit_mobile.ops.native import library_path
 from hqdit_mobile.runtime.engine import InvalidBundleError
-from hqdit_mobile.runtime.onnx_pipeline import open_session
+from hqdit_mobile.runtime.onnx_session import open_session
 from hqdit_mobile.util.metrics import snr_db
 
 NODE_PACKAGE = "onnxruntime-node@1.30.0"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C and close() of the ONNX pipeline, on a bundle of two graphs of a few nodes that need no operator of ours."""
+"""Ctrl-C and close() of the ONNX pipeline, on the bundle of tests/tiny_onnx.py."""
 
 import signal
 import subprocess
@@ -7,56 +7,19 @@ import sys
 
 import numpy as np
 import pytest
-import tiny_model
 
 from hqdit_mobile.runtime.engine import InvalidArgumentError
-from hqdit_mobile.runtime.onnx_pipeline import OPERATOR_VERSION, OnnxPipeline
+from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
-FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
-
-
-def graph(nodes, inputs, output, constants) -> bytes:
-    tensors = [onnx.numpy_helper.from_array(np.array(value), name) for name, value in constants.items()]
-    values = [onnx.helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in inputs]
-    result = onnx.helper.make_tensor_value_info(*output)
-    made = onnx.helper.make_graph(nodes, "tiny", values, [result], tensors)
-    opset = onnx.helper.make_opsetid("", 20)
-    return onnx.helper.make_model(made, opset_imports=[opset], ir_version=9).SerializeToString()
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    node, latents = onnx.helper.make_node, ("latents", FLOAT, [1, *tiny_model.LATENT])
-    files = {
-        "transformer.pte": graph(
-            [
-                node("Shape", ["labels"], ["batch"]),
-                node("Concat", ["batch", "rest"], ["shape"], axis=0),
-                node("Expand", ["latents", "shape"], ["noise"]),
-            ],
-            [latents, ("timestep", FLOAT, [1]), ("labels", INT64, ["batch"])],
-            ("noise", FLOAT, ["batch", *tiny_model.LATENT]),
-            {"rest": np.array(tiny_model.LATENT, np.int64)},
-        ),
-        "vae_decoder.pte": graph(
-            [
-                node("Slice", ["latents", "zero", "three", "one"], ["colours"]),
-                node("Resize", ["colours", "", "scales"], ["image"], mode="nearest"),
-            ],
-            [latents],
-            ("image", FLOAT, [1, *tiny_model.IMAGE]),
-            {
-                **{name: np.array([value], np.int64) for name, value in (("zero", 0), ("three", 3), ("one", 1))},
-                "scales": np.array([1, 1, 2, 2], np.float32),
-            },
-        ),
-    }
-    about = {"opset": 20, "ir_version": 9, "operator_domain": "hqdit", "operator_version": OPERATOR_VERSION}
-    about |= {"oldest_runtime": "1.17", "native_library": "libhqdit_ort", "portable": True}
-    manifest = tiny_model.make_manifest(files) | {"runtime": "onnxruntime", "onnx": about}
-    return tiny_model.write_bundle(tmp_path_factory.mktemp("onnx") / "bundle", files, manifest)
+    import tiny_onnx
+
+    return tiny_onnx.write_bundle(tmp_path_factory.mktemp("onnx") / "bundle")
 
 
 DRAW = """
