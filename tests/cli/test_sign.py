@@ -2,6 +2,7 @@
 """``hqdit sign`` and what verifies it."""
 
 import functools
+import json
 import stat
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny_model
+from checkpoint_folders import tiny_folder
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -73,6 +75,32 @@ def test_the_way_of_a_bundle(hqdit, bundle, tmp_path):
     assert "README.md has another SHA-256" in last_line(hqdit("info", bundle, "--public-key", public))
     assert "README.md has another SHA-256" in last_line(hqdit("sign", bundle, "--key", key))
     assert "exists; a key is never written over" in last_line(hqdit("sign", "--new-key", key))
+
+
+@pytest.mark.slow
+def test_an_export_signs_what_a_picture_is_drawn_with(command, hqdit, tmp_path):
+    """From a checkpoint to a picture, with the key that signed and with another."""
+    tiny_folder(tmp_path / "model")
+    key, other, bundle = tmp_path / "release.pem", tmp_path / "other.pem", tmp_path / "bundle"
+    (public,) = hqdit("sign", "--new-key", key).stdout.split()
+    (stranger,) = hqdit("sign", "--new-key", other).stdout.split()
+    asked = ("-m", tmp_path / "model", "--target", "desktop", "--fast", "--steps", "2", "--sign", key)
+    done = command("hqdit-export", *asked, "-o", bundle)
+    assert done.returncode == 0, done.stderr
+    signature, text = (bundle / "manifest.json.sig").read_bytes(), (bundle / "manifest.json").read_bytes()
+    load_pem_private_key(key.read_bytes(), None).public_key().verify(signature, text)  # raises if it is another's
+    info = " ".join(hqdit("info", bundle, "--public-key", public).stdout.split())
+    assert "signature valid, and so are the files memory" in info, "whatever the export wrote is covered"
+    picture, draw = tmp_path / "a.png", ("sample", bundle, "--label", "1", "--steps", "2", "-o")
+    assert "another key signed it" in last_line(hqdit(*draw, picture, "--public-key", stranger))
+    assert not picture.exists()
+    assert hqdit(*draw, picture, "--public-key", public).returncode == 0
+    assert hqdit(*draw, tmp_path / "b.png").returncode == 0
+    assert picture.read_bytes() == (tmp_path / "b.png").read_bytes(), "a key changes nothing about the picture"
+    manifest = json.loads(text)
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"name": "forged"}))
+    assert "signed" in last_line(hqdit(*draw, tmp_path / "c.png", "--public-key", public))
+    assert not (tmp_path / "c.png").exists()
 
 
 def test_keys_of_other_tools(command, hqdit, bundle, tmp_path):
