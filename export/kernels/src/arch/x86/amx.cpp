@@ -201,7 +201,7 @@ int64_t dot_loop(int64_t rounds) {
 void quantize_pack_tokens(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs,
                           float* scratch) {
   quantize_pack_lhs<Tokens>(step, x, row, lhs, scratch);
-  if (lhs.group_offset) put_group_offsets<Tokens>(lhs, row, x.rows, step.k_padded);
+  if (lhs.group_offset) store_group_offsets<Tokens>(lhs, row, x.rows, step.k_padded);
 }
 
 constexpr Backend make_backend() {

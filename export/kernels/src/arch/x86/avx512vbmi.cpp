@@ -20,7 +20,7 @@ void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_
 
 void quantize_pack_lhs(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs, float* scratch) {
   vnni_quantize_pack_lhs(step, x, row, lhs, scratch);
-  if (lhs.group_offset) put_group_offsets<PlaceInRow>(lhs, row, x.rows, step.k_padded);
+  if (lhs.group_offset) store_group_offsets<PlaceInRow>(lhs, row, x.rows, step.k_padded);
 }
 
 constexpr Backend make_backend() {

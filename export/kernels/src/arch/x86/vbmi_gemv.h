@@ -55,7 +55,7 @@ inline void transpose_codes_in_lanes(const uint8_t* codes, __m512i quads[4]) {
 
 /// V::place tells where the packed LHS has input k.
 template <class V>
-void put_group_offsets(const PackedLhs& lhs, int64_t row, int64_t rows, int64_t k_padded) {
+void store_group_offsets(const PackedLhs& lhs, int64_t row, int64_t rows, int64_t k_padded) {
   for (int64_t r = row; r < row + rows; ++r) {
     for (int64_t k = 0; k < k_padded; k += 16) {
       const __m128i inputs = load128(V::place(lhs.data, lhs.stride, r, k));
