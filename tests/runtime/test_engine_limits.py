@@ -169,7 +169,9 @@ def test_all_that_programs_take_counts(split_bundle, load_mode):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     measured = int(done.stdout)
-    assert 0.8 * need < measured < need + (4 << 20), (measured, need)
+    # The pages of one graph of the three are there while XNNPACK packs what they hold.
+    passing = (bundle / "vae_decoder.pte").stat().st_size // 3 if load_mode == "mmap" else 0
+    assert 0.8 * need < measured < need + passing + (4 << 20), (measured, need)
 
 
 def test_a_thread_limits_its_workspace():
