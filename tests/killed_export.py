@@ -2,9 +2,10 @@
 """Exports a tiny model and, as a process, kills itself at its n-th event: python killed_export.py MODEL OUTPUT N
 THREADS.
 
-Events are what a resumed export depends on: a layer's inputs being added to its moments, and a file being put on the
-disk (its content is written but it has no name yet). After quantization it writes the programs and the manifest, and
-leaves out the checks, which take most of the time and have nothing to resume.
+Events are what a resumed export depends on: a linear layer being called while layers are quantized, where its inputs
+are added to its moments, and a file being put on the disk (its content is written but it has no name yet). The export
+is the whole one and nothing of it is replaced: torch tells of calls by a hook for all modules, from the stage
+"Quantize" to the next one (torch.export refuses such hooks), and Python's own os.fsync counts before it does its work.
 """
 
 import os
@@ -15,48 +16,65 @@ from pathlib import Path
 from unittest import mock
 
 import torch
+from rich.console import Console
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
-from hqdit_mobile.export.bundle.job import clean_latents, export_bundle
-from hqdit_mobile.export.bundle.manifest import build_manifest
-from hqdit_mobile.export.bundle.model_files import write_model_files
+from hqdit_mobile.export.bundle.job import export_bundle
 from hqdit_mobile.export.bundle.options import ExportOptions
-from hqdit_mobile.quantize.calibration import Observer
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.util.progress import Stages
 
-CONFIG = HQDiTConfig(calibration_samples=2, calibration_steps=3)
+CONFIG = HQDiTConfig(calibration_samples=3, calibration_steps=3)  # the inputs of both halves are two batches
+LAYER, FILE = "layer", "file"
 
 
 def options(model: Path, output: Path, config: HQDiTConfig = CONFIG) -> ExportOptions:
     return ExportOptions(str(model), output, config=config, steps=2)
 
 
-def programs_alone(options, model, _loaded, quantized, folder, _stages):
-    latents = clean_latents(model, options)
-    files = write_model_files(options.runtime, model, folder, latents)
-    return build_manifest(options, model, quantized, folder, files, latents)
+class _StagesWithEvents(Stages):
+    """Calls on_layer before each linear layer that is called in the stage "Quantize"."""
+
+    def __init__(self, on_layer: Callable[[], None]):
+        super().__init__(Console(quiet=True))
+        self._on_layer = on_layer
+        self._hook: torch.utils.hooks.RemovableHandle | None = None
+
+    def begin(self, name: str, total: int | None = None) -> None:
+        super().begin(name, total)
+        self.stop()
+        if name == "Quantize":
+            self._hook = register_module_forward_pre_hook(self._called)
+
+    def stop(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+
+    def _called(self, module: nn.Module, _inputs: object) -> None:
+        if isinstance(module, nn.Linear):
+            self._on_layer()
 
 
-def export_counting(model: Path, output: Path, on_event: Callable[[int], None] = lambda _: None) -> int:
-    """Exports, calls on_event(n) at the n-th event and returns how many there were."""
-    events = 0
+def export_counting(model: Path, output: Path, on_event: Callable[[int], None] = lambda _: None) -> list[str]:
+    """Exports, calls on_event(n) at the n-th event and returns what the events were."""
+    events: list[str] = []
+    fsync = os.fsync
 
-    def counted(function):
-        def call(*arguments):
-            nonlocal events
-            events += 1
-            on_event(events)
-            return function(*arguments)
+    def happens(event: str) -> None:
+        events.append(event)
+        on_event(len(events))
 
-        return call
+    def counted(descriptor: int) -> None:
+        happens(FILE)
+        fsync(descriptor)
 
-    with (
-        mock.patch.object(Observer, "add", counted(Observer.add)),
-        mock.patch.object(os, "fsync", counted(os.fsync)),
-        mock.patch("hqdit_mobile.quantize.quantizer.BATCH", 4),
-        mock.patch("hqdit_mobile.export.bundle.job._write_bundle", programs_alone),
-    ):
-        export_bundle(options(model, output), Stages())
+    stages = _StagesWithEvents(lambda: happens(LAYER))
+    try:
+        with mock.patch.object(os, "fsync", counted):
+            export_bundle(options(model, output), stages)
+    finally:
+        stages.stop()
     return events
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An export that is killed goes on from its last finished block and writes the same bytes."""
 
+import itertools
 import json
 import random
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL, DiTTransformer2DModel
-from killed_export import CONFIG, export_counting, options
+from killed_export import CONFIG, FILE, LAYER, export_counting, options
 
 from hqdit_mobile.export.bundle.job import export_bundle
 from hqdit_mobile.export.bundle.resume import work_path
@@ -25,7 +26,7 @@ DRIVER = Path(__file__).parents[1] / "killed_export.py"
 ODD = {"num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 2, "sample_size": 16, "patch_size": 4}
 ODD |= {"in_channels": 4, "out_channels": 8, "attention_bias": True, "num_embeds_ada_norm": 9}
 ODD |= {"activation_fn": "gelu-approximate"}
-MEASURED = ("export_seconds", "export_peak_bytes")
+MEASURED = ("export_seconds", "export_peak_bytes", "memory")
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +59,18 @@ def parts(output: Path) -> dict[str, int]:
 
 
 def content(bundle: Path) -> dict:
+    """All that does not depend on the time and memory that the export took; some of the documents tell of those."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     for key in MEASURED:
         manifest.pop(key)
-    files = {path.name: path.read_bytes() for path in bundle.glob("*.pte")}
-    assert len(files) == 2
-    return {"manifest": manifest} | files
+    files = {path.name: path.read_bytes() for path in bundle.iterdir() if path.suffix in (".pte", ".png")}
+    assert len(files) == 3
+    return {"manifest": manifest, "documents": sorted(manifest.pop("documents"))} | files
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(odd_model, tmp_path_factory) -> tuple[Path, int]:
+def uninterrupted(odd_model, tmp_path_factory) -> tuple[Path, list[str]]:
+    """The bundle, and what the events were."""
     output = tmp_path_factory.mktemp("whole") / "bundle"
     return output, export_counting(odd_model, output)
 
@@ -75,22 +78,30 @@ def uninterrupted(odd_model, tmp_path_factory) -> tuple[Path, int]:
 def test_kill_9_and_resume_give_the_same_bytes(odd_model, uninterrupted, tmp_path):
     whole, events = uninterrupted
     output, draw, finished = tmp_path / "bundle", random.Random(1), {}
-    # Besides: the identity, the calibration set; outside of blocks a layer, and two batches of another.
-    of_block = (events - 5) // 2
+    # The identity and the calibration set; the tokens, what the context needs and a block, which ends with its tokens
+    # and itself; the other block; the layers outside.
+    runs = [(event, len(list(run))) for event, run in itertools.groupby(events)]
+    assert [event for event, _ in runs] == [FILE, LAYER, FILE, LAYER, FILE, LAYER]
+    ready, with_block, stored, layers, stored_again, outside = (count for _, count in runs)
+    assert ready == stored == stored_again == 2 and layers >= 8, "both batches of four layers"
+    of_block, before_blocks = layers + stored, with_block - layers
+    first, second = (before_blocks + count * of_block for count in (1, 2))
+    again = first - 2  # both batches of tokens are there when the first block is
     # Somewhere up to the end of the first block, in the second one, and there again before it is done.
-    for event in (draw.randint(1, of_block + 2), draw.randint(of_block + 3, 2 * of_block), draw.randint(1, of_block)):
+    for event in (draw.randint(1, ready + first), draw.randint(ready + first + 1, second), draw.randint(1, again)):
         run_killed(odd_model, output, event)
         assert parts(output).items() >= finished.items(), "a finished part was lost or written again"
         finished = parts(output)
     assert finished.keys() == {"calibration.safetensors", "block-0.safetensors"}
-    assert export_counting(odd_model, output) == of_block + 3, "the second block and the layers outside, no more"
+    left = export_counting(odd_model, output)
+    assert len(left) == again + outside, "the second block and the layers outside, no more"
     assert content(output) == content(whole)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"], "leftovers beside the bundle"
 
 
-def test_odd_sizes_export(odd_model, tmp_path):
+def test_odd_sizes_export(uninterrupted):
     """Hidden 16, heads of 8, patches of 4, latents of 16, 9 classes: everything becomes FP4 and the parity holds."""
-    bundle = export_bundle(options(odd_model, tmp_path / "bundle"), Stages())
+    bundle, _ = uninterrupted
     assert json.loads((bundle / "parity.json").read_text())["passed"]
     manifest = json.loads((bundle / "manifest.json").read_text())
     assert manifest["model"]["num_classes"] == 9 and not manifest["source"]["random_weights"]
