@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -383,11 +383,16 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def describe_file(folder: Path, name: str) -> ModelFile:
     """The manifest's entry for a file of the bundle."""
     path = folder / name
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return ModelFile(path=name, bytes=path.stat().st_size, sha256=digest.hexdigest())
+        return ModelFile(path=name, bytes=path.stat().st_size, sha256=sha256_of(stream))
+
+
+def sha256_of(stream: IO[bytes]) -> str:
+    """Of what follows in the stream, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    while chunk := stream.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def json_schema() -> dict[str, Any]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import mmap
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ import numpy as np
 
 from hqdit_mobile.ops.native import library_path
 from hqdit_mobile.runtime.errors import InvalidBundleError
-from hqdit_mobile.runtime.manifest import ModelFile
+from hqdit_mobile.runtime.manifest import ModelFile, sha256_of
 
 if TYPE_CHECKING:
     from onnxruntime import OrtValue
@@ -57,7 +56,7 @@ def open_verified(folder: Path, files: Mapping[str, ModelFile]) -> Iterator[Veri
             path = folder / entry.path
             try:
                 streams[name] = stack.enter_context(FileIO(path))
-                found = _sha256(streams[name])
+                found = sha256_of(streams[name])
             except OSError as error:
                 raise InvalidBundleError(f"{path} cannot be read: {error}; {COPY_AGAIN}") from error
             if found != entry.sha256:
@@ -122,13 +121,6 @@ class VerifiedFiles:
             raise ValueError(f"{tensor.name!r} is of type {kind}")
         count = math.prod(tensor.dims)
         return np.frombuffer(data, kind, count, int(told.get("offset", 0))).reshape(tuple(tensor.dims))
-
-
-def _sha256(stream: FileIO) -> str:
-    digest, buffer = hashlib.sha256(), bytearray(1 << 20)
-    while count := stream.readinto(buffer):
-        digest.update(memoryview(buffer)[:count])
-    return digest.hexdigest()
 
 
 def _session(source: str | bytes, name: str, weights: Mapping[str, OrtValue], portable: bool, threads: int) -> Any:

@@ -50,7 +50,7 @@ struct PackedLhs {
   int64_t stride;   ///< bytes
   float* scale;     ///< [rows] token_scale
   int32_t* offset;  ///< [rows] what the backend adds to each accumulator of the row
-  /// [rows][k_padded / 16] what gemv adds to the sum of each 16 inputs; nullptr unless Backend::offset_per_group
+  /// [rows][k_padded / 16] what gemv adds to the sum of each 16 inputs; nullptr unless Backend::store_group_offsets
   int32_t* group_offset = nullptr;
 };
 
@@ -82,7 +82,6 @@ struct Backend {
   int mr = 0;                               ///< most tokens of one gemm
   int nr = 16;                              ///< most channels of one panel, whole blocks of 16
   int gemv_rows = 0;                        ///< up to so many tokens go through gemv; 0 if there is none
-  bool offset_per_group = false;            ///< gemv reads Tile::group_offset
   int mr_packed = 1;                        ///< tokens that share one run of the packed LHS
   int64_t panel_input_bytes = 16;           ///< bytes, at most, that one input of 16 channels takes in a panel
   int64_t panel_header_bytes = 0;           ///< bytes before the inputs of each 16 channels
@@ -91,6 +90,8 @@ struct Backend {
   /// alignment.
   void (*quantize_pack_lhs)(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs,
                             float* scratch) = nullptr;
+  /// Fills lhs.group_offset of rows [row, row + rows), which are packed; nullptr where gemv does not read it.
+  void (*store_group_offsets)(const PackedLhs& lhs, int64_t row, int64_t rows, int64_t k_padded) = nullptr;
   /// Decodes `blocks` 16-channel blocks, from `block` on, into panel.
   void (*decode_rhs_panel)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) = nullptr;
   /// A panel out of int8 that is no weight: quads [blocks][k_padded / 4][16 channels][4 inputs], within +-127.

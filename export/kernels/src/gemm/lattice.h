@@ -9,6 +9,9 @@ namespace hqdit {
 constexpr int kTables = 29;
 constexpr int kE2m1Multipliers = 10;
 constexpr int kE1m2Multipliers = 18;
+// The multipliers of E1M2 and the one of E3M0 count from these table ids on.
+constexpr int kFirstE1m2 = kE2m1Multipliers;
+constexpr int kFirstE3m0 = kFirstE1m2 + kE1m2Multipliers;
 constexpr int kE2m1Grid[8] = {0, 1, 2, 3, 4, 6, 8, 12};
 constexpr int kE3m0Grid[8] = {0, 1, 2, 4, 8, 16, 32, 64};
 
@@ -25,7 +28,7 @@ constexpr DecodeTables make_decode_tables() {
       int value = kE3m0Grid[index];
       if (id < kE2m1Multipliers) {
         value = kE2m1Grid[index] * (id + 1);
-      } else if (id < kE2m1Multipliers + kE1m2Multipliers) {
+      } else if (id < kFirstE3m0) {
         value = index * (id - kE2m1Multipliers + 1);
       }
       tables.value[id][code] = static_cast<int8_t>(code < 8 ? value : -value);

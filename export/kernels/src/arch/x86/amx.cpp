@@ -198,12 +198,6 @@ int64_t dot_loop(int64_t rounds) {
   return fewer * 4 * 16 * 16 * 64;
 }
 
-void quantize_pack_tokens(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs,
-                          float* scratch) {
-  quantize_pack_lhs<Tokens>(step, x, row, lhs, scratch);
-  if (lhs.group_offset) store_group_offsets<Tokens>(lhs, row, x.rows, step.k_padded);
-}
-
 constexpr Backend make_backend() {
   Backend b;
   b.name = "amx";
@@ -212,10 +206,10 @@ constexpr Backend make_backend() {
   b.mr = kMr;
   b.nr = kNr;
   b.gemv_rows = kGemvRows;
-  b.offset_per_group = true;
   b.mr_packed = 16;
   b.k_multiple = 64;
-  b.quantize_pack_lhs = quantize_pack_tokens;
+  b.quantize_pack_lhs = quantize_pack_lhs<Tokens>;
+  b.store_group_offsets = store_group_offsets<Tokens>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<Tokens>;

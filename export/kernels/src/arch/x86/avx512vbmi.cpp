@@ -18,17 +18,11 @@ void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_
   }
 }
 
-void quantize_pack_lhs(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs, float* scratch) {
-  vnni_quantize_pack_lhs(step, x, row, lhs, scratch);
-  if (lhs.group_offset) store_group_offsets<PlaceInRow>(lhs, row, x.rows, step.k_padded);
-}
-
 constexpr Backend make_backend() {
   Backend b = vnni_backend();
   b.name = "avx512vbmi";
   b.supported = has_avx512vbmi;
-  b.offset_per_group = true;
-  b.quantize_pack_lhs = quantize_pack_lhs;
+  b.store_group_offsets = store_group_offsets<PlaceInRow>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.gemv = gemv_vbmi<PlaceInRow>;
   return b;

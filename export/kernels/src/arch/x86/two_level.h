@@ -13,10 +13,6 @@
 namespace hqdit {
 namespace {
 
-// The multipliers of E1M2 and the one of E3M0 count from these table ids on.
-constexpr int kFirstE1m2 = kE2m1Multipliers;
-constexpr int kFirstE3m0 = kE2m1Multipliers + kE1m2Multipliers;
-
 inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 inline __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline void store256(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }

@@ -37,7 +37,7 @@ constexpr LatticeTables make_lattice_tables(Operand operand) {
     if (id < kE2m1Multipliers) {
       format = 0;
       multiplier = id + 1;
-    } else if (id < kE2m1Multipliers + kE1m2Multipliers) {
+    } else if (id < kFirstE3m0) {
       format = 1;
       multiplier = id - kE2m1Multipliers + 1;
     } else if (id < kTables) {

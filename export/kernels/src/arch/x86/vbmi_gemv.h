@@ -116,7 +116,6 @@ bool multiply_small_grids(const Fp4Weight& weight, int64_t block, const Tile& t)
       unroll<Rows>([&](int r) { acc[r] = _mm512_dpwssd_epi32(acc[r], sum[r], multiplier); });
     });
   }
-  constexpr uint8_t kFirstE3m0 = kE2m1Multipliers + kE1m2Multipliers;
   if (_mm256_cmpge_epu8_mask(most, _mm256_set1_epi8(kFirstE3m0)) != 0) return false;
   const Finish finish(t, 0);
   const __m512i in_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
