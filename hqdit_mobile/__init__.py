@@ -41,7 +41,8 @@ if TYPE_CHECKING:
         OutOfMemoryError,
         SignatureError,
     )
-    from hqdit_mobile.runtime.manifest import BundleError, Manifest, read_manifest
+    from hqdit_mobile.runtime.manifest import BundleError, Manifest
+    from hqdit_mobile.runtime.manifest_file import read_manifest
     from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
     from hqdit_mobile.runtime.onnx_session import open_session
     from hqdit_mobile.runtime.open_bundle import open_bundle
@@ -125,7 +126,8 @@ _MODULES = {
     "runtime.engine": "Pipeline estimate",
     "runtime.errors": "BusyError CancelledError EngineError FileAccessError InvalidArgumentError InvalidBundleError "
     "MemoryLimitError NotFoundError OutOfMemoryError SignatureError",
-    "runtime.manifest": "BundleError Manifest read_manifest",
+    "runtime.manifest": "BundleError Manifest",
+    "runtime.manifest_file": "read_manifest",
     "runtime.onnx_pipeline": "OnnxPipeline",
     "runtime.onnx_session": "open_session",
     "runtime.open_bundle": "open_bundle",

@@ -32,6 +32,16 @@ def test_clang_format():
     tool("clang-format", "--dry-run", "--Werror", *map(str, CPP))
 
 
+def test_sources_have_at_most_400_lines():
+    """CONTRIBUTING.md's limit, for what people write: generated projects and data may be longer."""
+    suffixes = {".py", ".c", ".cpp", ".h", ".kt", ".kts", ".java", ".swift", ".sh"}
+    tops = ("hqdit_mobile", "export", "android_demo", "ios_demo", "examples", "tests")
+    sources = [p for top in tops for p in (ROOT / top).rglob("*") if p.suffix in suffixes and "build" not in p.parts]
+    assert len(sources) > 500
+    long = {str(p.relative_to(ROOT)): count for p in sources if (count := p.read_text().count("\n")) > 400}
+    assert not long
+
+
 @pytest.mark.parametrize("module", ["hqdit_mobile", "hqdit_mobile.cli.main", "hqdit_mobile.runtime.engine"])
 def test_light_imports(module):
     """A phone engineer who asks for --help or draws a picture does not wait for torch."""

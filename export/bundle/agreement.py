@@ -20,7 +20,7 @@ from hqdit_mobile.export.bundle.parity_parts import Part
 from hqdit_mobile.export.bundle.probe import Probe
 from hqdit_mobile.export.bundle.runners import run_parts
 from hqdit_mobile.runtime.engine import Pipeline
-from hqdit_mobile.runtime.manifest import read_manifest
+from hqdit_mobile.runtime.manifest_file import read_manifest
 from hqdit_mobile.runtime.memory import limit_for_tiles
 from hqdit_mobile.util.metrics import psnr_db, snr_db
 

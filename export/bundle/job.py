@@ -42,7 +42,8 @@ from hqdit_mobile.ops.float_ops import HEAD_DIMS
 from hqdit_mobile.quantize.job import quantize_
 from hqdit_mobile.quantize.quantizer import QuantizationReport
 from hqdit_mobile.runtime.documents import describe_documents
-from hqdit_mobile.runtime.manifest import Manifest, read_manifest_text, write_manifest
+from hqdit_mobile.runtime.manifest import Manifest
+from hqdit_mobile.runtime.manifest_file import read_manifest_text, write_manifest
 from hqdit_mobile.runtime.signature import write_signature
 from hqdit_mobile.util.progress import Stages, peak_rss_bytes
 

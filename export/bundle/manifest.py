@@ -22,7 +22,8 @@ from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.quantize.quantizer import QuantizationReport
 from hqdit_mobile.quantize.weight_cost import a4_share
 from hqdit_mobile.runtime import manifest as sections
-from hqdit_mobile.runtime.manifest import SCHEMA_VERSION, Manifest, describe_file, write_manifest
+from hqdit_mobile.runtime.manifest import SCHEMA_VERSION, Manifest
+from hqdit_mobile.runtime.manifest_file import describe_file, write_manifest
 from hqdit_mobile.runtime.memory import limit_for_tiles
 
 TYPES: dict[torch.dtype, Literal["int64", "float32"]] = {torch.int64: "int64", torch.float32: "float32"}

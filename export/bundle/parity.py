@@ -12,7 +12,7 @@ from hqdit_mobile.export.bundle.agreement import Agreement, compare_bundle, comp
 from hqdit_mobile.export.bundle.parity_parts import model_parts
 from hqdit_mobile.export.bundle.probe import Probe
 from hqdit_mobile.model.network import Network
-from hqdit_mobile.runtime.manifest import read_manifest
+from hqdit_mobile.runtime.manifest_file import read_manifest
 from hqdit_mobile.runtime.open_bundle import open_bundle
 
 

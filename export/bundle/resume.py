@@ -11,7 +11,7 @@ from typing import Any
 
 from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.quantize.config import HQDiTConfig
-from hqdit_mobile.runtime.manifest import describe_file
+from hqdit_mobile.runtime.manifest_file import describe_file
 from hqdit_mobile.util.resume_store import WorkFolder
 
 STAGING = "staging"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hqdit_mobile.bench.prepare import OUR_ONNX, Prepared
-from hqdit_mobile.runtime.manifest import read_manifest
+from hqdit_mobile.runtime.manifest_file import read_manifest
 
 
 def bench_load(

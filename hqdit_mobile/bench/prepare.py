@@ -25,7 +25,8 @@ from hqdit_mobile.model.loading import LoadedModel, load_model
 from hqdit_mobile.model.network import Network
 from hqdit_mobile.model.streaming import parameter_count
 from hqdit_mobile.quantize.config import HQDiTConfig
-from hqdit_mobile.runtime.manifest import Manifest, Quantization, describe_file, read_manifest, write_manifest
+from hqdit_mobile.runtime.manifest import Manifest, Quantization
+from hqdit_mobile.runtime.manifest_file import describe_file, read_manifest, write_manifest
 
 OUR_PTE, OUR_ONNX = "hqdit .pte", "hqdit .onnx"
 OUR_PORTABLE = "hqdit .onnx, stock runtime"  # the same file by its function bodies

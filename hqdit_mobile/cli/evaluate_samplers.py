@@ -30,7 +30,7 @@ def run_evaluate_samplers(
     from hqdit_mobile.evaluate.samplers import draw_samplers, parse_sampler
     from hqdit_mobile.evaluate.shards import write_whole
     from hqdit_mobile.evaluate.summary import json_ready
-    from hqdit_mobile.runtime.manifest import read_manifest
+    from hqdit_mobile.runtime.manifest_file import read_manifest
     from hqdit_mobile.util.atomic_write import output_folder
     from hqdit_mobile.util.progress import Stages
 

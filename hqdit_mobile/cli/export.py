@@ -47,7 +47,7 @@ def run_export(
     from hqdit_mobile.export.bundle.parity import ParityError
     from hqdit_mobile.model.checkpoints.given import Given
     from hqdit_mobile.quantize.recipes import high_quality, recipe
-    from hqdit_mobile.runtime.manifest import read_manifest
+    from hqdit_mobile.runtime.manifest_file import read_manifest
     from hqdit_mobile.runtime.signature import read_private_key
 
     key = read_private_key(sign) if sign else None  # better known before an hour of work

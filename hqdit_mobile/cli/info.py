@@ -14,7 +14,7 @@ from hqdit_mobile.runtime.manifest import Manifest
 
 
 def run_info(bundle: Path, labels: bool, public_keys: Sequence[str] = ()) -> None:
-    from hqdit_mobile.runtime.manifest import read_manifest
+    from hqdit_mobile.runtime.manifest_file import read_manifest
     from hqdit_mobile.runtime.memory import memory_text
 
     console = Console()

@@ -17,7 +17,7 @@ def run_parity(bundle: Path, runtime: str | None, against: str, json_file: Path 
     """Returns the exit code: 0, or 1 when a stage misses what is needed."""
     errors = Console(stderr=True)
     from hqdit_mobile.export.bundle.folder import write_json
-    from hqdit_mobile.runtime.manifest import read_manifest
+    from hqdit_mobile.runtime.manifest_file import read_manifest
     from hqdit_mobile.util.progress import Stages
 
     made_for = read_manifest(bundle).runtime

@@ -13,7 +13,7 @@ from hqdit_mobile.cli.console import say
 def run_sign(bundle: Path | None, key: Path | None, new_key: Path | None) -> None:
     """Prints the public key on standard output, the rest beside it. Raises BundleError if a file was changed."""
     from hqdit_mobile.runtime.documents import check_digests
-    from hqdit_mobile.runtime.manifest import read_manifest, read_manifest_text
+    from hqdit_mobile.runtime.manifest_file import read_manifest, read_manifest_text
     from hqdit_mobile.runtime.signature import make_private_key, public_key_of, read_private_key, write_signature
 
     if (key is None) == (new_key is None):

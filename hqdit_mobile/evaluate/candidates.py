@@ -21,7 +21,8 @@ from hqdit_mobile.quantize.calibration import suited_to
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.job import quantize_
 from hqdit_mobile.quantize.recipes import RECIPES, recipe
-from hqdit_mobile.runtime.manifest import MANIFEST, BundleError, read_manifest
+from hqdit_mobile.runtime.manifest import MANIFEST, BundleError
+from hqdit_mobile.runtime.manifest_file import read_manifest
 from hqdit_mobile.util.progress import Stages
 
 FLOAT = "float"

@@ -21,7 +21,8 @@ from hqdit_mobile.evaluate.group import Group
 from hqdit_mobile.evaluate.protocol import Chunk, chunks, classes_of
 from hqdit_mobile.evaluate.shards import Store
 from hqdit_mobile.runtime.engine import SCHEDULERS
-from hqdit_mobile.runtime.manifest import Manifest, read_manifest
+from hqdit_mobile.runtime.manifest import Manifest
+from hqdit_mobile.runtime.manifest_file import read_manifest
 from hqdit_mobile.runtime.open_bundle import open_bundle
 from hqdit_mobile.util.progress import Stages
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hqdit_mobile.runtime.manifest import MANIFEST, BundleError, Manifest, ModelFile, describe_file
+from hqdit_mobile.runtime.manifest import MANIFEST, BundleError, Manifest, ModelFile
+from hqdit_mobile.runtime.manifest_file import describe_file
 from hqdit_mobile.runtime.signature import SIGNATURE
 
 

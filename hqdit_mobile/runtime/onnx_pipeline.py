@@ -13,7 +13,8 @@ import numpy as np
 from hqdit_mobile.diffusion.rng import normal
 from hqdit_mobile.runtime.errors import EngineError, InvalidArgumentError, InvalidBundleError
 from hqdit_mobile.runtime.labels import find_label, resolve_label
-from hqdit_mobile.runtime.manifest import Manifest, read_manifest
+from hqdit_mobile.runtime.manifest import Manifest
+from hqdit_mobile.runtime.manifest_file import read_manifest
 from hqdit_mobile.runtime.onnx_sampler import OnnxSampler
 from hqdit_mobile.runtime.onnx_session import open_session, open_verified
 from hqdit_mobile.runtime.results import Pictures, ProgressCallback

@@ -15,7 +15,8 @@ import numpy as np
 
 from hqdit_mobile.ops.native import library_path
 from hqdit_mobile.runtime.errors import InvalidBundleError
-from hqdit_mobile.runtime.manifest import ModelFile, sha256_of
+from hqdit_mobile.runtime.manifest import ModelFile
+from hqdit_mobile.runtime.manifest_file import sha256_of
 
 if TYPE_CHECKING:
     from onnxruntime import OrtValue

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hqdit_mobile.runtime.engine import InvalidArgumentError, Pipeline
-from hqdit_mobile.runtime.manifest import read_manifest
+from hqdit_mobile.runtime.manifest_file import read_manifest
 from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
 
 

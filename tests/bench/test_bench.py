@@ -28,7 +28,7 @@ from hqdit_mobile.export.bundle.options import ExportOptions
 from hqdit_mobile.model.loading import load_model
 from hqdit_mobile.ops.native import available_isas
 from hqdit_mobile.quantize.config import HQDiTConfig
-from hqdit_mobile.runtime.manifest import write_manifest
+from hqdit_mobile.runtime.manifest_file import write_manifest
 from hqdit_mobile.util.metrics import snr_db
 from hqdit_mobile.util.progress import Stages
 

@@ -29,7 +29,8 @@ from hqdit_mobile.model.checkpoints.given import Given
 from hqdit_mobile.model.loading import load_model
 from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.runtime.engine import InvalidArgumentError, InvalidBundleError, Pipeline
-from hqdit_mobile.runtime.manifest import BundleError, read_manifest
+from hqdit_mobile.runtime.manifest import BundleError
+from hqdit_mobile.runtime.manifest_file import read_manifest
 from hqdit_mobile.runtime.open_bundle import open_bundle
 from hqdit_mobile.util.metrics import snr_db
 from hqdit_mobile.util.progress import Stages

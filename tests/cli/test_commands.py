@@ -186,7 +186,7 @@ def test_sample_says_nothing_of_others(tiny_bundle, tmp_path):
 
 def test_an_export_says_where_its_bundle_goes(tiny_bundle, monkeypatch):
     from hqdit_mobile.cli.export import _next_steps
-    from hqdit_mobile.runtime.manifest import read_manifest
+    from hqdit_mobile.runtime.manifest_file import read_manifest
 
     root = Path(__file__).resolve().parents[2]
     monkeypatch.chdir(tiny_bundle.parent)  # from where its name is the shortest path

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from hqdit_mobile.runtime.documents import describe_documents
-from hqdit_mobile.runtime.manifest import read_manifest, write_manifest
+from hqdit_mobile.runtime.manifest_file import read_manifest, write_manifest
 from hqdit_mobile.runtime.signature import make_private_key, public_key_of
 
 

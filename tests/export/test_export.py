@@ -18,7 +18,8 @@ from hqdit_mobile.export.bundle.folder import staged_folder
 from hqdit_mobile.export.bundle.parity import ParityError, ParityReport
 from hqdit_mobile.model.loading import load_model
 from hqdit_mobile.runtime.engine import Pipeline
-from hqdit_mobile.runtime.manifest import BundleError, describe_file, read_manifest
+from hqdit_mobile.runtime.manifest import BundleError
+from hqdit_mobile.runtime.manifest_file import describe_file, read_manifest
 
 BIN = Path(sys.executable).parent
 

@@ -29,7 +29,8 @@ from hqdit_mobile.export.bundle.probe import PROBE, make_probe, write_probe
 from hqdit_mobile.export.lowering.denoiser import Denoiser
 from hqdit_mobile.runtime import onnx_session
 from hqdit_mobile.runtime.engine import EngineError, InvalidArgumentError, Pipeline
-from hqdit_mobile.runtime.manifest import MANIFEST, BundleError, describe_file, read_manifest, write_manifest
+from hqdit_mobile.runtime.manifest import MANIFEST, BundleError
+from hqdit_mobile.runtime.manifest_file import describe_file, read_manifest, write_manifest
 from hqdit_mobile.runtime.onnx_pipeline import OnnxPipeline
 from hqdit_mobile.util.metrics import psnr_db
 from hqdit_mobile.util.pictures import to_rgb

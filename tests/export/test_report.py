@@ -24,7 +24,8 @@ from hqdit_mobile.export.bundle.report import write_report
 from hqdit_mobile.model.dit import DiT, DiTConfig
 from hqdit_mobile.quantize.layer import LayerReport
 from hqdit_mobile.quantize.quantizer import QuantizationReport
-from hqdit_mobile.runtime.manifest import Manifest, Quantization, Source, parse_manifest
+from hqdit_mobile.runtime.manifest import Manifest, Quantization, Source
+from hqdit_mobile.runtime.manifest_file import parse_manifest
 
 LABELS = ["<img src=x onerror=alert(1)>", "a|b", "</figure><script>alert(2)</script>", 'quote" onload="x', "\x1b[2J"]
 COMMAND = "hqdit-export -m 'a</pre><script>' -o \"x`y\""

@@ -11,6 +11,7 @@ import tiny_model
 
 from hqdit_mobile.diffusion.process import Flow, Process, VariancePreserving
 from hqdit_mobile.runtime import manifest as m
+from hqdit_mobile.runtime import manifest_file
 from hqdit_mobile.runtime.engine import Pipeline
 from hqdit_mobile.runtime.errors import InvalidBundleError
 
@@ -24,18 +25,18 @@ def tiny(change=lambda values: None) -> bytes:
 
 
 def test_reads_back_what_it_writes(tmp_path):
-    written = m.parse_manifest(tiny())
+    written = manifest_file.parse_manifest(tiny())
     written.memory.tiled_peak_bytes = 7
-    m.write_manifest(tmp_path, written)
+    manifest_file.write_manifest(tmp_path, written)
     for name, data in TEXT.items():
         (tmp_path / name).write_bytes(data)
-    assert m.read_manifest(tmp_path) == written
-    assert m.describe_file(tmp_path, "transformer.pte") == written.files["transformer"]
+    assert manifest_file.read_manifest(tmp_path) == written
+    assert manifest_file.describe_file(tmp_path, "transformer.pte") == written.files["transformer"]
 
 
 def test_schema_1_keeps_the_configuration_beside_the_results():
     about = {"precision": "w4a4", "group": 16, "bits_per_weight": 4.5, "a4_share": 0.9, "float32_bytes": 100}
-    read = m.parse_manifest(tiny(lambda values: values.update(schema_version=1, quantization=about)))
+    read = manifest_file.parse_manifest(tiny(lambda values: values.update(schema_version=1, quantization=about)))
     assert read.quantization == m.Quantization(
         bits_per_weight=4.5, a4_share=0.9, float32_bytes=100, config={"precision": "w4a4", "group": 16}
     )
@@ -61,7 +62,7 @@ def test_schema_1_keeps_the_configuration_beside_the_results():
 )
 def test_names_the_member_at_fault(change, message):
     with pytest.raises(m.BundleError, match=message):
-        m.parse_manifest(tiny(change))
+        manifest_file.parse_manifest(tiny(change))
 
 
 FLOW = Process(Flow(time_at_noise=0.0, time_at_data=1.0), "velocity", 3, spacing="trailing", sampler="heun")
@@ -74,8 +75,8 @@ def of_schema_2(change=lambda process: None) -> bytes:
 
 
 def test_the_process_of_both_schemas():
-    assert m.parse_manifest(of_schema_2()).process.build() == FLOW
-    assert m.parse_manifest(tiny()).process.build() == Process(sampler="dpm-solver++")
+    assert manifest_file.parse_manifest(of_schema_2()).process.build() == FLOW
+    assert manifest_file.parse_manifest(tiny()).process.build() == Process(sampler="dpm-solver++")
     table = Process(VariancePreserving.cosine(50), "v_prediction", clip_sample_range=2.0)
     assert m.ProcessSection.of(table).build() == table
 
@@ -92,7 +93,7 @@ def test_the_process_of_both_schemas():
 )
 def test_names_what_is_wrong_with_a_process(change, message):
     with pytest.raises(m.BundleError, match=message):
-        m.parse_manifest(of_schema_2(change))
+        manifest_file.parse_manifest(of_schema_2(change))
 
 
 CONDITIONS = [
@@ -110,10 +111,10 @@ CONDITIONS = [
 def test_other_conditions_than_the_label_are_refused(change, message, tmp_path):
     """By the engine, too; drawing without them would be drawing something else."""
     values = tiny_model.make_manifest(TEXT, FLOW)
-    assert m.parse_manifest(json.dumps(values).encode()).conditions[0].null == tiny_model.CLASSES
+    assert manifest_file.parse_manifest(json.dumps(values).encode()).conditions[0].null == tiny_model.CLASSES
     change(values["conditions"])
     with pytest.raises(m.BundleError, match=message):
-        m.parse_manifest(json.dumps(values).encode())
+        manifest_file.parse_manifest(json.dumps(values).encode())
     with pytest.raises(InvalidBundleError, match="conditions"):
         Pipeline(tiny_model.write_bundle(tmp_path, TEXT, values))
 
@@ -121,19 +122,19 @@ def test_other_conditions_than_the_label_are_refused(change, message, tmp_path):
 @pytest.mark.parametrize("text", [b"", b"[]", b"null", b"{", b'{"schema_version": 1}', b"\xff\xfe", b"[" * 100_000])
 def test_no_manifest_at_all(text):
     with pytest.raises(m.BundleError):
-        m.parse_manifest(text)
+        manifest_file.parse_manifest(text)
 
 
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(m.BundleError, match=r"has no manifest\.json"):
-        m.read_manifest(tmp_path)
-    (tmp_path / m.MANIFEST).write_bytes(b" " * (m.MAX_BYTES + 1))
+        manifest_file.read_manifest(tmp_path)
+    (tmp_path / m.MANIFEST).write_bytes(b" " * (manifest_file.MAX_BYTES + 1))
     with pytest.raises(m.BundleError, match="more than 2 MB"):
-        m.read_manifest(tmp_path)
+        manifest_file.read_manifest(tmp_path)
     (tmp_path / m.MANIFEST).unlink()
     (tmp_path / m.MANIFEST).symlink_to(tmp_path / m.MANIFEST)
     with pytest.raises(m.BundleError):
-        m.read_manifest(tmp_path)
+        manifest_file.read_manifest(tmp_path)
 
 
 def test_the_shipped_schema_is_that_of_the_types():
@@ -144,7 +145,7 @@ def test_the_shipped_schema_is_that_of_the_types():
 def test_the_schema_accepts_what_is_written():
     """An independent validator and the types agree on a whole manifest and on one with a member too few."""
     schema = m.json_schema()
-    written = msgspec.to_builtins(m.parse_manifest(tiny()))
+    written = msgspec.to_builtins(manifest_file.parse_manifest(tiny()))
     jsonschema.validate(json.loads(json.dumps(written)), schema)
     del written["memory"]
     with pytest.raises(jsonschema.ValidationError):

@@ -22,7 +22,7 @@ from hqdit_mobile.runtime.engine import (
     Pipeline,
     SignatureError,
 )
-from hqdit_mobile.runtime.manifest import read_manifest
+from hqdit_mobile.runtime.manifest_file import read_manifest
 from hqdit_mobile.runtime.signature import check_signature, public_key_of, write_signature
 
 
