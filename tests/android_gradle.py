@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes plain Kotlin of the Gradle scripts, and the accessors of the version catalog, for checks/gradle."""
 
-import configparser
 import re
+import tomllib
 from pathlib import Path
 
 from android_checks import DEMO
@@ -17,7 +17,6 @@ RECEIVERS = {
 # Those of Gradle's default imports that the scripts need, and the stand-ins of android_demo/checks/gradle/kotlin.
 IMPORTS = ("org.gradle.api.*", "org.gradle.api.initialization.resolve.*", "org.gradle.kotlin.dsl.*", "accessors.libs")
 PROVIDER = "org.gradle.api.provider.Provider"
-REFERENCE = re.compile(r'version\.ref = "([^"]+)"')
 KINDS = {
     "versions": f"{PROVIDER}<String>",
     "libraries": f"{PROVIDER}<org.gradle.api.artifacts.MinimalExternalModuleDependency>",
@@ -32,7 +31,7 @@ def wrapped(text: str, receiver: str, name: str) -> str:
     return f"{'; '.join(f'import {name}' for name in IMPORTS)}; fun {receiver}.{name}() {{\n{body}}}\n"
 
 
-def catalog_accessors(catalog: configparser.RawConfigParser) -> str:
+def catalog_accessors(catalog: dict) -> str:
     """libs, as Gradle makes it of the catalog: a dash, an underscore or a dot in a name goes one level down."""
     tree: dict = {}
     for kind, type_name in KINDS.items():
@@ -71,11 +70,9 @@ def write_scripts(folder: Path, edits: dict[str, tuple[str, str]]) -> set[str]:
             text = before + edits[script][1] + after
             edited.add(f"{name}.kt:{len(before.splitlines())}")
         (folder / f"{name}.kt").write_text(wrapped(text, receiver, name))
-    # Plain enough a TOML to be read as an INI file, for Python 3.10 has no tomllib.
-    catalog = configparser.RawConfigParser()
-    catalog.optionxform = str  # type: ignore[assignment,method-assign]
-    catalog.read_string((DEMO / "gradle" / "libs.versions.toml").read_text())
-    referred = {name for kind in KINDS for value in catalog[kind].values() for name in REFERENCE.findall(value)}
+    catalog = tomllib.loads((DEMO / "gradle" / "libs.versions.toml").read_text())
+    entries = [entry for kind in ("libraries", "plugins") for entry in catalog[kind].values()]
+    referred = {entry["version"]["ref"] for entry in entries}
     assert referred <= set(catalog["versions"])
     (folder / "Libs.kt").write_text(catalog_accessors(catalog))
     return edited

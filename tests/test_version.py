@@ -2,15 +2,19 @@
 """One version, that of pyproject.toml: what is built reads it, and what cannot read it is compared."""
 
 import re
-from importlib.metadata import version
+import tomllib
+from importlib.metadata import metadata, requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from hqdit_mobile.runtime import abi
 
 ROOT = Path(__file__).parent.parent
-(VERSION,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+VERSION = PROJECT["version"]
 
 
 def test_package_and_engine_have_the_version_of_the_sources():
@@ -39,3 +43,17 @@ def test_nothing_else_repeats_the_version():
     builds = [*(ROOT / "export").rglob("CMakeLists.txt"), *(ROOT / "android_demo").rglob("*.gradle.kts")]
     assert len(builds) > 5
     assert not [path for path in builds if VERSION in path.read_text()]
+
+
+def test_every_dependency_runs_on_the_pythons_that_we_name():
+    """pip looks for another release where one does not, and finds none within our bounds."""
+    pythons = [f"3.{minor}" for minor in range(30) if SpecifierSet(PROJECT["requires-python"]).contains(f"3.{minor}.9")]
+    names = {Requirement(text).name for text in requires("hqdit-mobile") or ()} - {"hqdit-mobile"}
+    assert len(names) > 20
+    refused = {}
+    for name in sorted(names):
+        allowed = SpecifierSet(metadata(name)["Requires-Python"] or "")
+        refused[name] = [python for python in pythons if not allowed.contains(f"{python}.9")]
+    assert not {name: versions for name, versions in refused.items() if versions}
+    texts = [(ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md", "ios_demo/README.md")]
+    assert all(f"Python {pythons[0]} to {pythons[-1]}" in text for text in texts)
