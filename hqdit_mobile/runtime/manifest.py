@@ -8,6 +8,7 @@ manifest.schema.json. The engine reads the same members (export/sampler/src/mani
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -258,6 +259,9 @@ class Manifest(_Section):
 def json_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of manifest.json, schema version 2."""
     schema = msgspec.json.schema(Manifest)
+    for section in schema["$defs"].values():
+        if "description" in section:  # msgspec before 0.23 and Python before 3.13 leave a docstring's indentation
+            section["description"] = inspect.cleandoc(section["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hqdit-mobile bundle", **schema}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tiny_model
 import torch
+from markdown_it import MarkdownIt
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -101,7 +102,7 @@ def test_a_failed_check_is_seen_at_once(tmp_path, manifest, quality, parity):
 
 
 def test_the_card_is_the_markdown_it_means_to_be(manifest, quality, parity):
-    parser = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable("table")
+    parser = MarkdownIt("commonmark").enable("table")
     card = model_card(
         manifest, Path("b"), parity, quality, "# Card\n<script>alert(3)</script>\n![x](y)\n\x1b[2J", COMMAND
     )

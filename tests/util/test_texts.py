@@ -4,6 +4,7 @@
 import unicodedata
 
 import pytest
+from markdown_it import MarkdownIt
 
 from hqdit_mobile.util.texts import controls_in, has_controls, markdown, markdown_code, visible
 
@@ -74,7 +75,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", [*NAMES, "a\nb"])
 def test_markdown_shows_what_it_is_given(name):
-    parser = pytest.importorskip("markdown_it").MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     (inline,) = [token for token in parser.parse(f"x {markdown(name)}") if token.type == "inline"]
     assert {child.type for child in inline.children} <= {"text", "text_special"}
     assert "".join(child.content for child in inline.children) == f"x {visible(name)}"
