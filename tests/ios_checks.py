@@ -37,7 +37,11 @@ def swift(
         settings += ["--sanitize", sanitize]
     name, *arguments = command
     environment = {"LD_LIBRARY_PATH": f"{engine}:{executorch}"} | environment
-    return run_in_debian13("swift", name, *settings, *arguments, cwd=package, shared=engine_folders(), **environment)
+    arguments = [*settings, *arguments]
+    timeout = 86_400 if "HQDIT_MUTANTS" in environment else 600
+    return run_in_debian13(
+        "swift", name, *arguments, cwd=package, shared=engine_folders(), timeout=timeout, **environment
+    )
 
 
 def run_tests(package: Path, folder: Path, **environment: str | Path) -> None:

@@ -23,6 +23,15 @@ def patch(archive: bytes, signature: bytes, offset: int, value: bytes) -> bytes:
     return archive[:start] + value + archive[start + len(value) :]
 
 
+def padded(archive: bytes) -> bytes:
+    """`archive` of one file with a byte more behind its compressed content, which the directory counts as its own."""
+    start = archive.rindex(b"PK\1\2")
+    (packed,) = struct.unpack_from("<I", archive, start + 20)
+    longer = archive[:start] + b"\0" + archive[start:]
+    longer = patch(longer, b"PK\1\2", 20, struct.pack("<I", packed + 1))
+    return patch(longer, b"PK\5\6", 16, struct.pack("<I", start + 1))
+
+
 def good_files(bundle: Path) -> dict[str, bytes]:
     files = {path.name: path.read_bytes() for path in bundle.iterdir()}
     nested = {f"my bundle/{name}": content for name, content in files.items()}
@@ -62,6 +71,9 @@ def bad_files(bundle: Path) -> dict[str, tuple[bytes, str]]:
         "bad-cut-middle": (whole[:1000] + whole[-400:], "damaged"),
         "bad-up": (names("../../evil"), "unsafe path"),
         "bad-absolute": (names("/etc/evil"), "unsafe path"),
+        # To Swift a slash is one character with the accent behind it, or with the Arabic sign before it.
+        "bad-up-accent": (names("../\u0301evil"), "unsafe path"),
+        "bad-up-joined": (names("a\u0600/../\u0301evil"), "unsafe path"),
         "bad-backslash": (names("a\\b").replace(b"a/b", b"a\\b"), "unsafe path"),
         "bad-control": (names("a\nb"), "unsafe path"),
         "bad-deep": (names("a/b/c/d/e"), "unsafe path"),
@@ -81,6 +93,11 @@ def bad_files(bundle: Path) -> dict[str, tuple[bytes, str]]:
         "bad-directory": (patch(one, end, 16, struct.pack("<I", 2**32 - 2)), "damaged"),
         "bad-zip64": (patch(one, end, 16, b"\xff\xff\xff\xff"), "zip64"),
         "bad-count": (patch(one, end, 10, b"\2\0"), "damaged"),
+        "bad-count-less": (patch(names("a", "b"), end, 10, b"\1\0"), "damaged"),
+        "bad-directory-size": (patch(one, end, 12, b"\1\0\0\0"), "damaged"),
+        "bad-folder": (names("abc").replace(b"abc", b"ab/"), "folder with content"),
+        "bad-manifest": (names("manifest.json/a", "b"), MANIFEST),
+        "bad-behind-content": (padded(one), "damaged"),
         "bad-name": (names("ab").replace(b"ab", b"\xff\xfe"), "UTF-8"),
         "bad-stream": (patch(one, local, 31, b"\xff\xff\xff\xff"), "damaged"),
     }

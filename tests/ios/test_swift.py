@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Swift package on Linux, over the real engine: docs/ios.md says what that covers and what it does not."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -131,9 +132,12 @@ def test_the_header_is_the_engines():
 
 
 def test_the_studio(tmp_path, tiny_bundle):
-    """The app's logic without its screens: bundles and hostile zips, pace, memory, pictures, drawing."""
+    """The app's logic without its screens: bundles and hostile zips, pace, memory, pictures, drawing.
+
+    HQDIT_MUTANTS says how many changed zips, HQDIT_MUTANTS_SEED and HQDIT_MUTANTS_FIRST which ones."""
     zips = ios_zips.write(tmp_path / "zips", tiny_bundle)
-    run_tests(DEMO / "Studio", tmp_path, HQDIT_TINY=tiny_bundle, HQDIT_ZIPS=zips)
+    mutants = {name: value for name, value in os.environ.items() if name.startswith("HQDIT_MUTANTS")}
+    run_tests(DEMO / "Studio", tmp_path, HQDIT_TINY=tiny_bundle, HQDIT_ZIPS=zips, **mutants)
 
 
 def test_swift_format():

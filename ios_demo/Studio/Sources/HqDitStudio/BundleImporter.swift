@@ -78,7 +78,8 @@ public struct BundleImporter: Sendable {
 
   /// `path` below `folder`. The path comes from a stranger's archive, so only plain names pass.
   static func resolve(_ path: String, inside folder: URL) throws -> URL {
-    let names = path.split(separator: "/", omittingEmptySubsequences: false)
+    // By scalars: to Swift a slash and the accent behind it are one character, and no slash.
+    let names = path.unicodeScalars.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     let arePlain = names.allSatisfy { name in
       !name.isEmpty && name.utf8.count <= 200 && name != "." && name != ".."
         && name.unicodeScalars.allSatisfy { $0 != "\\" && $0.properties.generalCategory != .control }
@@ -86,14 +87,14 @@ public struct BundleImporter: Sendable {
     guard names.count <= maxDepth, arePlain else {
       throw ImportError("the bundle holds a file with an unsafe path: \(path.prefix(200))")
     }
-    return names.reduce(folder) { $0.appendingPathComponent(String($1)) }
+    return names.reduce(folder) { $0.appendingPathComponent($1) }
   }
 
   /// The folder with the manifest: `staging`, or the only folder in it, as "zip -r bundle.zip bundle" makes.
   private static func bundle(in staging: URL) throws -> URL {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: staging.path)) ?? []
     let only = names.count == 1 ? staging.appendingPathComponent(names[0], isDirectory: true) : staging
-    for folder in [staging, only] where exists(folder.appendingPathComponent(manifest)) { return folder }
+    for folder in [staging, only] where isFile(folder.appendingPathComponent(manifest)) { return folder }
     throw ImportError("no \(manifest): this is not a bundle of hqdit-export")
   }
 }
@@ -110,5 +111,10 @@ private func makeFile(_ target: URL, _ path: String) throws {
 }
 
 private func exists(_ file: URL) -> Bool { FileManager.default.fileExists(atPath: file.path) }
+
+private func isFile(_ file: URL) -> Bool {
+  var isFolder: ObjCBool = false
+  return FileManager.default.fileExists(atPath: file.path, isDirectory: &isFolder) && !isFolder.boolValue
+}
 
 private func remove(_ file: URL) { try? FileManager.default.removeItem(at: file) }

@@ -26,7 +26,8 @@ public struct FolderSource: BundleSource {
   }
 
   private func visitFolder(_ folder: URL, prefix: String, _ visit: (String, FileContent) throws -> Void) throws {
-    if prefix.filter({ $0 == "/" }).count >= BundleImporter.maxDepth { throw ImportError("\(prefix) is too deep") }
+    let depth = prefix.utf8.filter { $0 == UInt8(ascii: "/") }.count
+    if depth >= BundleImporter.maxDepth { throw ImportError("\(prefix) is too deep") }
     for name in try names(in: folder) {
       let (file, path) = (folder.appendingPathComponent(name), prefix + name)
       if isSystemFile(path) { continue }

@@ -23,6 +23,7 @@ func inflateRaw(_ packed: Data, _ write: (Data) throws -> Void) throws {
     guard read > 0 || isDone else { throw ImportError("the zip file is damaged: make it again") }
     rest = rest.dropFirst(read)
   }
+  guard rest.isEmpty else { throw ImportError("the zip file is damaged: make it again") }
 }
 
 private let pieceSize = 1 << 18

@@ -10,6 +10,9 @@ struct ZipEntry {
   let size: Int
   fileprivate let headerOffset: Int
 
+  /// By bytes: to Swift a slash and what is joined to it are one character.
+  var isFolder: Bool { path.utf8.last == UInt8(ascii: "/") }
+
   /// The stored or deflated bytes.
   func packed(in archive: ByteReader) throws -> Data {
     guard try archive.number32(at: headerOffset) == 0x0403_4B50 else {
@@ -25,13 +28,21 @@ enum ZipDirectory {
     let end = try endRecord(of: archive)
     let count = try archive.number16(at: end + 10)
     var offset = try archive.number32(at: end + 16)
-    if count == 0xFFFF || offset == 0xFFFF_FFFF { throw ImportError("zip64 is not read: import the folder instead") }
+    let isLarge = try end >= 20 && archive.number32(at: end - 20) == 0x0706_4B50
+    if isLarge || count == 0xFFFF || offset == 0xFFFF_FFFF {
+      throw ImportError("zip64 is not read: import the folder instead")
+    }
     if count > BundleImporter.maxFiles * 2 { throw ImportError("\(count) files: this is not a bundle") }
-    return try (0..<count).map { _ in
+    let entries = try (0..<count).map { _ in
       let (entry, length) = try entry(at: offset, in: archive)
       offset += length
       return entry
     }
+    // A directory that lists fewer files than it has would be imported in part.
+    guard try offset == end && archive.number32(at: end + 12) == end - archive.number32(at: end + 16) else {
+      throw ImportError("the zip file is damaged: make it again")
+    }
+    return entries
   }
 
   /// Where the end record is: before a comment of up to 65,535 bytes.
@@ -66,6 +77,7 @@ enum ZipDirectory {
       size: try archive.number32(at: offset + 24),
       headerOffset: try archive.number32(at: offset + 42)
     )
+    if entry.isFolder && entry.size > 0 { throw ImportError("\(path.prefix(200)) is a folder with content") }
     let extras = try archive.number16(at: offset + 30) + archive.number16(at: offset + 32)
     return (entry, 46 + nameLength + extras)
   }

@@ -9,7 +9,7 @@ public struct ZipSource: BundleSource {
 
   public func forEachFile(_ visit: (String, FileContent) throws -> Void) throws {
     let archive = ByteReader(try Data(contentsOf: file, options: .alwaysMapped))
-    for entry in try ZipDirectory.entries(of: archive) where !entry.path.hasSuffix("/") && !isSystemFile(entry.path) {
+    for entry in try ZipDirectory.entries(of: archive) where !entry.isFolder && !isSystemFile(entry.path) {
       try visit(entry.path) { write in
         let packed = try entry.packed(in: archive)
         var check = ContentCheck(entry: entry)
