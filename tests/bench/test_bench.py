@@ -15,7 +15,7 @@ from checkpoint_folders import tiny_folder
 from torch import nn
 
 from hqdit_mobile.bench import amx, machine, peers_executorch, peers_onnxruntime, prepare, report, timing
-from hqdit_mobile.bench.linear import LAYERS, OUR_ACTIVATIONS, Shape, bench_linear
+from hqdit_mobile.bench.linear import LAYERS, OUR_ACTIVATIONS, Shape
 from hqdit_mobile.bench.linear import compared as linear_figures
 from hqdit_mobile.bench.round_to_nearest import round_layer, round_model_
 from hqdit_mobile.bench.run import BENCH_PLANS, BenchPlan, BenchSubject, run_bench
@@ -121,11 +121,6 @@ def check_linear(entries):
         assert set(entry["microseconds"]) == LINEAR_PEERS | set(OUR_ACTIVATIONS)
         assert all(seconds > 0 for seconds in entry["microseconds"].values())
         assert 0 < entry["fraction_of_peak"] <= entry["fraction_of_peak_in_best_turn"] < 1
-
-
-@pytest.mark.slow
-def test_linear_entries():
-    check_linear(bench_linear([SHAPE], 1, ONCE))
 
 
 def test_figures_of_a_layer():

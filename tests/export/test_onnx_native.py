@@ -162,6 +162,7 @@ def oldest_runtime(kept) -> Path:
     return kept("oldest-onnxruntime", f"{packages} {sys.version} {platform.platform()}", install)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "gelu"), [("int8", False), ("fp4", False), ("int8", True)])
 def test_oldest_runtime(oldest_runtime, tmp_path, activation, gelu):
     assert tuple(map(int, onnxruntime.__version__.split(".")[:2])) > (1, 17), "the newest is tested by all others"

@@ -57,7 +57,7 @@ def robust(compiler, tmp_path_factory) -> Path:
     sources = [SAMPLER / "src" / f"{name}.cpp" for name in [*PORTABLE, "sha256", "sha512", "signature"]]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_GLIBCXX_ASSERTIONS"]
     includes = [f"-I{folder}" for folder in (SAMPLER / "include", SAMPLER / "src", ROOT / "export/kernels/include")]
-    flags = ["-std=c++17", "-O1", "-g", *WARNINGS, *sanitizers, *includes]
+    flags = ["-std=c++17", "-O1", "-g1", *WARNINGS, *sanitizers, *includes]
     command = [compiler, *flags, *map(str, sources), str(ROOT / "tests" / "native" / "sampler_robust.cpp")]
     subprocess.run([*command, "-o", str(program)], check=True)
     return program
