@@ -166,6 +166,39 @@ def test_no_sum_of_extremes_overflows(isa, rows):
                 np.testing.assert_array_equal(case.native().astype(np.int64), tokens @ weights.T)
 
 
+def grid_values(rng: np.random.Generator, count: int, total: int) -> np.ndarray:
+    """Indices into the E2M1 grid whose values come to ``total``, in any order."""
+    grid = np.array([0, 1, 2, 3, 4, 6, 8, 12])
+    codes = rng.integers(5, 8, count)
+    while (excess := grid[codes].sum() - total) != 0:
+        i = rng.integers(count)
+        codes[i] = np.clip(codes[i] - np.sign(excess), 0, 7)
+    return codes
+
+
+@pytest.mark.parametrize("total", range(120, 133))
+def test_sums_at_the_limit_of_16_bits(isa, total):
+    """16 weights of which those of one sign come to about 128, times tokens at their limits, against int64: a token
+    raised to 255 brings 128 to 32,640, and 129 to more than 16 bits hold."""
+    rng, rows, n, k = np.random.default_rng(total), 14, 32, 64
+    case = make_case(7, rows, n, k, group=16, rotation=1, activation="int8", activation_group=16)
+    case.tables[:], case.codes[:] = 9, 0
+    case.scale, case.bias, case.pre = np.ones(n, np.float32), None, None
+    for channel in range(n):
+        for group in range(k // 16):
+            most = grid_values(rng, 12 if channel % 2 else 16, total)
+            others = rng.integers(0, 8, 16 - len(most)) + 8
+            codes = rng.permutation(np.concatenate([most, others])) ^ (8 if channel % 4 > 1 else 0)
+            nibbles = codes.astype(np.uint8) << 4 * (group % 2)
+            case.codes[channel // 16, group // 2, channel % 16] |= nibbles
+    weights = native_lattice(case)
+    tokens = np.full((rows, k), 127)
+    tokens[1] = -127
+    tokens[2:] = np.where(weights[rng.choice(n, rows - 2, replace=False)] < 0, -127, 127)
+    case.x = tokens.astype(np.float32)
+    np.testing.assert_array_equal(case.native().astype(np.int64), tokens @ weights.T)
+
+
 @pytest.mark.parametrize("group", [16, 48])
 def test_more_tokens_and_inputs_than_one_pass_holds(isa, group):
     case = make_case(4, 141, 50, 2336, group=group, rotation=1, activation="int8", activation_group=16)

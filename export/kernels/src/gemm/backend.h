@@ -50,7 +50,7 @@ struct PackedLhs {
   int64_t stride;   ///< bytes
   float* scale;     ///< [rows] token_scale
   int32_t* offset;  ///< [rows] what the backend adds to each accumulator of the row
-  /// [rows][k_padded / 16] what gemv adds to the sum of each 16 inputs; nullptr unless Backend::store_group_offsets
+  /// [rows][k_padded / 16] for gemv, of Backend::prepare_gemv_lhs alone
   int32_t* group_offset = nullptr;
 };
 
@@ -90,8 +90,9 @@ struct Backend {
   /// alignment.
   void (*quantize_pack_lhs)(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs,
                             float* scratch) = nullptr;
-  /// Fills lhs.group_offset of rows [row, row + rows), which are packed; nullptr where gemv does not read it.
-  void (*store_group_offsets)(const PackedLhs& lhs, int64_t row, int64_t rows, int64_t k_padded) = nullptr;
+  /// Changes rows [row, row + rows), which are packed, for gemv, and may fill their lhs.group_offset; nullptr where
+  /// gemv takes them as they are.
+  void (*prepare_gemv_lhs)(const PackedLhs& lhs, int64_t row, int64_t rows, int64_t k_padded) = nullptr;
   /// Decodes `blocks` 16-channel blocks, from `block` on, into panel.
   void (*decode_rhs_panel)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) = nullptr;
   /// A panel out of int8 that is no weight: quads [blocks][k_padded / 4][16 channels][4 inputs], within +-127.

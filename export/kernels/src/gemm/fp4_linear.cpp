@@ -51,7 +51,7 @@ struct Layout {
   size_t lhs, scale, offset, group_offset, slots, total;
 };
 
-bool has_group_offsets(const Backend& isa, int64_t rows) { return isa.store_group_offsets && rows <= isa.gemv_rows; }
+bool prepares_gemv(const Backend& isa, int64_t rows) { return isa.prepare_gemv_lhs && rows <= isa.gemv_rows; }
 
 Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   const Backend& isa = backend();
@@ -66,7 +66,7 @@ Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   l.scale = l.lhs + aligned(ceil_div(rows, isa.mr_packed) * l.lhs_stride);
   l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
   l.group_offset = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
-  const int64_t group_offsets = has_group_offsets(isa, rows) ? rows * l.k_padded / 16 : 0;
+  const int64_t group_offsets = prepares_gemv(isa, rows) ? rows * l.k_padded / 16 : 0;
   l.slots = l.group_offset + aligned(group_offsets * static_cast<int64_t>(sizeof(int32_t)));
   l.total = l.slots + static_cast<size_t>(slots) * std::max(l.panel, l.scratch);
   return l;
@@ -115,7 +115,7 @@ struct Call {
     const int64_t row = unit * kTokensPerUnit;
     const int64_t count = std::min(kTokensPerUnit, rows - row);
     isa.quantize_pack_lhs(step, {x + row * weight.k, weight.k, count}, row, lhs, scratch);
-    if (lhs.group_offset) isa.store_group_offsets(lhs, row, count, l.k_padded);
+    if (lhs.group_offset) isa.prepare_gemv_lhs(lhs, row, count, l.k_padded);
   }
 
   Tile tile_at(int64_t row, int64_t channel, int64_t channels, const float* scale, const float* bias) const {
@@ -192,7 +192,7 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
   uint8_t* memory = static_cast<uint8_t*>(workspace);
   PackedLhs lhs{memory + l.lhs, l.lhs_stride, reinterpret_cast<float*>(memory + l.scale),
                 reinterpret_cast<int32_t*>(memory + l.offset)};
-  if (has_group_offsets(isa, rows)) lhs.group_offset = reinterpret_cast<int32_t*>(memory + l.group_offset);
+  if (prepares_gemv(isa, rows)) lhs.group_offset = reinterpret_cast<int32_t*>(memory + l.group_offset);
   const auto map = epilogue == Epilogue::kGelu ? float_backend().gelu_tile : nullptr;
   const Call call{weight, isa, l, lhs, rows, map, out, memory + l.slots};
 

@@ -209,7 +209,7 @@ constexpr Backend make_backend() {
   b.mr_packed = 16;
   b.k_multiple = 64;
   b.quantize_pack_lhs = quantize_pack_lhs<Tokens>;
-  b.store_group_offsets = store_group_offsets<Tokens>;
+  b.prepare_gemv_lhs = store_group_offsets<Tokens>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<Tokens>;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX2: VPMADDUBSW multiplies unsigned by signed bytes and adds pairs at 16 bits. Tokens are a + 128, weights in two
-// levels (two_level.h), so that the sums of 16 inputs fit; VPMADDWD by the multiplier brings them to 32 bits.
-// Panel, for each 16-channel block: Header, then for each 16 inputs one Step, or two of int8 that are no weights.
+// levels (two_level.h), so that sums of 8 or 16 inputs fit; VPMADDWD by the multipliers brings them to 32 bits.
 #include "arch/x86/avx2_channels.h"
+#include "arch/x86/avx2_panel.h"
 #include "arch/x86/simd_avx2.h"
-#include "arch/x86/two_level.h"
 #include "float_ops/backend.h"
 #include "gemm/peak_loop.h"
 #include "gemm/processor.h"
@@ -20,27 +19,16 @@ constexpr int kLoopRows = 3;
 constexpr int kMr = 4 * kLoopRows;
 constexpr int kNr = 48;
 
-enum class Kind : int64_t {
-  kSmall,  ///< grid values to 15: the products of 16 inputs are added at 16 bits
-  kLarge,  ///< grid values to 64: the products of 2
-  kSplit,  ///< small values, two Steps for each 16 inputs
+struct Tokens : Avx2 {
+  static void finish_row(const PackedLhs& lhs, int64_t row, int64_t k_padded) {
+    interleave_halves(lhs.data + row * lhs.stride, k_padded);
+    lhs.offset[row] = 0;
+  }
 };
 
-struct Header {
-  int32_t start[16];  ///< -128 times the sum of a channel's weights
-  Kind kind;
-  int64_t unused[7];
-};
-
-struct Step {
-  int8_t grid[4][16][4];  ///< [inputs / 4][channels][inputs]
-  int16_t multiplier[16][2];
-};
-
-static_assert(sizeof(Header) == 128 && sizeof(Step) == 320);
-
-__m256i multiplied(__m256i sum, __m256i pairs, __m256i multiplier) {
-  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, multiplier));
+/// For gemv, which goes along the codes as they lie in memory.
+void prepare_gemv_lhs(const PackedLhs& lhs, int64_t row, int64_t rows, int64_t k_padded) {
+  for (int64_t r = row; r < row + rows; ++r) separate_halves(lhs.data + r * lhs.stride, k_padded);
 }
 
 /// a + b at 16 bits, in this place: compilers would add four products in pairs and have no registers for them.
@@ -48,64 +36,6 @@ __m256i added(__m256i a, __m256i b) {
   __m256i sum = _mm256_add_epi16(a, b);
   asm("" : "+x"(sum));
   return sum;
-}
-
-/// Writes a panel.
-class PanelWriter {
- public:
-  PanelWriter(uint8_t* panel, Kind kind) : header_(reinterpret_cast<Header*>(panel)) {
-    header_->kind = kind;
-    step_ = reinterpret_cast<Step*>(header_ + 1);
-    unroll<2>([&](int i) { total_[i] = pairs_[i] = _mm256_setzero_si256(); });
-  }
-
-  void quad(int j, int i, __m256i grid) {
-    store256(step_->grid[j][8 * i], grid);
-    pairs_[i] = _mm256_add_epi16(pairs_[i], _mm256_maddubs_epi16(_mm256_set1_epi8(1), grid));
-  }
-
-  void end(const __m256i multiplier[2]) {
-    unroll<2>([&](int i) {
-      store256(step_->multiplier[8 * i], multiplier[i]);
-      total_[i] = multiplied(total_[i], pairs_[i], multiplier[i]);
-      pairs_[i] = _mm256_setzero_si256();
-    });
-    ++step_;
-  }
-
-  void finish() {
-    // The largest sums wrap around at 32 bits, and so do those that they are taken off.
-    unroll<2>([&](int i) {
-      store256(header_->start + 8 * i, _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(total_[i], 7)));
-    });
-  }
-
- private:
-  Header* header_;
-  Step* step_;
-  __m256i pairs_[2];
-  __m256i total_[2];
-};
-
-constexpr int64_t block_bytes(int64_t k_padded) {
-  return static_cast<int64_t>(sizeof(Header)) + k_padded / 16 * 2 * static_cast<int64_t>(sizeof(Step));
-}
-
-void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
-  for (int64_t b = block; b < block + blocks; ++b, panel += block_bytes(stored_inputs(weight.k))) {
-    const bool large = has_large_grid(weight, b);
-    PanelWriter writer(panel, large ? Kind::kLarge : Kind::kSmall);
-    large ? each_two_level<true>(weight, b, writer) : each_two_level<false>(weight, b, writer);
-    writer.finish();
-  }
-}
-
-void pack_rhs(const int8_t* quads, int64_t k_padded, int blocks, uint8_t* panel) {
-  for (int b = 0; b < blocks; ++b, panel += block_bytes(k_padded)) {
-    PanelWriter writer(panel, Kind::kSplit);
-    for (int64_t k = 0; k < k_padded; k += 16, quads += 256) split_in_two(quads, writer);
-    writer.finish();
-  }
 }
 
 /// The outputs of `Rows` tokens and 16 channels. A call would take the sums through memory.
@@ -130,36 +60,50 @@ template <int Rows>
   });
 }
 
+/// Two products before either is added: a processor that deals its instructions out to two halves in turn, each with a
+/// multiplier, then keeps both busy.
+void both_first(__m256i& a, __m256i& b) { asm("" : "+x"(a), "+x"(b)); }
+
+/// Products that may be added at 16 bits, a divisor of a Step's 8.
+constexpr int quads_together(Kind kind) { return kind == Kind::kLarge ? 1 : kind == Kind::kSmall ? 4 : 8; }
+
 template <int Rows, Kind kKind>
-void gemm_tile(const Tile& t) {
+[[gnu::flatten]] void gemm_tile(const Tile& t) {
+  constexpr int kQuads = quads_together(kKind);
   const Header* header = reinterpret_cast<const Header*>(t.panel);
   __m256i acc[Rows][2];
   unroll<Rows>([&](int r) { unroll<2>([&](int i) { acc[r][i] = load256(header->start + 8 * i); }); });
   const Step* step = reinterpret_cast<const Step*>(header + 1);
   const uint8_t* a = t.lhs;
-  // One step a turn: compilers load the weights of two together, and have no registers for them.
-  for (int64_t left = t.k_padded / 16 * (kKind == Kind::kSplit ? 2 : 1); left > 0; --left, ++step) {
+  const auto add_quads = [&](int first) {
     __m256i pairs[Rows][2];
-    const auto end = [&](int i) {
-      const __m256i multiplier = load256(step->multiplier[8 * i]);
-      unroll<Rows>([&](int r) { acc[r][i] = multiplied(acc[r][i], pairs[r][i], multiplier); });
-    };
-    unroll<4>([&](int j) {
-      const __m256i grid[2] = {load256(step->grid[j][0]), load256(step->grid[j][8])};
+    unroll<kQuads>([&](auto j) {
+      const __m256i grid[2] = {load256(step->grid[first + j][0]), load256(step->grid[first + j][8])};
       unroll<Rows>([&](int r) {
         int32_t quad;
-        std::memcpy(&quad, a + r * t.lhs_stride + 4 * j, sizeof quad);
+        std::memcpy(&quad, a + r * t.lhs_stride + 4 * (first + j), sizeof quad);
         const __m256i token = _mm256_set1_epi32(quad);
-        unroll<2>([&](int i) {
-          const __m256i products = _mm256_maddubs_epi16(token, grid[i]);
-          pairs[r][i] = j == 0 || kKind == Kind::kLarge ? products : added(pairs[r][i], products);
-        });
+        __m256i low = _mm256_maddubs_epi16(token, grid[0]);
+        __m256i high = _mm256_maddubs_epi16(token, grid[1]);
+        both_first(low, high);
+        pairs[r][0] = j == 0 ? low : added(pairs[r][0], low);
+        pairs[r][1] = j == 0 ? high : added(pairs[r][1], high);
       });
-      if (kKind == Kind::kLarge) unroll<2>(end);
     });
-    if (kKind != Kind::kLarge) unroll<2>(end);
+    unroll<Rows>([&](int r) {
+      __m256i low = _mm256_madd_epi16(pairs[r][0], load256(step->multiplier[0]));
+      __m256i high = _mm256_madd_epi16(pairs[r][1], load256(step->multiplier[8]));
+      both_first(low, high);
+      acc[r][0] = _mm256_add_epi32(acc[r][0], low);
+      acc[r][1] = _mm256_add_epi32(acc[r][1], high);
+    });
+  };
+  // One turn after the other: compilers load the weights of two together, and have no registers for them.
+  for (int64_t left = t.k_padded / 32 * (kKind == Kind::kSplit ? 2 : 1); left > 0; --left, ++step) {
+#pragma GCC unroll 1
+    for (int first = 0; first < 8; first += kQuads) add_quads(first);
     // Both parts of a weight meet the same inputs.
-    a += kKind == Kind::kSplit ? left % 2 * 16 : 16;
+    a += kKind == Kind::kSplit ? left % 2 * 32 : 32;
   }
   finish_rows(acc, t);
 }
@@ -184,6 +128,9 @@ void gemm(const Tile& t) {
     part.out += 16 * b;
     part.channels -= 16 * b;
     switch (reinterpret_cast<const Header*>(part.panel)->kind) {
+      case Kind::kWide:
+        multiply_block<Kind::kWide>(part);
+        break;
       case Kind::kSmall:
         multiply_block<Kind::kSmall>(part);
         break;
@@ -253,7 +200,7 @@ __m256i eight_sums(const __m256i* acc) {
 
 constexpr int kGemvRows = 2;
 
-void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
+[[gnu::flatten]] void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
   if (t.rows == 1) {
     __m256i acc[1][8];
     multiply_codes(weight, block, 0, t, acc);
@@ -283,11 +230,12 @@ constexpr Backend make_backend() {
   b.nr = kNr;
   b.gemv_rows = kGemvRows;
   b.panel_header_bytes = sizeof(Header);
-  b.panel_input_bytes = 2 * sizeof(Step) / 16;
-  b.quantize_pack_lhs = quantize_pack_lhs<Avx2>;
+  b.panel_input_bytes = 2 * sizeof(Step) / 32;
+  b.quantize_pack_lhs = quantize_pack_lhs<Tokens>;
+  b.prepare_gemv_lhs = prepare_gemv_lhs;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
-  b.pack_lhs_row = pack_lhs_row<Avx2>;
+  b.pack_lhs_row = pack_lhs_row<Tokens>;
   b.gemm = gemm;
   b.gemv = gemv;
   b.dot_loop = dot_loop;

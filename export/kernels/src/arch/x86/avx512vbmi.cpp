@@ -22,7 +22,7 @@ constexpr Backend make_backend() {
   Backend b = vnni_backend();
   b.name = "avx512vbmi";
   b.supported = has_avx512vbmi;
-  b.store_group_offsets = store_group_offsets<PlaceInRow>;
+  b.prepare_gemv_lhs = store_group_offsets<PlaceInRow>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.gemv = gemv_vbmi<PlaceInRow>;
   return b;

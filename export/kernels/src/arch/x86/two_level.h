@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // FP4 weights in two levels for processors that multiply bytes into 16 bits: small grid values, of which VPMADDUBSW
-// may add those of 16 inputs without saturation, and a multiplier for their sum. 255 * 15 * 2 * 4 = 30,600 < 2^15. Of
-// the larger ones of E3M0 it may add two: 255 * 64 * 2 = 32,640.
+// may add those of 8 inputs without saturation, and a multiplier for their sum. 255 * 12 * 8 = 24,480 < 2^15. Of the
+// larger ones of E3M0 it may add two: 255 * 64 * 2 = 32,640.
 #pragma once
 
 #include <immintrin.h>
@@ -95,8 +95,9 @@ inline bool has_large_grid(const Fp4Weight& weight, int64_t block) {
   return _mm_testz_si128(above, above) == 0;
 }
 
-/// Goes along the weights of one block, of any grids or, where !AnyGrid, of small ones: for each 16 inputs calls
-/// use.quad(j, i, grid values) for inputs 4 j .. 4 j + 3 of channels 8 i .. 8 i + 7, then use.end(multipliers).
+/// Goes along the weights of one block, of any grids or, where !AnyGrid, of small ones. For each 32 inputs calls
+/// use.quads(j, i, grid values of inputs 4 j .. 4 j + 3, of inputs 16 more) for channels 8 i .. 8 i + 7, then
+/// use.end(multipliers of the first 16 inputs, of the others).
 template <bool AnyGrid, class Use>
 void each_two_level(const Fp4Weight& weight, int64_t block, Use& use) {
   const int64_t k_padded = stored_inputs(weight.k);
@@ -104,50 +105,57 @@ void each_two_level(const Fp4Weight& weight, int64_t block, Use& use) {
   TableIds ids(weight, block);
   const __m256i magnitude_bits = _mm256_set1_epi8(7);
   for (int64_t k = 0; k < k_padded; k += 32, codes += 256) {
-    __m256i pairs[2][4];
-    for (int i = 0; i < 2; ++i) {
+    const ChannelTables<AnyGrid> low(ids.at(k));
+    const ChannelTables<AnyGrid> high(ids.at(k + 16));
+    unroll<2>([&](int i) {
       __m256i rows[4];  // Lanes: channels 8 i + c and 8 i + c + 4.
       for (int c = 0; c < 4; ++c) {
         const uint8_t* row = codes + 16 * (8 * i + c);
         rows[c] = _mm256_set_m128i(load128(row + 64), load128(row));
       }
-      transpose_in_lanes(rows, pairs[i]);
-    }
-    unroll<2>([&](auto half) {
-      const ChannelTables<AnyGrid> tables(ids.at(k + 16 * half));
+      __m256i pairs[4];
+      transpose_in_lanes(rows, pairs);
       unroll<4>([&](int j) {
-        unroll<2>([&](int i) {
-          // Bits of a neighbour in a sign are harmless: they cannot change it, nor let zero be another than zero.
-          const __m256i code = half ? _mm256_srli_epi16(pairs[i][j], 4) : pairs[i][j];
-          const __m256i sign = half ? pairs[i][j] : _mm256_slli_epi16(pairs[i][j], 4);
-          const __m256i magnitude = tables.magnitude(i, _mm256_and_si256(code, magnitude_bits));
-          use.quad(j, i, _mm256_sign_epi8(magnitude, sign));
-        });
+        // Bits of a neighbour in a sign are harmless: they cannot change it, nor let zero be another than zero.
+        const __m256i first = low.magnitude(i, _mm256_and_si256(pairs[j], magnitude_bits));
+        const __m256i second = high.magnitude(i, _mm256_and_si256(_mm256_srli_epi16(pairs[j], 4), magnitude_bits));
+        use.quads(j, i, _mm256_sign_epi8(first, _mm256_slli_epi16(pairs[j], 4)), _mm256_sign_epi8(second, pairs[j]));
       });
-      use.end(tables.multiplier);
     });
+    use.end(low.multiplier, high.multiplier);
   }
 }
 
-/// The same for int8 [16 inputs / 4][16 channels][4 inputs] that are no weights, in two parts: 16 high + low, where
-/// 0 <= low < 16.
+/// The same for int8 [32 inputs / 4][16 channels][4 inputs] within +-127 that are no weights, in two parts: 16 high +
+/// low, where -8 <= low < 8 and -8 <= high <= 8.
 template <class Use>
 void split_in_two(const int8_t* quads, Use& use) {
   const __m256i sixteen[2] = {_mm256_set1_epi16(16), _mm256_set1_epi16(16)};
   const __m256i one[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(1)};
+  const __m256i eight = _mm256_set1_epi8(8);
   const __m256i low_bits = _mm256_set1_epi8(15);
+  const auto low = [&](__m256i values) {
+    return _mm256_sub_epi8(_mm256_xor_si256(_mm256_and_si256(values, low_bits), eight), eight);
+  };
+  const auto high = [&](__m256i values) {
+    // 8 more than the value and 128 would not fit: half of both does.
+    const __m256i raised = _mm256_xor_si256(values, _mm256_set1_epi8(-128));
+    const __m256i half = _mm256_and_si256(_mm256_srli_epi16(raised, 1), _mm256_set1_epi8(127));
+    const __m256i eighths = _mm256_srli_epi16(_mm256_add_epi8(half, _mm256_set1_epi8(4)), 3);
+    return _mm256_sub_epi8(_mm256_and_si256(eighths, _mm256_set1_epi8(31)), eight);
+  };
   const auto each_quad = [&](const auto& part) {
     for (int j = 0; j < 4; ++j) {
-      for (int i = 0; i < 2; ++i) use.quad(j, i, part(load256(quads + 64 * j + 32 * i)));
+      for (int i = 0; i < 2; ++i) {
+        const int8_t* first = quads + 64 * j + 32 * i;
+        use.quads(j, i, part(load256(first)), part(load256(first + 256)));
+      }
     }
   };
-  each_quad([&](__m256i values) {
-    const __m256i raised = _mm256_xor_si256(values, _mm256_set1_epi8(-128));
-    return _mm256_sub_epi8(_mm256_and_si256(_mm256_srli_epi16(raised, 4), low_bits), _mm256_set1_epi8(8));
-  });
-  use.end(sixteen);
-  each_quad([&](__m256i values) { return _mm256_and_si256(values, low_bits); });
-  use.end(one);
+  each_quad(high);
+  use.end(sixteen, sixteen);
+  each_quad(low);
+  use.end(one, one);
 }
 
 }  // namespace
