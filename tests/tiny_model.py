@@ -11,6 +11,7 @@ from executorch.exir import to_edge_transform_and_lower
 from torch import Tensor, nn
 
 from hqdit_mobile.diffusion.process import Process
+from hqdit_mobile.util.garbage import collecting_new_objects_only
 
 CLASSES = 5
 LATENT = (4, 8, 8)
@@ -61,10 +62,9 @@ def networks() -> tuple[Denoiser, GuidedDenoiser, Decoder]:
 
 def lower(methods: dict[str, tuple[nn.Module, tuple]]) -> bytes:
     """A .pte with these methods of (module, example inputs)."""
-    with torch.no_grad():
+    with torch.no_grad(), collecting_new_objects_only():
         programs = {name: torch.export.export(module.eval(), inputs) for name, (module, inputs) in methods.items()}
-        edge = to_edge_transform_and_lower(programs, partitioner=[XnnpackPartitioner()])
-    return edge.to_executorch().buffer
+        return to_edge_transform_and_lower(programs, partitioner=[XnnpackPartitioner()]).to_executorch().buffer
 
 
 def step_inputs(latent: tuple[int, ...] = LATENT) -> tuple[Tensor, Tensor, Tensor]:

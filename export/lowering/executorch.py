@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.util.garbage import collecting_new_objects_only
+
 if TYPE_CHECKING:
     from executorch.exir import ExecutorchProgramManager
 
@@ -54,7 +56,7 @@ def lower(methods: Programs, one_by_one: bool = False, advance: Callable[[int], 
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), collecting_new_objects_only():
         warnings.filterwarnings("ignore", category=FutureWarning)
         programs = {name: torch.export.export(module, inputs) for name, (module, inputs) in methods.items()}
         advance(SHARES[0])

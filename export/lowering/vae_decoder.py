@@ -23,6 +23,7 @@ from torch import Tensor, nn
 import hqdit_mobile.ops.float_ops  # noqa: F401  (registers the operators)
 from hqdit_mobile.model.vae import VAEDecoder
 from hqdit_mobile.runtime.manifest import Decoder
+from hqdit_mobile.util.garbage import collecting_new_objects_only
 from hqdit_mobile.util.metrics import psnr_db
 from hqdit_mobile.util.pictures import to_rgb
 
@@ -256,7 +257,7 @@ def with_int8_convolutions(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.
 
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True))
     quantizer.set_filter_function(lambda node: not _stays_float(node))
-    with torch.no_grad(), warnings.catch_warnings():
+    with torch.no_grad(), warnings.catch_warnings(), collecting_new_objects_only():
         warnings.filterwarnings("ignore", category=FutureWarning)
         prepared = prepare_pt2e(torch.export.export(module, inputs).module(), quantizer)
         prepared(*inputs)  # the observers see the weights
