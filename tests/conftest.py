@@ -104,6 +104,16 @@ def tiny_bundle(tiny_files, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def int8_tiled_bundle(made_once, tiny_files) -> Path:
+    """The tiny model with a decoder in int8, whole and in tiles, to be left unchanged: lowering it takes long, too."""
+    from vae_cases import tiled_bundle
+
+    from hqdit_mobile.export.lowering.vae_decoder import with_int8_convolutions
+
+    return made_once("int8-tiles", lambda folder: tiled_bundle(folder, tiny_files, with_int8_convolutions))
+
+
+@pytest.fixture(scope="session")
 def emoji_bundle(request) -> Path:
     """The reference model exported by the command, with a small calibration set; to be left unchanged. It is kept in
     pytest's cache until a source that it is made of changes. HQDIT_TEST_BUNDLE names a bundle to use in its place."""

@@ -15,7 +15,6 @@ from torch import Tensor
 from vae_cases import SMALL, fused, random_autoencoder, small_sizes, tiled_bundle
 
 from hqdit_mobile.export.lowering import vae_tiles as decoder_tiles
-from hqdit_mobile.export.lowering.vae_decoder import with_int8_convolutions
 from hqdit_mobile.export.lowering.vae_tiles import Section, TiledDecoder, tile_side, tiled_decoder
 from hqdit_mobile.runtime.engine import InvalidBundleError, MemoryLimitError, Pipeline, estimate
 from hqdit_mobile.util.metrics import psnr_db, snr_db
@@ -133,11 +132,13 @@ def test_the_engine_decodes_in_tiles(bundle):
 
 
 @pytest.mark.slow
-def test_int8_in_tiles_is_as_near_as_in_one(tmp_path, tiny_files):
-    bundle = tiled_bundle(tmp_path, tiny_files, with_int8_convolutions)
+def test_int8_in_tiles_is_as_near_as_in_one(int8_tiled_bundle):
     latents = normal(3, *tiny_model.LATENT)
     expected = to_rgb(decoded(latents))
-    with Pipeline(bundle) as whole, Pipeline(bundle, memory_limit_bytes=31_999_999) as under_limit:
+    with (
+        Pipeline(int8_tiled_bundle) as whole,
+        Pipeline(int8_tiled_bundle, memory_limit_bytes=31_999_999) as under_limit,
+    ):
         one, tiles = (psnr_db(expected, to_rgb(p.decode(latents.numpy()))) for p in (whole, under_limit))
     assert one > 25 and tiles > one - 2
 

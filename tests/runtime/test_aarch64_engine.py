@@ -16,9 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from android_checks import DEMO, java_home
-from vae_cases import tiled_bundle
 
-from hqdit_mobile.export.lowering.vae_decoder import with_int8_convolutions
 from hqdit_mobile.runtime.engine import Pipeline
 
 pytestmark = [pytest.mark.native, pytest.mark.arm, pytest.mark.slow]
@@ -123,8 +121,8 @@ def test_the_tiny_model_draws_the_same_picture(draw, tiny_bundle):
     compare(draw, tiny_bundle, 1, 10)
 
 
-def test_tiles_decode_to_the_same_picture(draw, tmp_path, tiny_files):
-    compare(draw, tiled_bundle(tmp_path, tiny_files, with_int8_convolutions), 1, 2, limit=31_999_999)
+def test_tiles_decode_to_the_same_picture(draw, int8_tiled_bundle):
+    compare(draw, int8_tiled_bundle, 1, 2, limit=31_999_999)
 
 
 def test_the_reference_model_draws_the_same_picture(draw, emoji_bundle):
