@@ -124,27 +124,28 @@ def emoji_bundle(request) -> Path:
 
 
 @pytest.fixture(scope="session")
-def arm_drivers(made_once) -> Path:
+def arm_drivers(kept) -> Path:
     """The folder with the programs of tests/native for ARM: building them takes half a minute, so once."""
-    from native_build import build_for_arm, need_arm
+    from native_build import ARM, build_for_arm, drivers_made_of, need_arm
 
     need_arm()
-    return made_once("arm-drivers", build_for_arm)
+    return kept("arm-drivers", drivers_made_of(ARM[0]), build_for_arm)
 
 
 @pytest.fixture(scope="session")
-def sme2_drivers(made_once) -> Path:
+def sme2_drivers(kept) -> Path:
     """The same with the backend for SME2."""
-    from native_build import build_for_sme2, need_sme2
+    from debian13 import run_in_debian13
+    from native_build import build_for_sme2, drivers_made_of, need_sme2
 
     need_sme2()
-    return made_once("sme2-drivers", build_for_sme2)
+    return kept("sme2-drivers", drivers_made_of("clang++-21", run=run_in_debian13), build_for_sme2)
 
 
 @pytest.fixture(scope="session")
-def sanitized_drivers(made_once) -> Path:
+def sanitized_drivers(kept) -> Path:
     """The same for this processor, under AddressSanitizer and UndefinedBehaviorSanitizer."""
-    from native_build import build_with_sanitizers, need_compiler
+    from native_build import build_with_sanitizers, drivers_made_of, need_compiler
 
     need_compiler()
-    return made_once("sanitized-drivers", build_with_sanitizers)
+    return kept("sanitized-drivers", drivers_made_of(os.environ.get("CXX", "c++")), build_with_sanitizers)

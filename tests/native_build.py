@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the programs of tests/native: for 64-bit ARM under QEMU, with SME2, and for this processor with sanitizers."""
 
+import hashlib
+import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,12 +36,39 @@ def need_sme2() -> None:
         pytest.importorskip(package)
 
 
+def made_of(compiler: str, *paths: str, run: Callable[..., subprocess.CompletedProcess[str]] | None = None) -> str:
+    """What decides the programs that the compiler makes of files and folders of the repository: for conftest's `kept`.
+    `paths` names the Python file with the options, too."""
+    version = (run or run_here)(compiler, "-v")  # its target, too
+    assert version.returncode == 0, version.stderr
+    environment = [f"{name}={os.environ.get(name)}" for name in ("CXX", "CXXFLAGS", "LDFLAGS")]  # CMake reads them
+    named = [ROOT / path for path in paths]
+    files = [path for item in named for path in (sorted(item.rglob("*")) if item.is_dir() else [item])]
+    digests = [
+        f"{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        for path in files
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    return "\n".join([version.stderr, *environment, *digests])
+
+
+def drivers_made_of(compiler: str, run: Callable[..., subprocess.CompletedProcess[str]] | None = None) -> str:
+    folders = ("export/kernels", "export/cmake", "tests/native", "tests/fuzz")
+    return made_of(compiler, *folders, "tests/native_build.py", run=run)
+
+
+def run_here(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def build(folder: Path, *options: str) -> None:
-    """Leaves the programs in the folder."""
-    configure = ["cmake", "-S", ROOT / "tests/native", "-B", folder, "-G", "Ninja", *options]
-    for command in (configure, ["cmake", "--build", folder, "--parallel", "2"]):
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stdout + result.stderr
+    """Leaves the programs in the folder, and nothing else."""
+    with tempfile.TemporaryDirectory() as tree:
+        settings = ["-G", "Ninja", f"-DCMAKE_RUNTIME_OUTPUT_DIRECTORY={folder}", *options]
+        configure = ["cmake", "-S", ROOT / "tests/native", "-B", tree, *settings]
+        for command in (configure, ["cmake", "--build", tree, "--parallel", "2"]):
+            result = run_here(*command)
+            assert result.returncode == 0, result.stdout + result.stderr
 
 
 def build_for_arm(folder: Path) -> None:
@@ -60,13 +91,15 @@ def build_for_sme2(folder: Path) -> None:
         "BUILD_TYPE": "Release",
         "EXE_LINKER_FLAGS": "-static",
         "MAKE_PROGRAM": maker,
+        "RUNTIME_OUTPUT_DIRECTORY": folder,
     }
     options = [f"-DCMAKE_{name}={value}" for name, value in settings.items()]
-    configure = [program, "-S", ROOT / "tests/native", "-B", folder, "-G", "Ninja", *options]
     targets = ["--target", "kernel_driver", "float_ops_driver"]
-    for command in (configure, [program, "--build", folder, "--parallel", "2", *targets]):
-        result = run_in_debian13(*command, shared=(program.parent.parent, maker.parent))
-        assert result.returncode == 0, result.stdout + result.stderr
+    with tempfile.TemporaryDirectory() as tree:
+        configure = [program, "-S", ROOT / "tests/native", "-B", tree, "-G", "Ninja", *options]
+        for command in (configure, [program, "--build", tree, "--parallel", "2", *targets]):
+            result = run_in_debian13(*command, shared=(program.parent.parent, maker.parent, folder))
+            assert result.returncode == 0, result.stdout + result.stderr
 
 
 def build_with_sanitizers(folder: Path) -> None:

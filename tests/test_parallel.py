@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a run is spread over several processes, and what they share."""
 
+import subprocess
 from types import SimpleNamespace
 
+import native_build
 import parallel
 import pytest
 
@@ -72,3 +74,24 @@ def test_a_folder_is_kept_until_what_it_is_made_of_changes(tmp_path):
         folder = parallel.folder_kept(tmp_path, made_of, make(text))
         assert (folder / "file").read_text() == expected
         assert [path for path in tmp_path.iterdir() if path.is_dir()] == [folder]
+
+
+def test_programs_are_made_again_when_a_source_or_the_compiler_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(native_build, "ROOT", tmp_path)
+    (tmp_path / "src/deep").mkdir(parents=True)
+    (tmp_path / "src/deep/a.h").write_text("1")
+    (tmp_path / "other.cpp").write_text("1")
+
+    def text(compiler: str = "gcc 1") -> str:
+        version = subprocess.CompletedProcess([], 0, "", compiler)
+        return native_build.made_of("c++", "src", run=lambda *_: version)
+
+    first = text()
+    (tmp_path / "other.cpp").write_text("2")
+    assert text() == first != text("gcc 2")
+    (tmp_path / "src/deep/a.h").write_text("2")
+    changed = text()
+    (tmp_path / "src/b.cpp").touch()
+    assert len({first, changed, text()}) == 3
+    monkeypatch.setenv("CXXFLAGS", "-O3")
+    assert text() not in (first, changed)

@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import tiny_model
+from native_build import made_of
 
 FUZZ = Path(__file__).parent
 TARGETS = ["fuzz_manifest", "fuzz_program"]  # fuzz_weights: as weights_driver
@@ -41,19 +43,25 @@ def clang_with_libfuzzer(folder: Path) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def fuzzers(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("fuzz")
-    clang = clang_with_libfuzzer(folder) if sys.platform.startswith("linux") else None
+def fuzzers(tmp_path_factory, kept) -> Path:
+    clang = clang_with_libfuzzer(tmp_path_factory.mktemp("fuzz")) if sys.platform.startswith("linux") else None
     if clang is None:
         pytest.skip("needs clang++ with libFuzzer (Debian: clang and libclang-rt-dev of the same version)")
-    options = [f"-DCMAKE_CXX_COMPILER={clang}", "-DCMAKE_CXX_FLAGS=-O1"]
-    for command in (
-        ["cmake", "-S", FUZZ, "-B", folder / "build", "-G", "Ninja", *options],
-        ["cmake", "--build", folder / "build", "--parallel", "2", "--target", *TARGETS],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "build"
+    folders = ("export/sampler", "export/bindings", "export/kernels", "export/cmake", "tests/fuzz")
+    return kept("fuzzers", made_of(clang, *folders), lambda folder: build_fuzzers(clang, folder))
+
+
+def build_fuzzers(clang: str, folder: Path) -> None:
+    """Leaves the programs in the folder, and nothing else."""
+    with tempfile.TemporaryDirectory() as tree:
+        options = [f"-DCMAKE_CXX_COMPILER={clang}", "-DCMAKE_CXX_FLAGS=-O1"]
+        options += ["-G", "Ninja", f"-DCMAKE_RUNTIME_OUTPUT_DIRECTORY={folder}"]
+        for command in (
+            ["cmake", "-S", FUZZ, "-B", tree, *options],
+            ["cmake", "--build", tree, "--parallel", "2", "--target", *TARGETS],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_model
-from native_build import need, need_compiler
+from native_build import made_of, need, need_compiler
 
 from hqdit_mobile.diffusion.process import Flow, Process, VariancePreserving
 from hqdit_mobile.ops.native import library_path
@@ -52,15 +52,19 @@ def compiler() -> str:
 
 
 @pytest.fixture(scope="module")
-def robust(compiler, tmp_path_factory) -> Path:
-    program = tmp_path_factory.mktemp("robust") / "robust"
+def robust(compiler, kept) -> Path:
+    folders = ("export/sampler", "export/kernels/include", "tests/native")
+    text = made_of(compiler, *folders, "tests/runtime/test_engine_native.py")
+    return kept("robust", text, lambda folder: build_robust(compiler, folder / "robust")) / "robust"
+
+
+def build_robust(compiler: str, program: Path) -> None:
     sources = [SAMPLER / "src" / f"{name}.cpp" for name in [*PORTABLE, "sha256", "sha512", "signature"]]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_GLIBCXX_ASSERTIONS"]
     includes = [f"-I{folder}" for folder in (SAMPLER / "include", SAMPLER / "src", ROOT / "export/kernels/include")]
     flags = ["-std=c++17", "-O1", "-g1", *WARNINGS, *sanitizers, *includes]
     command = [compiler, *flags, *map(str, sources), str(ROOT / "tests" / "native" / "sampler_robust.cpp")]
     subprocess.run([*command, "-o", str(program)], check=True)
-    return program
 
 
 PROCESSES = [
