@@ -7,6 +7,7 @@
 #include <executorch/runtime/kernel/operator_registry.h>
 
 #include <algorithm>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -79,6 +80,10 @@ static Status check_loaded(const std::string& path, const FileLoader& loader, ui
   return status;
 }
 
+/// Held to load a method and to unload one: XNNPACK's graphs share a workspace, which comes with the first and goes
+/// with the last (docs/security.md). They wait for each other there anyway.
+static std::mutex loading_mutex;
+
 /// A method and all the memory that its pointers lead to.
 struct ExecutorchProgram::LoadedMethod {
   /// A tensor over a caller's buffer, with the shape arrays that TensorImpl borrows.
@@ -99,6 +104,11 @@ struct ExecutorchProgram::LoadedMethod {
 
   LoadedMethod(std::vector<et::Span<uint8_t>> buffers, et::MemoryAllocator* scratch)
       : spans(std::move(buffers)), planned({spans.data(), spans.size()}), memory(&structures, &planned, scratch) {}
+
+  ~LoadedMethod() {
+    const std::lock_guard<std::mutex> lock(loading_mutex);
+    method.reset();
+  }
 
   std::vector<et::Span<uint8_t>> spans;
   MallocMemoryAllocator structures;
@@ -204,6 +214,7 @@ Status ExecutorchProgram::load(const MethodSpec& spec, Arena* arena, LoadedMetho
   auto loaded = std::make_unique<LoadedMethod>(std::move(spans), &arena->scratch);
   loaded->own_buffers = std::move(own_buffers);
   for (const TensorSpec& input : spec.inputs) loaded->inputs.push_back(std::make_unique<LoadedMethod::Input>(input));
+  const std::lock_guard<std::mutex> lock(loading_mutex);
   auto method = program_.load_method(spec.name.c_str(), &loaded->memory);
   if (!method.ok()) return runtime_failure(where + " cannot be loaded", method.error());
   // A damaged operator table is logged, yet the method loads, with null pointers for kernels.
