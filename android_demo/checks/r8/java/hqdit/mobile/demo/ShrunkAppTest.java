@@ -11,9 +11,11 @@ import android.app.ActivityManager;
 import android.app.Service;
 import android.content.ComponentName;
 import android.content.Intent;
+import android.content.ServiceConnection;
 import android.graphics.Bitmap;
 import android.graphics.drawable.BitmapDrawable;
 import android.net.Uri;
+import android.os.Build;
 import android.os.IBinder;
 import android.os.Looper;
 import android.view.View;
@@ -22,6 +24,7 @@ import android.widget.TextView;
 import java.io.File;
 import java.io.InputStream;
 import java.nio.file.Files;
+import java.util.concurrent.Executor;
 import java.util.function.BooleanSupplier;
 import org.junit.Test;
 import org.junit.runner.RunWith;
@@ -29,9 +32,14 @@ import org.robolectric.Robolectric;
 import org.robolectric.RobolectricTestRunner;
 import org.robolectric.Shadows;
 import org.robolectric.android.controller.ActivityController;
+import org.robolectric.annotation.Config;
+import org.robolectric.annotation.Implementation;
+import org.robolectric.annotation.Implements;
+import org.robolectric.shadows.ShadowContextImpl;
 
 /** Runs the app as R8 leaves it: its classes are looked up by name, for all but those of the manifest have lost theirs. */
 @RunWith(RobolectricTestRunner.class)
+@Config(shadows = ShrunkAppTest.NamedServices.class)
 public class ShrunkAppTest {
   private Activity activity;
 
@@ -66,6 +74,16 @@ public class ShrunkAppTest {
       assertEquals(0x89, png.read());
     }
     controller.pause().stop().destroy();
+  }
+
+  /** Binds services by a name, which Robolectric does not. */
+  @Implements(className = ShadowContextImpl.CLASS_NAME)
+  public static class NamedServices extends ShadowContextImpl {
+    @Implementation(minSdk = Build.VERSION_CODES.Q)
+    protected boolean bindIsolatedService(
+        Intent service, int flags, String name, Executor executor, ServiceConnection connection) {
+      return bindService(service, flags, executor, connection);
+    }
   }
 
   private static void install(File bundle, File to) throws Exception {

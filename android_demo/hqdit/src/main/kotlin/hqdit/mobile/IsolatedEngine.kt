@@ -6,6 +6,7 @@ import android.content.Context
 import android.content.Intent
 import android.content.ServiceConnection
 import android.os.Binder
+import android.os.Build
 import android.os.IBinder
 import android.os.Looper
 import android.os.Parcel
@@ -15,21 +16,23 @@ import android.os.RemoteException
 import java.io.File
 import java.io.IOException
 import java.util.Optional
+import java.util.UUID
 import java.util.concurrent.LinkedBlockingQueue
 import java.util.concurrent.TimeUnit
 
 /**
  * [HqDit.open] in a process of its own, for bundles of strangers. That process has none of the app's rights and gets the
  * bundle's files as descriptors; should a bundle bring it down, calls throw [HqDitException.ProcessDied] and the app
- * lives on. All bundles that are open this way share it. Everything else is as with a model in the app's process; a step
- * costs one call between processes more.
+ * lives on. From Android 10 on each call has a process of its own, which ends with [HqDit.close], so that no bundle can
+ * change what another one draws; below, all bundles that are open this way share one. Everything else is as with a model
+ * in the app's process; a step costs one call between processes more.
  *
- * Not for the main thread, on which the system reports that the process has begun.
+ * Not for the main thread: it waits for the process to begin, which Android 9 and older report on that very thread.
  *
  * @throws HqDitException with the engine's message, or [HqDitException.ProcessDied]
  */
 public fun HqDit.Companion.openIsolated(context: Context, bundle: File, options: OpenOptions = OpenOptions()): HqDit {
-    check(Looper.myLooper() != Looper.getMainLooper()) { "openIsolated waits for the main thread: call it on another" }
+    check(Looper.myLooper() != Looper.getMainLooper()) { "openIsolated waits for a process: not on the main thread" }
     options.keyBytes() // a wrong one is better known before a process starts
     val files = bundleFiles(bundle)
     val connection = EngineConnection(context.applicationContext)
@@ -59,7 +62,7 @@ private fun bundleFiles(bundle: File): Map<String, File> {
     return files
 }
 
-/** The service, bound until [close]. */
+/** A process of [EngineService], bound until [close]. */
 internal class EngineConnection(private val context: Context) : ServiceConnection {
     private val answers = LinkedBlockingQueue<Optional<IBinder>>()
     private var bound = false
@@ -68,11 +71,20 @@ internal class EngineConnection(private val context: Context) : ServiceConnectio
 
     fun connect(): IBinder {
         bound = true // even where the system says no, says its documentation
-        if (!context.bindService(Intent(context, EngineService::class.java), this, Context.BIND_AUTO_CREATE)) {
+        if (!bind(Intent(context, EngineService::class.java))) {
             throw HqDitException.ProcessDied("the system does not start $SERVICE: is it in the app's manifest?")
         }
         val answer = answers.poll(START_SECONDS, TimeUnit.SECONDS)
         return answer?.orElse(null) ?: throw HqDitException.ProcessDied("$SERVICE did not start; try again")
+    }
+
+    /** Android tells instances apart by their names, and gives each a process since the service is an isolated one. */
+    private fun bind(service: Intent): Boolean {
+        if (Build.VERSION.SDK_INT < Build.VERSION_CODES.Q) {
+            return context.bindService(service, this, Context.BIND_AUTO_CREATE)
+        }
+        val name = UUID.randomUUID().toString().replace('-', '_') // letters, digits, periods, underscores and no other
+        return context.bindIsolatedService(service, Context.BIND_AUTO_CREATE, name, Runnable::run, this)
     }
 
     override fun onServiceConnected(name: ComponentName, service: IBinder) {

@@ -18,9 +18,11 @@ import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
 import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
 
 /** What goes in and out of the app: bundles and pictures. */
 @RunWith(RobolectricTestRunner::class)
+@Config(shadows = [NamedServices::class])
 class FilesTest {
     @get:Rule
     val app = AppRule(bundle = null)

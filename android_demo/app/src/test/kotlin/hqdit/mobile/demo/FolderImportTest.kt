@@ -14,9 +14,11 @@ import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
+import org.robolectric.annotation.Config
 
 /** A folder picked with ACTION_OPEN_DOCUMENT_TREE, served by a documents provider as a phone's are. */
 @RunWith(RobolectricTestRunner::class)
+@Config(shadows = [NamedServices::class])
 class FolderImportTest {
     @get:Rule
     val app = AppRule(bundle = null)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package hqdit.mobile.demo
 
+import android.app.Application
 import android.content.Intent
 import android.os.DeadObjectException
 import android.os.IBinder
@@ -26,9 +27,12 @@ import org.junit.rules.TemporaryFolder
 import org.junit.runner.RunWith
 import org.robolectric.Robolectric
 import org.robolectric.RobolectricTestRunner
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
 
 /** The service's code, in this process; what Android does around it, by Robolectric. */
 @RunWith(RobolectricTestRunner::class)
+@Config(shadows = [NamedServices::class])
 class IsolatedEngineTest {
     @get:Rule
     val app = AppRule()
@@ -41,10 +45,25 @@ class IsolatedEngineTest {
     private val service: IBinder by lazy { Robolectric.setupService(EngineService::class.java).onBind(Intent()) }
 
     @Before
-    fun bind() = app.bindEngine(service)
+    fun bind() {
+        NamedServices.names.clear()
+        app.bindEngine(service)
+    }
 
     private fun open(bundle: File = tiny, options: OpenOptions = OpenOptions(threads = 1)): HqDit =
         app.besideMain { HqDit.openIsolated(app.context, bundle, options) }
+
+    /** A service of its own, and [after] each call of what it opened. */
+    private fun process(after: () -> Unit): IBinder =
+        Between(Robolectric.setupService(EngineService::class.java).onBind(Intent())) { reply ->
+            val (status, size) = IntArray(2) { reply.readInt() }
+            val session = reply.readStrongBinder()
+            reply.setDataSize(0)
+            reply.writeInt(status)
+            reply.writeInt(size)
+            reply.writeStrongBinder(Between(session) { after() })
+            reply.setDataPosition(0)
+        }
 
     private inline fun <reified T : Throwable> expect(word: String, crossinline action: () -> Unit) {
         val error = assertThrows(T::class.java) { action() }
@@ -137,31 +156,33 @@ class IsolatedEngineTest {
         app.bindEngine(Between(service) { throw DeadObjectException() })
         expect<HqDitException.ProcessDied>("open the bundle again") { open() }
         val calls = AtomicInteger()
-        app.bindEngine(
-            Between(service) { reply ->
-                val (status, size) = IntArray(2) { reply.readInt() }
-                val session = reply.readStrongBinder()
-                reply.setDataSize(0)
-                reply.writeInt(status)
-                reply.writeInt(size)
-                reply.writeStrongBinder(
-                    Between(session) {
-                        if (calls.incrementAndGet() ==
-                            2
-                        ) {
-                            throw DeadObjectException()
-                        }
-                    }
-                )
-                reply.setDataPosition(0)
-            }
-        )
+        app.bindEngine(process { if (calls.incrementAndGet() == 2) throw DeadObjectException() })
         open().use { model ->
             assertEquals(2, model.generate(request).pictures.size)
             expect<HqDitException.ProcessDied>("has died") { model.generate(request) }
         }
         app.bindEngine(service)
         open().use { assertEquals(2, it.generate(request).pictures.size) }
+    }
+
+    @Test
+    fun eachModelHasAProcessOfItsOwn() {
+        val unbound = { shadowOf(app.context as Application).unboundServiceConnections.map(NamedServices.names::get) }
+        var dead = false
+        app.bindEngine(process { if (dead) throw DeadObjectException() })
+        val first = open()
+        app.bindEngine(process {})
+        val second = open()
+        val names = NamedServices.names.values.toList()
+        assertEquals("one instance for each: $names", 2, names.toSet().size)
+        dead = true
+        expect<HqDitException.ProcessDied>("has died") { first.generate(request) }
+        assertEquals(2, second.generate(request).pictures.size)
+        first.close()
+        assertEquals(names.take(1), unbound())
+        assertEquals(2, second.generate(request).pictures.size)
+        second.close()
+        assertEquals(names, unbound())
     }
 
     @Test
@@ -196,11 +217,5 @@ class IsolatedEngineTest {
         assertEquals(Stage.READY, app.studio.state.stage)
         dead = false
         app.draw()
-    }
-
-    /** [real], and something after each of its calls. */
-    private class Between(private val real: IBinder, private val after: (Parcel) -> Unit) : IBinder by real {
-        override fun transact(code: Int, data: Parcel, reply: Parcel?, flags: Int): Boolean =
-            real.transact(code, data, reply, flags).also { after(checkNotNull(reply)) }
     }
 }

@@ -16,9 +16,11 @@ import org.junit.Rule
 import org.junit.Test
 import org.junit.runner.RunWith
 import org.robolectric.RobolectricTestRunner
+import org.robolectric.annotation.Config
 
 /** A bundle packed into the app: the app's AssetManager reads it from an APK, laid out as the Android plugin does. */
 @RunWith(RobolectricTestRunner::class)
+@Config(shadows = [NamedServices::class])
 class PackedBundleTest {
     @get:Rule
     val app = AppRule(bundle = null)

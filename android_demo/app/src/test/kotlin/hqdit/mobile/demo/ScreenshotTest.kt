@@ -22,6 +22,7 @@ import org.robolectric.annotation.Config
 
 /** Renders the screens that the README shows, with the bundle that hqdit.bundle names, or else the tiny one. */
 @RunWith(RobolectricTestRunner::class)
+@Config(shadows = [NamedServices::class])
 class ScreenshotTest {
     @get:Rule
     val app = AppRule(File(System.getProperty("hqdit.bundle").ifEmpty { System.getProperty("hqdit.tiny") }))
