@@ -104,13 +104,13 @@ def tiny_bundle(tiny_files, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def int8_tiled_bundle(made_once, tiny_files) -> Path:
-    """The tiny model with a decoder in int8, whole and in tiles, to be left unchanged: lowering it takes long, too."""
-    from vae_cases import tiled_bundle
+def int8_tiled_bundle(kept, tiny_files) -> Path:
+    """The tiny model with a decoder in int8, whole and in tiles, to be left unchanged: lowering it takes a minute."""
+    from vae_cases import tiled_bundle, tiled_made_of
 
     from hqdit_mobile.export.lowering.vae_decoder import with_int8_convolutions
 
-    return made_once("int8-tiles", lambda folder: tiled_bundle(folder, tiny_files, with_int8_convolutions))
+    return kept("int8-tiles", tiled_made_of(), lambda folder: tiled_bundle(folder, tiny_files, with_int8_convolutions))
 
 
 @pytest.fixture(scope="session")

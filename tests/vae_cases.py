@@ -3,11 +3,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import tiny_model
 import torch
 from diffusers import AutoencoderKL
+from exported_bundle import sources_digest
 
 from hqdit_mobile.export.lowering import vae_tiles as decoder_tiles
 from hqdit_mobile.export.lowering.executorch import lower
@@ -45,6 +47,11 @@ def small_sizes() -> Iterator[None]:
 
 def fused(made: AutoencoderKL, config: dict) -> ImageDecoder:
     return ImageDecoder(vae_decoder(config, made.state_dict()), fused=True)
+
+
+def tiled_made_of() -> str:
+    """What decides the files of tiled_bundle, for conftest's `kept`."""
+    return "\n".join([sources_digest(), *(Path(file).read_text() for file in (__file__, tiny_model.__file__))])
 
 
 def tiled_bundle(folder, tiny_files, prepare):

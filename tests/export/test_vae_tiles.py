@@ -12,7 +12,7 @@ import tiny_model
 import torch
 from float_cases import normal
 from torch import Tensor
-from vae_cases import SMALL, fused, random_autoencoder, small_sizes, tiled_bundle
+from vae_cases import SMALL, fused, random_autoencoder, small_sizes, tiled_bundle, tiled_made_of
 
 from hqdit_mobile.export.lowering import vae_tiles as decoder_tiles
 from hqdit_mobile.export.lowering.vae_tiles import Section, TiledDecoder, tile_side, tiled_decoder
@@ -106,9 +106,9 @@ def test_tiles_divide_their_map(side, tile):
 
 
 @pytest.fixture(scope="module")
-def bundle(tiny_files, tmp_path_factory):
+def bundle(tiny_files, kept):
     """In float32; to be left unchanged."""
-    return tiled_bundle(tmp_path_factory.mktemp("tiles"), tiny_files, lambda module, _: module)
+    return kept("tiles", tiled_made_of(), lambda folder: tiled_bundle(folder, tiny_files, lambda module, _: module))
 
 
 def decoded(latents: torch.Tensor) -> torch.Tensor:
