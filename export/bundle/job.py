@@ -45,6 +45,7 @@ from hqdit_mobile.runtime.documents import describe_documents
 from hqdit_mobile.runtime.manifest import Manifest
 from hqdit_mobile.runtime.manifest_file import read_manifest_text, write_manifest
 from hqdit_mobile.runtime.signature import write_signature
+from hqdit_mobile.util.heap import release_memory
 from hqdit_mobile.util.progress import Stages, peak_rss_bytes
 
 PREVIEW_IMAGES = 12
@@ -99,6 +100,7 @@ def export_bundle(options: ExportOptions, stages: Stages) -> Path:
         put_back(options.output)
         check_output(options.output, options.force)
         quantized = quantize_(model.dit, config, model.process, stages, work)
+        release_memory()  # a streamed model's float weights, where they were not mapped from a file
         with staged_folder(options.output, options.force) as folder:
             remember_staging(work, folder)
             manifest = _write_bundle(options, model, loaded, quantized, folder, stages)
@@ -164,6 +166,7 @@ def _write_bundle(
     probe = make_parity_probe(options, folder, model, lambda *_: stages.advance())
     stages.begin("Check parity with torch", pieces_of_parity(options.runtime))
     parity = check_bundle(folder, model.dit, probe, stages.advance)
+    release_memory()
     parity.checks[:0] = loaded
     write_json(folder / "parity.json", parity.to_json())
     parity.require("the exported programs do not match the quantized model")

@@ -16,10 +16,11 @@ from hqdit_mobile.export.lowering.vae_tiles import tiled_decoder
 from hqdit_mobile.model.loading import LoadedModel
 from hqdit_mobile.model.network import Network
 from hqdit_mobile.runtime.manifest import Decoder, Methods, Onnx
+from hqdit_mobile.util.heap import release_memory
 
 RUNTIMES = {"executorch": "ExecuTorch", "onnxruntime": "ONNX Runtime"}
 # Percent of the time that lowering takes, as measured on emoji-dit.
-CHOOSING = 16  # the image decoder's precision
+CHOOSING = 16  # the image decoder's precision, between the two
 SHARES = {"transformer": 35, "vae_decoder": 49}
 ONNX_SHARES = {"transformer": 70, "vae_decoder": 30}
 GUIDED, UNGUIDED, DECODE = "denoise_guided", "denoise", "decode"
@@ -59,28 +60,41 @@ def write_model_files(
     """``latents`` [B, C, S, S]: of finished pictures, as the sampler leaves them, to try the decoder on. ``advance``:
     gets the percentages of the work that were done since the last call, 100 together."""
     if runtime == "onnxruntime":
-        return _write_onnx(model, folder, advance)
-    return _write_executorch(model, folder, latents / model.vae.scaling_factor, advance)
+        files = _write_onnx(model, folder, advance)
+    else:
+        files = _write_executorch(model, folder, latents / model.vae.scaling_factor, advance)
+    release_memory()
+    return files
 
 
 def _write_executorch(
     model: LoadedModel, folder: Path, latents: Tensor, advance: Callable[[float], None]
 ) -> ModelFiles:
     """The transformer program (its denoising methods, one copy of the weights) and the decoder program (whole and,
-    where that saves memory, in tiles; one copy, too)."""
-    chosen = choose_decoder(model.vae, latents)
-    decoder: Programs = {DECODE: (chosen.module, (latents[:1],))}
-    if tiles := tiled_decoder(chosen.fused, latents[:1]):
-        decoder |= tiles.methods(latents[:1], chosen.prepare)
-        chosen.about.tiles = tiles.to_json()
-    advance(CHOOSING)
+    where that saves memory, in tiles; one copy, too), one after the other: lowering takes several times the weights."""
     names = {"transformer": "transformer.pte", "vae_decoder": "vae_decoder.pte"}
-    arena = 0
-    for key, methods in (("transformer", denoisers(model.dit, fused=True)), ("vae_decoder", decoder)):
-        lowered = lower(methods, key == "vae_decoder", lambda part, share=SHARES[key]: advance(part * share / 100))
+
+    def write(key: str, methods: Programs, one_by_one: bool = False) -> int:
+        lowered = lower(methods, one_by_one, lambda part: advance(part * SHARES[key] / 100))
         lowered.write(folder / names[key])
-        arena += lowered.arena_bytes
-    return ModelFiles(names, arena, ("executorch",), chosen.about)
+        return lowered.arena_bytes
+
+    arena = write("transformer", denoisers(model.dit, fused=True))
+    release_memory()
+    methods, about = _decoder(model, latents)
+    advance(CHOOSING)
+    arena += write("vae_decoder", methods, one_by_one=True)
+    return ModelFiles(names, arena, ("executorch",), about)
+
+
+def _decoder(model: LoadedModel, latents: Tensor) -> tuple[Programs, Decoder]:
+    """The methods of a decoder program, and what the manifest says of it."""
+    chosen = choose_decoder(model.vae, latents)
+    methods: Programs = {DECODE: (chosen.module, (latents[:1],))}
+    if tiles := tiled_decoder(chosen.fused, latents[:1]):
+        methods |= tiles.methods(latents[:1], chosen.prepare)
+        chosen.about.tiles = tiles.to_json()
+    return methods, chosen.about
 
 
 def _write_onnx(model: LoadedModel, folder: Path, advance: Callable[[float], None]) -> ModelFiles:
@@ -95,6 +109,7 @@ def _write_onnx(model: LoadedModel, folder: Path, advance: Callable[[float], Non
     names: dict[str, str] = {}
     for name, graph in graphs.items():
         file, *external = lower_onnx.save_onnx(graph(), folder / f"{name}.onnx")
+        release_memory()
         advance(ONNX_SHARES[name])
         names[name] = file.name
         names |= {f"{name}_data": path.name for path in external}

@@ -66,6 +66,7 @@ def lower(methods: Programs, one_by_one: bool = False, advance: Callable[[int], 
             # The hqdit operators are not core ATen, which is what the validity check asks for.
             compile_config=EdgeCompileConfig(_check_ir_validity=False),
         )
+        _forget_graphs()
         advance(SHARES[1])
         operators: Counter[str] = Counter()
         for name in methods:
@@ -78,6 +79,22 @@ def lower(methods: Programs, one_by_one: bool = False, advance: Callable[[int], 
     plans = program.executorch_program.execution_plan
     arena = max(sum(plan.non_const_buffer_sizes) for plan in plans)
     return Lowered(program, arena, dict(operators))
+
+
+def _forget_graphs() -> None:
+    """ExecuTorch 1.5.1 keeps nodes in its modules, and a node keeps its graph with the weights: those of an unbounded
+    cache all graphs that were ever lowered, those of the last operators that XNNPACK did not take one graph."""
+    from executorch.backends.xnnpack.partition.config import (
+        gemm_configs,
+        generic_node_configs,
+        node_configs,
+        xnnpack_config,
+    )
+    from executorch.exir.backend.utils import is_same_node
+
+    is_same_node.cache_clear()
+    for module in (gemm_configs, generic_node_configs, node_configs, xnnpack_config):
+        module.why.node = None
 
 
 def _in_depth_first_order(module: torch.fx.GraphModule) -> None:

@@ -25,6 +25,7 @@ from hqdit_mobile.quantize.config import HQDiTConfig
 from hqdit_mobile.quantize.finished_blocks import FinishedBlocks
 from hqdit_mobile.quantize.layer import LayerReport, fill_layer, needs_products, new_layer
 from hqdit_mobile.quantize.mean_folding import centered_layers
+from hqdit_mobile.util.heap import trim_heap
 from hqdit_mobile.util.progress import Stages
 
 BATCH = 16  # model inputs at a time
@@ -94,6 +95,7 @@ class Quantizer:
             reports = self._quantize_block(visit, visit.output)
             self.report.layers += reports
             finished.put(visit.index, visit.block, reports)
+            trim_heap()  # the matrices of the next block do not fit where those of this one lay
             stages.advance()
 
     def quantize_outside(self) -> None:
