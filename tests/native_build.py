@@ -42,14 +42,17 @@ def made_of(compiler: str, *paths: str, run: Callable[..., subprocess.CompletedP
     version = (run or run_here)(compiler, "-v")  # its target, too
     assert version.returncode == 0, version.stderr
     environment = [f"{name}={os.environ.get(name)}" for name in ("CXX", "CXXFLAGS", "LDFLAGS")]  # CMake reads them
-    named = [ROOT / path for path in paths]
+    return "\n".join([version.stderr, *environment, *digests(ROOT, [ROOT / path for path in paths])])
+
+
+def digests(root: Path, named: list[Path]) -> list[str]:
+    """Of these files below `root`, and of all files in these folders."""
     files = [path for item in named for path in (sorted(item.rglob("*")) if item.is_dir() else [item])]
-    digests = [
-        f"{path.relative_to(ROOT)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return [
+        f"{path.relative_to(root)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
         for path in files
         if path.is_file() and "__pycache__" not in path.parts
     ]
-    return "\n".join([version.stderr, *environment, *digests])
 
 
 def drivers_made_of(compiler: str, run: Callable[..., subprocess.CompletedProcess[str]] | None = None) -> str:

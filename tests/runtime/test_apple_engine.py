@@ -9,10 +9,13 @@ HQDIT_EXECUTORCH_MACOS names the unpacked wheel.
 import os
 import plistlib
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +24,7 @@ import mach_o
 import pytest
 from apple_build import Build, Command
 from debian13 import need_debian13, run_in_debian13
+from native_build import digests
 
 pytestmark = [pytest.mark.native, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,7 +141,7 @@ class Compiler:
             self.precompiled[with_executorch] = output
 
     def compile(self, command: Command) -> Path:
-        output = self.folder / f"{command.target}-{command.source.parent.name}-{command.source.stem}.o"
+        output = self.folder / object_name(command)
         arguments = [f"-mcpu={command.processor}", *command.options]
         if "+" not in command.processor:  # a precompiled header is for one processor
             arguments += ["-include-pch", self.precompiled["-isystem" in command.options]]
@@ -145,19 +149,34 @@ class Compiler:
         return output
 
 
-@pytest.fixture(scope="module")
-def objects(zig, builds, tmp_path_factory) -> dict[str, dict[str, list[Path]]]:
-    """By SDK and library, every file compiled with CMake's own options."""
-    found: dict[str, dict[str, list[Path]]] = {}
+def object_name(command: Command) -> str:
+    return f"{command.target}-{command.source.parent.name}-{command.source.stem}.o"
+
+
+def compile_all(zig: Path, builds: dict[str, Build], folder: Path) -> None:
+    """Leaves the object files in a folder for each SDK, and nothing else."""
     for sdk, build in builds.items():
-        compiler = Compiler(zig, sdk, tmp_path_factory.mktemp(sdk))
-        commands = build.commands
-        compiler.precompile(commands)
-        with ThreadPoolExecutor(2) as pool:
-            outputs = list(pool.map(compiler.compile, commands))
-        found[sdk] = {}
-        for command, output in zip(commands, outputs, strict=True):
-            found[sdk].setdefault(command.target, []).append(output)
+        with tempfile.TemporaryDirectory() as scratch:
+            compiler = Compiler(zig, sdk, Path(scratch))
+            compiler.precompile(build.commands)
+            with ThreadPoolExecutor(2) as pool:
+                outputs = list(pool.map(compiler.compile, build.commands))
+            (folder / sdk).mkdir()
+            for output in outputs:
+                shutil.move(output, folder / sdk)
+
+
+@pytest.fixture(scope="module")
+def objects(zig, builds, executorch, kept) -> dict[str, dict[str, list[Path]]]:
+    """By SDK and library, every file compiled with CMake's own options."""
+    texts = [f"{package} {version(package)}" for package in ("ziglang", "cmake")]
+    options = [EXPORT, FRAMEWORK, Path(__file__).resolve(), Path(apple_build.__file__).resolve()]
+    texts += digests(ROOT, options) + digests(executorch, [executorch])
+    folder = kept("apple-objects", "\n".join(texts), lambda folder: compile_all(zig, builds, folder))
+    found: dict[str, dict[str, list[Path]]] = {sdk: {} for sdk in builds}
+    for sdk, build in builds.items():
+        for command in build.commands:
+            found[sdk].setdefault(command.target, []).append(folder / sdk / object_name(command))
     return found
 
 
