@@ -115,7 +115,7 @@ struct Call {
     const int64_t row = unit * kTokensPerUnit;
     const int64_t count = std::min(kTokensPerUnit, rows - row);
     isa.quantize_pack_lhs(step, {x + row * weight.k, weight.k, count}, row, lhs, scratch);
-    if (lhs.group_offset) isa.prepare_gemv_lhs(lhs, row, count, l.k_padded);
+    if (prepares_gemv(isa, rows)) isa.prepare_gemv_lhs(lhs, row, count, l.k_padded);
   }
 
   Tile tile_at(int64_t row, int64_t channel, int64_t channels, const float* scale, const float* bias) const {
