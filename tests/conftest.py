@@ -33,6 +33,7 @@ MARKERS = {
     "checked": ("android", "slow"),  # of android/test_android.py
     "fuzzers": ("native", "slow"),  # of fuzz/test_fuzz.py
     "subject": ("slow",),  # of bench/test_bench.py
+    "masked": ("native",),
 }
 
 
@@ -74,6 +75,16 @@ def kept_files(kept, name: str, make_files: Callable[[], dict[str, bytes]], *mod
     versions = [version(package) for package in ("torch", "executorch")]
     made_of = "\n".join([*versions, *(Path(module.__file__).read_text() for module in modules)])
     return {path.name: path.read_bytes() for path in sorted(kept(name, made_of, make).iterdir())}
+
+
+@pytest.fixture(scope="session")
+def masked(made_once) -> Callable[[str], dict[str, str]]:
+    """masked("avx512,avxvnni") -> the environment of a process whose processor lacks these."""
+    from processor_mask import build_processor_mask, need_processor_mask
+
+    need_processor_mask()
+    library = made_once("processor-mask", build_processor_mask) / "processor_mask.so"
+    return lambda names: os.environ | {"LD_PRELOAD": str(library), "PROCESSOR_MASK": names}
 
 
 @pytest.fixture(scope="session")
