@@ -18,16 +18,18 @@ constexpr int64_t kTokensPerUnit = 8;
 constexpr int64_t kTokensPerSplit = 128;
 constexpr int64_t kTokensPerOwnSplit = 256;
 constexpr int64_t kChannelsPerToken = 6;
-// Multiply-adds below which waking a thread costs more than it saves.
+// Multiply-adds below which waking a thread costs more than it saves; weights, where each is decoded for one use.
 constexpr double kWorkPerThread = 1 << 19;
+constexpr double kWeightsPerThread = 1 << 17;
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr size_t aligned(int64_t bytes) { return static_cast<size_t>(ceil_div(bytes, 64) * 64); }
 
 int64_t slots_for(const Fp4Weight& weight, int64_t rows, const ParallelFor& parallel) {
-  const double work = static_cast<double>(rows) * static_cast<double>(weight.n) * static_cast<double>(weight.k);
-  if (work < 2 * kWorkPerThread) return 1;
-  return std::max<int64_t>(1, static_cast<int64_t>(std::min<double>(parallel.threads, work / kWorkPerThread)));
+  const double weights = static_cast<double>(weight.n) * static_cast<double>(weight.k);
+  const double useful = rows <= backend().gemv_rows ? weights / kWeightsPerThread
+                                                    : static_cast<double>(rows) * weights / kWorkPerThread;
+  return useful < 2 ? 1 : static_cast<int64_t>(std::min<double>(parallel.threads, useful));
 }
 
 /// Into how many runs of rows the panels' work is cut. With a run for each thread, tokens and outputs stay in the
