@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import copy
 import functools
+import tempfile
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
@@ -56,17 +58,21 @@ def _bindings() -> ModuleType:
 
 def runners(module: nn.Module, inputs: Mapping[str, tuple[Tensor, ...]]) -> dict[str, Runner]:
     """Lowers ``module`` once per entry of ``inputs``; each runner executes its method and leaves the output there."""
-    data = lower({name: (module, example) for name, example in inputs.items()}).data
-    program = _bindings()._load_program_from_buffer(data)
-    return {name: _runner(program, data, name, example) for name, example in inputs.items()}
+    lowered = lower({name: (module, example) for name, example in inputs.items()})
+    # From a file, as in an app: mapped, weights begin at a line of the cache, which Python's bytes do not.
+    with tempfile.TemporaryDirectory(prefix="hqdit-bench-") as folder:
+        path = Path(folder) / "program.pte"
+        lowered.write(path)
+        program = _bindings()._load_program(str(path))
+    return {name: _runner(program, name, example) for name, example in inputs.items()}
 
 
-def _runner(program, data: bytes, method_name: str, inputs: tuple[Tensor, ...]) -> Runner:
+def _runner(program, method_name: str, inputs: tuple[Tensor, ...]) -> Runner:
     method = program.load_method(method_name)
     method.set_inputs(inputs)
 
-    # The runtime reads weights from `data` and inputs from the tensors, for as long as it runs.
-    def run(_kept=(program, data, inputs)) -> None:
+    # The runtime reads weights from the program and inputs from the tensors, for as long as it runs.
+    def run(_kept=(program, inputs)) -> None:
         method.execute()
 
     return run
