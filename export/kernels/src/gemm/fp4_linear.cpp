@@ -27,8 +27,8 @@ constexpr size_t aligned(int64_t bytes) { return static_cast<size_t>(ceil_div(by
 
 int64_t slots_for(const Fp4Weight& weight, int64_t rows, const ParallelFor& parallel) {
   const double weights = static_cast<double>(weight.n) * static_cast<double>(weight.k);
-  const double useful = rows <= backend().gemv_rows ? weights / kWeightsPerThread
-                                                    : static_cast<double>(rows) * weights / kWorkPerThread;
+  const double useful =
+      rows <= backend().gemv_rows ? weights / kWeightsPerThread : static_cast<double>(rows) * weights / kWorkPerThread;
   return useful < 2 ? 1 : static_cast<int64_t>(std::min<double>(parallel.threads, useful));
 }
 
