@@ -29,6 +29,7 @@ MARKERS = {
     "arm_drivers": ("native", "arm", "slow"),
     "sme2_drivers": ("native", "arm", "slow"),
     "sanitized_drivers": ("native", "slow"),
+    "amx_drivers": ("native", "slow"),
     "robust": ("native", "slow"),  # of runtime/test_engine_native.py
     "checked": ("android", "slow"),  # of android/test_android.py
     "fuzzers": ("native", "slow"),  # of fuzz/test_fuzz.py
@@ -160,3 +161,15 @@ def sanitized_drivers(kept) -> Path:
 
     need_compiler()
     return kept("sanitized-drivers", drivers_made_of(os.environ.get("CXX", "c++")), build_with_sanitizers)
+
+
+@pytest.fixture(scope="session")
+def amx_drivers(kept) -> Path:
+    """The same that run the AMX kernels, on AMX or under emulation."""
+    from native_build import build_for_amx, drivers_made_of, need_amx
+
+    need_amx()
+    folder = kept("amx-drivers", drivers_made_of(os.environ.get("CXX", "c++")), build_for_amx)
+    if not any(folder.iterdir()):
+        pytest.skip("the compiler has no AMX")
+    return folder

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the programs of tests/native: for 64-bit ARM under QEMU, with SME2, and for this processor with sanitizers."""
+"""Builds the programs of tests/native: for 64-bit ARM under QEMU, with SME2, with AMX emulated, and for this processor
+with sanitizers."""
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -36,6 +38,15 @@ def need_sme2() -> None:
         pytest.importorskip(package)
 
 
+def need_amx() -> None:
+    """Of AMX's own instructions the processor needs none (tests/native/amx_emulator.cpp)."""
+    need_compiler()
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip("AMX is for Linux on x86-64")
+    if "avx512vbmi" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this processor has no AVX-512 VBMI, which the AMX kernels need")
+
+
 def made_of(compiler: str, *paths: str, run: Callable[..., subprocess.CompletedProcess[str]] | None = None) -> str:
     """What decides the programs that the compiler makes of files and folders of the repository: for conftest's `kept`.
     `paths` names the Python file with the options, too."""
@@ -64,12 +75,12 @@ def run_here(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def build(folder: Path, *options: str) -> None:
+def build(folder: Path, *options: str, target: str = "all") -> None:
     """Leaves the programs in the folder, and nothing else."""
     with tempfile.TemporaryDirectory() as tree:
         settings = ["-G", "Ninja", f"-DCMAKE_RUNTIME_OUTPUT_DIRECTORY={folder}", *options]
         configure = ["cmake", "-S", ROOT / "tests/native", "-B", tree, *settings]
-        for command in (configure, ["cmake", "--build", tree, "--parallel", "2"]):
+        for command in (configure, ["cmake", "--build", tree, "--parallel", "2", "--target", target]):
             result = run_here(*command)
             assert result.returncode == 0, result.stdout + result.stderr
 
@@ -108,3 +119,18 @@ def build_for_sme2(folder: Path) -> None:
 def build_with_sanitizers(folder: Path) -> None:
     # With -O1, since the checks around every vector load make higher levels slow to compile.
     build(folder, "-DHQDIT_SANITIZE=address,undefined", "-DCMAKE_CXX_FLAGS=-O1")
+
+
+def build_for_amx(folder: Path) -> None:
+    """Optimized as users' are: GCC 12's intrinsics for tiles do not say that they read memory."""
+    build(folder, "-DCMAKE_BUILD_TYPE=Release", target="amx_drivers")
+
+
+def program_for(isa: str, folder: Path, driver: str) -> Path:
+    """The driver among the folder's programs that runs this instruction set, which for AMX is one that can emulate it;
+    skips the test if none can."""
+    emulating = folder / f"{driver}_amx"
+    program = emulating if isa == "amx" and emulating.is_file() else folder / driver
+    if "has no such instruction set" in run_here(program, isa, "1", os.devnull, os.devnull).stderr:
+        pytest.skip(f"this processor has no {isa}")
+    return program
