@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step operators in ExecuTorch, on 64-bit ARM under QEMU, and under sanitizers."""
+"""The step operators in ExecuTorch, on 64-bit ARM under QEMU, with AMX emulated, and under sanitizers."""
 
 import subprocess
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 import torch
 from debian13 import run_in_debian13
 from kernel_cases import ARM_ISAS, ISAS, assert_same_bits
+from native_build import program_for
 from torch import Tensor, nn
 
 from hqdit_mobile.export.lowering.executorch import lower
@@ -110,11 +111,14 @@ def test_sme2_gives_the_same_bits(sme2_drivers, vector_bytes, tmp_path, cases):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
+def test_amx_gives_the_same_bits(amx_drivers, threads, tmp_path, cases):
+    check([program_for("amx", amx_drivers, DRIVER), "amx", threads], tmp_path, cases)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("isa", ISAS)
 def test_sanitizers_find_nothing(sanitized_drivers, isa, threads, tmp_path, cases):
-    if isa not in native.available_isas():
-        pytest.skip(f"this processor has no {isa}")
-    check([sanitized_drivers / DRIVER, isa, threads], tmp_path, cases)
+    check([program_for(isa, sanitized_drivers, DRIVER), isa, threads], tmp_path, cases)
 
 
 class Block(nn.Module):

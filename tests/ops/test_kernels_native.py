@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernels built on their own: for 64-bit ARM under QEMU, and for this processor with sanitizers."""
+"""The kernels built on their own: for 64-bit ARM under QEMU, with AMX emulated, and for this processor with
+sanitizers."""
 
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,9 @@ from kernel_cases import (
     read_outputs,
     write_cases,
 )
+from native_build import program_for
+
+from hqdit_mobile.ops.fp4_linear import ACTIVATIONS
 
 DRIVER = "kernel_driver"
 
@@ -91,11 +96,35 @@ def test_sme2_can_be_denied(sme2_drivers, tmp_path, cases, expected):
     assert "cannot open the files" in allowed.stderr
 
 
+@pytest.fixture(scope="module")
+def tile_cases() -> list[Case]:
+    """Around whole tiles of 16 tokens, 16 channels and 64 inputs; so many inputs that tokens go through them in strips
+    of 128, a part at a time; and the most inputs, at their largest."""
+    tokens = [1, 2, 3, 15, 16, 17, 31, 32, 33, 48, 49, 64, 65, 127, 128, 129, 160, 161, 290]
+    sizes = [*product(tokens, [16, 48, 64, 80, 208])]
+    sizes += [(2, 1168), (17, 1152), (33, 1168), (129, 1216), (161, 2320), (9, 3616)]
+    chosen = [
+        make_case(
+            seed, rows, n=[7, 16, 17, 32, 33, 100][seed % 6], k=k, group=[16, 48, k][(rows + k // 16) % 3], rotation=1,
+            activation=ACTIVATIONS[seed % 7 % 3], activation_group=16,
+        )
+        for seed, (rows, k) in enumerate(sizes)
+    ]  # fmt: skip
+    for rows in (2, 3):
+        case = make_case(0, rows, 16, 133_120, group=133_120, rotation=1, activation="int8", activation_group=16)
+        case.x[:], case.codes[:], case.tables[:] = 127, 0x77, 27  # 18 * 7
+        chosen.append(case)
+    return chosen
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_amx_gives_the_same_bits(amx_drivers, threads, tmp_path, cases, expected, tile_cases):
+    driver = program_for("amx", amx_drivers, DRIVER)
+    references = [case.reference() for case in tile_cases]
+    check([driver, "amx", threads], tmp_path, [*cases, *tile_cases], [*expected, *references])
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("isa", ISAS)
 def test_sanitizers_find_nothing(sanitized_drivers, isa, threads, tmp_path, cases, expected):
-    probe = [sanitized_drivers / DRIVER, isa, "1", "none", "none"]
-    refused = subprocess.run(probe, capture_output=True, text=True, check=False, cwd=tmp_path)
-    if "has no such instruction set" in refused.stderr:
-        pytest.skip(f"this processor has no {isa}")
-    check([sanitized_drivers / DRIVER, isa, threads], tmp_path, cases, expected)
+    check([program_for(isa, sanitized_drivers, DRIVER), isa, threads], tmp_path, cases, expected)
