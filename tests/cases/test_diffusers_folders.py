@@ -77,7 +77,7 @@ def test_weights_of_norms_are_folded(folder):
     torch.manual_seed(0)
     model = DiTTransformer2DModel(**TINY, norm_elementwise_affine=True).eval()
     for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
+        torch.nn.init.normal_(parameter, std=0.1)  # outputs of about 1: float32 differs by far less than 1e-4
     model.save_pretrained(folder / "transformer")
     assert any("norms" in note for note in assert_computes_diffusers(folder).notes)
 
