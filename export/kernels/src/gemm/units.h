@@ -7,22 +7,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <thread>
 
 #include "hqdit/fp4_linear.h"
+#include "hqdit/rest.h"
 
 namespace hqdit {
-
-/// One turn of waiting for another core: a few microseconds of them are cheaper than giving up the processor.
-inline void rest_a_little(int64_t turn) {
-  constexpr int64_t kTurnsBeforeYield = 1000;
-  if (turn >= kTurnsBeforeYield) return std::this_thread::yield();
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ __volatile__("yield");
-#endif
-}
 
 /// Units [first, last) that nobody has taken yet, both in one word: its owner takes from the front, others from the
 /// end.
