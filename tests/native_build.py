@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from debian13 import need_debian13, run_in_debian13
 
+from hqdit_mobile.bench.amx import cpu_flags
+
 ROOT = Path(__file__).parent.parent
 ARM = ["aarch64-linux-gnu-g++", "qemu-aarch64-static"]
 
@@ -43,7 +45,7 @@ def need_amx() -> None:
     need_compiler()
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         pytest.skip("AMX is for Linux on x86-64")
-    if "avx512vbmi" not in Path("/proc/cpuinfo").read_text():
+    if "avx512vbmi" not in cpu_flags():
         pytest.skip("this processor has no AVX-512 VBMI, which the AMX kernels need")
 
 

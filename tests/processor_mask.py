@@ -9,15 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from hqdit_mobile.bench.amx import cpu_flags
+
 SOURCE = Path(__file__).parent / "tools/processor_mask.c"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-
-
-def cpu_flags() -> list[str]:
-    """What the kernel found, whatever CPUID answers in this process."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return next((line.split() for line in lines if line.startswith("flags")), [])
 
 
 def need_processor_mask() -> None:

@@ -36,7 +36,7 @@ class _Program(ctypes.Structure):
 
 def permitted() -> bool | None:
     """Whether a runtime that asks for AMX in this process gets it; None where there is no AMX."""
-    if platform.machine() != "x86_64" or "amx_int8" not in _cpu_flags():
+    if platform.machine() != "x86_64" or "amx_int8" not in cpu_flags():
         return None
     return _libc().syscall(ARCH_PRCTL, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0
 
@@ -47,7 +47,7 @@ def deny() -> None:
 
     Call it before a runtime is imported. Raises ValueError if one has got AMX already, OSError if the system refuses.
     """
-    if platform.machine() != "x86_64" or "amx_int8" not in _cpu_flags():
+    if platform.machine() != "x86_64" or "amx_int8" not in cpu_flags():
         return
     libc = _libc()
     mask = ctypes.c_uint64()
@@ -72,7 +72,8 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _cpu_flags() -> list[str]:
+def cpu_flags() -> list[str]:
+    """What the kernel found (the names of /proc/cpuinfo), whatever CPUID answers in this process; empty elsewhere."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.is_file() else []
     return next((line.split() for line in lines if line.startswith("flags")), [])

@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from processor_mask import cpu_flags
+
+from hqdit_mobile.bench.amx import cpu_flags
 
 NEEDED = {  # of a backend, by the names of /proc/cpuinfo
     "avx512vbmi": {"avx512vbmi", "avx512_vnni"},
