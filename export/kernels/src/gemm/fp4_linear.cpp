@@ -167,11 +167,13 @@ struct Call {
   }
 
   void gemv(int64_t block) const {
+    const int64_t channels = std::min<int64_t>(16, weight.n - 16 * block);
+    const bool whole = channels == 16 && weight.bias;
     float scale[16];
     float bias[16];
-    const int64_t channels = std::min<int64_t>(16, weight.n - 16 * block);
-    copy_channels(weight, 16 * block, channels, 16, scale, bias);
-    Tile tile = tile_at(0, 16 * block, channels, scale, bias);
+    if (!whole) copy_channels(weight, 16 * block, channels, 16, scale, bias);
+    Tile tile = whole ? tile_at(0, 16 * block, channels, weight.scale + 16 * block, weight.bias + 16 * block)
+                      : tile_at(0, 16 * block, channels, scale, bias);
     tile.group_offset = lhs.group_offset;
     tile.rows = static_cast<int>(rows);
     isa.gemv(weight, block, tile);

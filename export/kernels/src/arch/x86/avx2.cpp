@@ -2,6 +2,7 @@
 // AVX2: VPMADDUBSW multiplies unsigned by signed bytes and adds pairs at 16 bits. Tokens are a + 128, weights in two
 // levels (two_level.h), so that sums of 8 or 16 inputs fit; VPMADDWD by the multipliers brings them to 32 bits.
 #include "arch/x86/avx2_channels.h"
+#include "arch/x86/avx2_gemv.h"
 #include "arch/x86/avx2_panel.h"
 #include "arch/x86/simd_avx2.h"
 #include "float_ops/backend.h"
@@ -25,11 +26,6 @@ struct Tokens : Avx2 {
     lhs.offset[row] = 0;
   }
 };
-
-/// For gemv, which goes along the codes as they lie in memory.
-void prepare_gemv_lhs(const PackedLhs& lhs, int64_t row, int64_t rows, int64_t k_padded) {
-  for (int64_t r = row; r < row + rows; ++r) separate_halves(lhs.data + r * lhs.stride, k_padded);
-}
 
 /// a + b at 16 bits, in this place: compilers would add four products in pairs and have no registers for them.
 __m256i added(__m256i a, __m256i b) {
@@ -141,78 +137,6 @@ void gemm(const Tile& t) {
         multiply_block<Kind::kSplit>(part);
         break;
     }
-  }
-}
-
-/// Lanes: the lattice points of channels c and c + 1.
-__m256i two_tables(const uint8_t* ids, int c) {
-  return _mm256_set_m128i(load128(kDecode.value[ids[c + 1]]), load128(kDecode.value[ids[c]]));
-}
-
-/// 16 inputs of a token in each lane.
-struct TokenLanes {
-  __m256i value;
-  __m256i magnitude;
-
-  explicit TokenLanes(const uint8_t* a)
-      : value(_mm256_xor_si256(_mm256_broadcastsi128_si256(load128(a)), _mm256_set1_epi8(-128))),
-        magnitude(_mm256_abs_epi8(value)) {}
-};
-
-/// `Rows` tokens times channels [first, first + 2 * Pairs) of a block, as their codes lie in memory: two channels a
-/// register. The unsigned side is a token's magnitude; its sign goes to the weight. Two products are at most
-/// 2 * 127 * 127, which fits 16 bits.
-template <int Rows, int Pairs>
-void multiply_codes(const Fp4Weight& weight, int64_t block, int first, const Tile& t, __m256i (&acc)[Rows][Pairs]) {
-  const int64_t k_padded = stored_inputs(weight.k);
-  const uint8_t* codes = weight.codes + block * k_padded * 8 + 16 * first;
-  TableIds ids(weight, block);
-  unroll<Rows>([&](int r) { unroll<Pairs>([&](int i) { acc[r][i] = _mm256_setzero_si256(); }); });
-  const __m256i code_bits = _mm256_set1_epi8(15);
-  const __m256i one = _mm256_set1_epi16(1);
-  for (int64_t k = 0; k < k_padded; k += 32, codes += 256) {
-    const uint8_t* low_ids = ids.at(k) + first;
-    const uint8_t* high_ids = ids.at(k + 16) + first;
-    const auto add = [&](int r, int i, __m256i w, const TokenLanes& token) {
-      const __m256i pairs = _mm256_maddubs_epi16(token.magnitude, _mm256_sign_epi8(w, token.value));
-      acc[r][i] = multiplied(acc[r][i], pairs, one);
-    };
-    unroll<Pairs>([&](int i) {
-      const __m256i pair = load256(codes + 32 * i);
-      const __m256i low = _mm256_and_si256(pair, code_bits);
-      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(pair, 4), code_bits);
-      const __m256i low_weights = _mm256_shuffle_epi8(two_tables(low_ids, 2 * i), low);
-      const __m256i high_weights = _mm256_shuffle_epi8(two_tables(high_ids, 2 * i), high);
-      unroll<Rows>([&](int r) {
-        const uint8_t* a = t.lhs + r * t.lhs_stride + k;
-        add(r, i, low_weights, TokenLanes(a));
-        add(r, i, high_weights, TokenLanes(a + 16));
-      });
-    });
-  }
-}
-
-/// The sums of 8 channels, two a register.
-__m256i eight_sums(const __m256i* acc) {
-  const __m256i even_odd = _mm256_hadd_epi32(_mm256_hadd_epi32(acc[0], acc[1]), _mm256_hadd_epi32(acc[2], acc[3]));
-  return _mm256_permutevar8x32_epi32(even_odd, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-}
-
-constexpr int kGemvRows = 2;
-
-[[gnu::flatten]] void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  if (t.rows == 1) {
-    __m256i acc[1][8];
-    multiply_codes(weight, block, 0, t, acc);
-    finish(eight_sums(acc[0]), t, 0, 0);
-    if (t.channels > 8) finish(eight_sums(acc[0] + 4), t, 0, 8);
-    return;
-  }
-  // With the sums of all channels of two tokens there would be no register left.
-  for (int first = 0; first < least<int64_t>(t.channels, 16); first += 8) {
-    __m256i acc[2][4];
-    multiply_codes(weight, block, first, t, acc);
-    unroll<2>([&](int r) { finish(eight_sums(acc[r]), t, r, first); });
   }
 }
 

@@ -129,16 +129,5 @@ inline void interleave_halves(uint8_t* a, int64_t k_padded) {
   }
 }
 
-/// Back in their own order, which that of codes in memory is.
-inline void separate_halves(uint8_t* a, int64_t k_padded) {
-  const __m128i even_first = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-  for (int64_t k = 0; k < k_padded; k += 32) {
-    const __m128i low = _mm_shuffle_epi8(load128(a + k), even_first);
-    const __m128i high = _mm_shuffle_epi8(load128(a + k + 16), even_first);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(a + k), _mm_unpacklo_epi64(low, high));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(a + k + 16), _mm_unpackhi_epi64(low, high));
-  }
-}
-
 }  // namespace
 }  // namespace hqdit

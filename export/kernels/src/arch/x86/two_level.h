@@ -51,38 +51,75 @@ class TableIds {
   const Fp4Weight& weight_;
 };
 
-/// What the table ids of 16 channels say, 8 channels a register.
-template <bool AnyGrid>
-struct ChannelTables {
-  __m256i multiplier[2];  ///< int16, twice a channel
-  __m256i format[2];      ///< 8 in the bytes of E1M2
-  __m256i e3m0[2];        ///< all ones in its bytes
+/// In which order the 16 channels of a block lie in two registers.
+enum class ChannelOrder {
+  kChannels,  ///< 0 .. 7; 8 .. 15
+  kEvenOdd,   ///< 0, 2, 4, 6, 1, 3, 5, 7; the same plus 8
+};
 
+/// For VPSHUFB, to spread the bytes of 16 channels over two registers: over all four bytes of a channel, or as the low
+/// bytes of both its 16-bit lanes.
+struct Spread {
+  alignas(32) int8_t bytes[2][32];
+  alignas(32) int8_t words[2][32];
+};
+
+template <ChannelOrder order>
+constexpr Spread make_spread() {
+  Spread spread{};
+  for (int i = 0; i < 64; ++i) {
+    const int lane = i / 16 % 2;
+    const int element = i % 16 / 4;
+    const int channel = order == ChannelOrder::kChannels ? 4 * lane + element : 2 * element + lane;
+    spread.bytes[i / 32][i % 32] = static_cast<int8_t>(i / 32 * 8 + channel);
+    spread.words[i / 32][i % 32] = i % 2 == 0 ? spread.bytes[i / 32][i % 32] : int8_t{-128};
+  }
+  return spread;
+}
+
+template <ChannelOrder order>
+inline constexpr Spread kSpread = make_spread<order>();
+
+/// What the table ids of 16 channels say. Of i = 0 and 1, 8 channels each, 32 bits a channel:
+template <ChannelOrder order, bool AnyGrid>
+class ChannelTables {
+ public:
   explicit ChannelTables(const uint8_t* ids) {
-    const __m128i bytes = load128(ids);
-    const __m256i id[2] = {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
-    const __m256i one = _mm256_set1_epi32(1);
-    unroll<2>([&](int i) {
-      const __m256i e1m2 = _mm256_cmpgt_epi32(id[i], _mm256_set1_epi32(kFirstE1m2 - 1));
-      const __m256i before = _mm256_and_si256(e1m2, _mm256_set1_epi32(kFirstE1m2));
-      __m256i once = _mm256_add_epi32(_mm256_sub_epi32(id[i], before), one);
-      if constexpr (AnyGrid) {
-        e3m0[i] = _mm256_cmpgt_epi32(id[i], _mm256_set1_epi32(kFirstE3m0 - 1));
-        once = _mm256_blendv_epi8(once, one, e3m0[i]);
-      }
-      multiplier[i] = _mm256_or_si256(once, _mm256_slli_epi32(once, 16));
-      format[i] = _mm256_and_si256(e1m2, _mm256_set1_epi8(8));
-    });
+    const __m256i id = _mm256_broadcastsi128_si256(load128(ids));
+    const __m256i one = _mm256_set1_epi8(1);
+    const __m256i e1m2 = _mm256_cmpgt_epi8(id, _mm256_set1_epi8(kFirstE1m2 - 1));
+    const __m256i before = _mm256_and_si256(e1m2, _mm256_set1_epi8(kFirstE1m2));
+    multipliers_ = _mm256_add_epi8(_mm256_sub_epi8(id, before), one);
+    if constexpr (AnyGrid) {
+      e3m0_ = _mm256_cmpgt_epi8(id, _mm256_set1_epi8(kFirstE3m0 - 1));
+      multipliers_ = _mm256_blendv_epi8(multipliers_, one, e3m0_);
+    }
+    formats_ = _mm256_and_si256(e1m2, _mm256_set1_epi8(8));
   }
 
-  /// Of codes without their signs, 4 inputs of each of 8 channels.
-  __m256i magnitude(int i, __m256i codes) const {
+  /// int16, twice a channel.
+  __m256i multiplier(int i) const { return _mm256_shuffle_epi8(multipliers_, load256(kSpread<order>.words[i])); }
+
+  /// 8 in the bytes of E1M2.
+  __m256i format(int i) const { return bytes(formats_, i); }
+
+  /// Of codes without their signs, 4 inputs of each channel.
+  __m256i magnitude(int i, __m256i codes, __m256i format) const {
     const __m256i grids = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, 1, 2, 3, 4, 5, 6, 7));
-    const __m256i small = _mm256_shuffle_epi8(grids, _mm256_or_si256(codes, format[i]));
+    const __m256i small = _mm256_shuffle_epi8(grids, _mm256_or_si256(codes, format));
     if constexpr (!AnyGrid) return small;
     const __m256i large = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 4, 8, 16, 32, 64, 0, 0, 0, 0, 0, 0, 0, 0));
-    return _mm256_blendv_epi8(small, _mm256_shuffle_epi8(large, codes), e3m0[i]);
+    return _mm256_blendv_epi8(small, _mm256_shuffle_epi8(large, codes), bytes(e3m0_, i));
   }
+
+ private:
+  static __m256i bytes(__m256i channels, int i) {
+    return _mm256_shuffle_epi8(channels, load256(kSpread<order>.bytes[i]));
+  }
+
+  __m256i multipliers_;
+  __m256i formats_;
+  __m256i e3m0_;  ///< all ones in its bytes, where AnyGrid
 };
 
 /// Whether a block has a grid whose values exceed 12: that of E3M0.
@@ -90,7 +127,10 @@ inline bool has_large_grid(const Fp4Weight& weight, int64_t block) {
   const int64_t groups = groups_per_row(weight.k, weight.group);
   const uint8_t* ids = weight.tables + block * groups * 16;
   __m128i most = _mm_setzero_si128();
-  for (int64_t g = 0; g < groups; ++g) most = _mm_max_epu8(most, load128(ids + 16 * g));
+  __m256i pairs = _mm256_setzero_si256();
+  for (int64_t g = 0; g < groups / 2; ++g) pairs = _mm256_max_epu8(pairs, load256(ids + 32 * g));
+  if (groups % 2 != 0) most = load128(ids + 16 * (groups - 1));
+  most = _mm_max_epu8(most, _mm_max_epu8(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
   const __m128i above = _mm_subs_epu8(most, _mm_set1_epi8(kFirstE3m0 - 1));
   return _mm_testz_si128(above, above) == 0;
 }
@@ -105,8 +145,8 @@ void each_two_level(const Fp4Weight& weight, int64_t block, Use& use) {
   TableIds ids(weight, block);
   const __m256i magnitude_bits = _mm256_set1_epi8(7);
   for (int64_t k = 0; k < k_padded; k += 32, codes += 256) {
-    const ChannelTables<AnyGrid> low(ids.at(k));
-    const ChannelTables<AnyGrid> high(ids.at(k + 16));
+    const ChannelTables<ChannelOrder::kChannels, AnyGrid> low(ids.at(k));
+    const ChannelTables<ChannelOrder::kChannels, AnyGrid> high(ids.at(k + 16));
     unroll<2>([&](int i) {
       __m256i rows[4];  // Lanes: channels 8 i + c and 8 i + c + 4.
       for (int c = 0; c < 4; ++c) {
@@ -115,14 +155,18 @@ void each_two_level(const Fp4Weight& weight, int64_t block, Use& use) {
       }
       __m256i pairs[4];
       transpose_in_lanes(rows, pairs);
+      const __m256i format[2] = {low.format(i), high.format(i)};
       unroll<4>([&](int j) {
         // Bits of a neighbour in a sign are harmless: they cannot change it, nor let zero be another than zero.
-        const __m256i first = low.magnitude(i, _mm256_and_si256(pairs[j], magnitude_bits));
-        const __m256i second = high.magnitude(i, _mm256_and_si256(_mm256_srli_epi16(pairs[j], 4), magnitude_bits));
+        const __m256i first = low.magnitude(i, _mm256_and_si256(pairs[j], magnitude_bits), format[0]);
+        const __m256i second =
+            high.magnitude(i, _mm256_and_si256(_mm256_srli_epi16(pairs[j], 4), magnitude_bits), format[1]);
         use.quads(j, i, _mm256_sign_epi8(first, _mm256_slli_epi16(pairs[j], 4)), _mm256_sign_epi8(second, pairs[j]));
       });
     });
-    use.end(low.multiplier, high.multiplier);
+    const __m256i first[2] = {low.multiplier(0), low.multiplier(1)};
+    const __m256i second[2] = {high.multiplier(0), high.multiplier(1)};
+    use.end(first, second);
   }
 }
 
