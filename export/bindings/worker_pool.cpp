@@ -14,6 +14,7 @@
 #include <new>
 #include <thread>
 
+#include "hqdit/most_threads.h"
 #include "hqdit/rest.h"
 
 namespace hqdit {
@@ -21,8 +22,6 @@ namespace {
 
 // Longer than what a step does on one thread between two calls.
 constexpr std::chrono::microseconds kLook{500};
-
-constexpr int64_t kMostThreads = 64;
 
 struct Job {
   void (*fn)(void* arg, int64_t begin, int64_t end);
@@ -97,7 +96,7 @@ class Workers {
     const std::unique_lock<std::mutex> mine(mutex_, std::try_to_lock);
     if (!mine) return false;
     // A forked child has these objects and none of the threads.
-    const int64_t helped = process_ == getpid() ? started(std::min(count, kMostThreads)) : 1;
+    const int64_t helped = process_ == getpid() ? started(std::min<int64_t>(count, kMostThreads)) : 1;
     for (int64_t i = 1; i < helped; ++i) workers_[static_cast<size_t>(i)]->offer(job);
     job.fn(job.arg, 0, 1);
     for (int64_t i = helped; i < count; ++i) job.fn(job.arg, i, i + 1);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thread_pool.h"
 
+#include "hqdit/most_threads.h"
+
 #ifdef ET_USE_THREADPOOL
 #include <executorch/extension/threadpool/threadpool_guard.h>
 
@@ -24,8 +26,6 @@ ThreadPool* get_threadpool();
 namespace hqdit {
 namespace {
 
-constexpr int32_t kMaxThreads = 64;
-
 std::shared_mutex pool_mutex;  // shared by runs, exclusive for a resize
 
 }  // namespace
@@ -36,8 +36,8 @@ using executorch::extension::threadpool::get_threadpool;
 using executorch::extension::threadpool::NoThreadPoolGuard;
 
 Status use_threads(int32_t threads) {
-  if (threads < 0 || threads > kMaxThreads) {
-    return invalid_argument("threads must be in 0 .. " + std::to_string(kMaxThreads));
+  if (threads < 0 || threads > kMostThreads) {
+    return invalid_argument("threads must be in 0 .. " + std::to_string(kMostThreads));
   }
   if (threads < 2) return {};
   const std::unique_lock<std::shared_mutex> alone(pool_mutex);

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "hqdit/fp4_linear.h"
+#include "hqdit/most_threads.h"
 #include "hqdit/rest.h"
 
 namespace hqdit {
@@ -45,12 +46,10 @@ class alignas(64) UnitRun {
   std::atomic<uint64_t> run_;
 };
 
-constexpr int64_t kMostSlots = 64;
-
 /// The units [0, units) as runs of `slots` threads.
 struct UnitRuns {
   int64_t slots;
-  UnitRun runs[kMostSlots];
+  UnitRun runs[kMostThreads];
 
   UnitRuns(int64_t units, int64_t threads) : slots(threads) {
     for (int64_t slot = 0; slot < slots; ++slot) {
@@ -84,7 +83,7 @@ void run_slots(const ParallelFor& parallel, int64_t slots, Work& work) {
 template <typename Worker>
 void take_units(const ParallelFor& parallel, int64_t slots, int64_t units, const Worker& worker) {
   if (units < 1) return;
-  UnitRuns runs(units, std::min({slots, units, kMostSlots}));
+  UnitRuns runs(units, std::min<int64_t>({slots, units, kMostThreads}));
   auto work = [&](int64_t slot) { worker(slot, [&runs, slot] { return runs.next(slot); }); };
   run_slots(parallel, runs.slots, work);
 }
@@ -99,7 +98,7 @@ void take_units(const ParallelFor& parallel, int64_t slots, int64_t units, const
 template <typename First, typename Second>
 void take_units_in_order(const ParallelFor& parallel, int64_t slots, int64_t firsts, const First& first,
                          int64_t seconds, const Second& second) {
-  const int64_t threads = std::min({slots, std::max(firsts, seconds), kMostSlots});
+  const int64_t threads = std::min<int64_t>({slots, std::max(firsts, seconds), kMostThreads});
   if (threads < 1) return;
   UnitRuns first_runs(firsts, threads);
   UnitRuns second_runs(seconds, threads);
