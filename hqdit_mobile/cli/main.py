@@ -10,6 +10,7 @@ import click
 
 from hqdit_mobile.cli.exits import EPILOG, exits, when_stopped
 from hqdit_mobile.cli.options import PUBLIC_KEYS, SEED, VERBOSE, FiniteRange, Interval, OutputFile, checkpoint_options
+from hqdit_mobile.cli.stoppable import Stoppable, StoppableGroup
 from hqdit_mobile.diffusion.process import SAMPLERS
 from hqdit_mobile.quantize.recipes import RECIPES
 
@@ -18,7 +19,7 @@ RECIPE_NAMES = [name for name in RECIPES if not name.endswith("-high")]
 CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
 
 
-@click.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.command(cls=Stoppable, context_settings=CONTEXT, epilog=EPILOG)
 @click.version_option(package_name="hqdit-mobile")
 @click.option("-m", "--model", default="builtin:emoji-dit",
               help="builtin:emoji-dit, a DiTPipeline folder, a Hugging Face id, a DiT-*.pt file or, to measure, "
@@ -62,7 +63,7 @@ def export(model: str, vae: str | None, target: str, output_dir: Path | None, fo
         run_export(model=model, vae=vae, target=target, output=output, force=force, **settings)
 
 
-@click.group(context_settings=CONTEXT, epilog=EPILOG)
+@click.group(cls=StoppableGroup, context_settings=CONTEXT, epilog=EPILOG)
 @click.version_option(package_name="hqdit-mobile")
 def main() -> None:
     """Draw with exported bundles, look into them, time and judge them."""

@@ -195,3 +195,23 @@ def test_an_export_says_where_its_bundle_goes(tiny_bundle, monkeypatch):
         said = "\n".join(" ".join(step) for step in _next_steps(tiny_bundle, manifest))
         (script,) = re.findall(rf"(\w+/install_bundle\.sh) {tiny_bundle.name}$", said, re.MULTILINE)
         assert (root / script).is_file() and f"(docs/{target}.md)" in said
+
+
+@pytest.mark.parametrize(
+    ("place", "words", "said"),
+    [
+        ("hqdit_mobile.cli.options.FiniteRange.convert", "hqdit sample b --guidance-scale 2", "nothing was written"),
+        ("hqdit_mobile.cli.options.Interval.convert", "hqdit-export --guidance-interval 0 1", "nothing was written"),
+        ("click.Context.invoke", "hqdit info b", "the command had not begun, or was done"),
+        ("click.Context.invoke", "hqdit-export", "the command had not begun, or was done"),
+    ],
+)
+def test_ctrl_c_beside_a_command(command, monkeypatch, place, words, said):
+    """While options are read, and just before or after its function, click would exit with 1, a failed check's code."""
+
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(place, stop)
+    ended = command(*words.split())
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", f"Stopped; {said}\n")
