@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the backends of 256-bit registers share: the tables of 16 channels, and step 4 for 8 of them.
+// What the backends of 256-bit registers share: step 4 for 8 channels.
 #pragma once
 
 #include <immintrin.h>
 
 #include "arch/x86/two_level.h"
 #include "gemm/backend.h"
-#include "gemm/lattice.h"
 
 namespace hqdit {
 namespace {
-
-/// Lanes: channels i and i + 8.
-inline void sixteen_tables(const uint8_t* ids, __m256i out[8]) {
-  for (int i = 0; i < 8; ++i) {
-    out[i] = _mm256_set_m128i(load128(kDecode.value[ids[i + 8]]), load128(kDecode.value[ids[i]]));
-  }
-}
 
 /// out[first .. first + 8) of one token from its accumulators.
 inline void finish(__m256i acc, const Tile& t, int row, int first) {

@@ -4,6 +4,7 @@
 #include "arch/x86/avx2_channels.h"
 #include "arch/x86/simd_avx2.h"
 #include "float_ops/backend.h"
+#include "gemm/lattice.h"
 #include "gemm/peak_loop.h"
 #include "gemm/processor.h"
 #include "gemm/tokens.h"
@@ -31,6 +32,13 @@ struct AvxVnni : Avx2 {
     lhs.offset[row] = -128 * _mm_cvtsi128_si32(half);
   }
 };
+
+/// Lanes: channels i and i + 8.
+void sixteen_tables(const uint8_t* ids, __m256i out[8]) {
+  for (int i = 0; i < 8; ++i) {
+    out[i] = _mm256_set_m128i(load128(kDecode.value[ids[i + 8]]), load128(kDecode.value[ids[i]]));
+  }
+}
 
 /// Reads weights + 128 of 16 channels, 16 inputs at a time: lanes of out[i] are channels i and i + 8.
 struct WeightReader {
