@@ -172,8 +172,8 @@ struct Call {
     float scale[16];
     float bias[16];
     if (!whole) copy_channels(weight, 16 * block, channels, 16, scale, bias);
-    Tile tile = whole ? tile_at(0, 16 * block, channels, weight.scale + 16 * block, weight.bias + 16 * block)
-                      : tile_at(0, 16 * block, channels, scale, bias);
+    Tile tile = tile_at(0, 16 * block, channels, whole ? weight.scale + 16 * block : scale,
+                        whole ? weight.bias + 16 * block : bias);
     tile.group_offset = lhs.group_offset;
     tile.rows = static_cast<int>(rows);
     isa.gemv(weight, block, tile);

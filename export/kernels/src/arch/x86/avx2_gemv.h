@@ -50,12 +50,10 @@ template <int Rows, bool AnyGrid>
       unroll<4>([&](int c) { rows[c] = load256(codes + 128 * i + 32 * c); });
       __m256i pairs[4];
       transpose_in_lanes(rows, pairs);
-      const __m256i format[2] = {low.format(i), high.format(i)};
       __m256i sums[Rows][2];
       unroll<4>([&](auto j) {
         const __m256i magnitudes = _mm256_and_si256(pairs[j], magnitude_bits);
-        const __m256i grid[2] = {low.magnitude(i, magnitudes, format[0]),
-                                 high.magnitude(i, _mm256_srli_epi16(magnitudes, 4), format[1])};
+        const __m256i grid[2] = {low.magnitude(i, magnitudes), high.magnitude(i, _mm256_srli_epi16(magnitudes, 4))};
         // Bits of a neighbour in a sign are harmless: they cannot change it, nor let zero be another than zero.
         const __m256i signs[2] = {_mm256_slli_epi16(pairs[j], 4), pairs[j]};
         unroll<Rows>([&](int r) {

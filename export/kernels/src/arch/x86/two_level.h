@@ -100,13 +100,10 @@ class ChannelTables {
   /// int16, twice a channel.
   __m256i multiplier(int i) const { return _mm256_shuffle_epi8(multipliers_, load256(kSpread<order>.words[i])); }
 
-  /// 8 in the bytes of E1M2.
-  __m256i format(int i) const { return bytes(formats_, i); }
-
   /// Of codes without their signs, 4 inputs of each channel.
-  __m256i magnitude(int i, __m256i codes, __m256i format) const {
+  __m256i magnitude(int i, __m256i codes) const {
     const __m256i grids = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, 1, 2, 3, 4, 5, 6, 7));
-    const __m256i small = _mm256_shuffle_epi8(grids, _mm256_or_si256(codes, format));
+    const __m256i small = _mm256_shuffle_epi8(grids, _mm256_or_si256(codes, bytes(formats_, i)));
     if constexpr (!AnyGrid) return small;
     const __m256i large = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 4, 8, 16, 32, 64, 0, 0, 0, 0, 0, 0, 0, 0));
     return _mm256_blendv_epi8(small, _mm256_shuffle_epi8(large, codes), bytes(e3m0_, i));
@@ -118,18 +115,17 @@ class ChannelTables {
   }
 
   __m256i multipliers_;
-  __m256i formats_;
-  __m256i e3m0_;  ///< all ones in its bytes, where AnyGrid
+  __m256i formats_;  ///< 8 in the bytes of E1M2
+  __m256i e3m0_;     ///< all ones in its bytes, where AnyGrid
 };
 
 /// Whether a block has a grid whose values exceed 12: that of E3M0.
 inline bool has_large_grid(const Fp4Weight& weight, int64_t block) {
   const int64_t groups = groups_per_row(weight.k, weight.group);
   const uint8_t* ids = weight.tables + block * groups * 16;
-  __m128i most = _mm_setzero_si128();
   __m256i pairs = _mm256_setzero_si256();
   for (int64_t g = 0; g < groups / 2; ++g) pairs = _mm256_max_epu8(pairs, load256(ids + 32 * g));
-  if (groups % 2 != 0) most = load128(ids + 16 * (groups - 1));
+  __m128i most = load128(ids + 16 * (groups - 1));  // which belongs to no pair if they are odd
   most = _mm_max_epu8(most, _mm_max_epu8(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
   const __m128i above = _mm_subs_epu8(most, _mm_set1_epi8(kFirstE3m0 - 1));
   return _mm_testz_si128(above, above) == 0;
@@ -155,12 +151,10 @@ void each_two_level(const Fp4Weight& weight, int64_t block, Use& use) {
       }
       __m256i pairs[4];
       transpose_in_lanes(rows, pairs);
-      const __m256i format[2] = {low.format(i), high.format(i)};
       unroll<4>([&](int j) {
         // Bits of a neighbour in a sign are harmless: they cannot change it, nor let zero be another than zero.
-        const __m256i first = low.magnitude(i, _mm256_and_si256(pairs[j], magnitude_bits), format[0]);
-        const __m256i second =
-            high.magnitude(i, _mm256_and_si256(_mm256_srli_epi16(pairs[j], 4), magnitude_bits), format[1]);
+        const __m256i first = low.magnitude(i, _mm256_and_si256(pairs[j], magnitude_bits));
+        const __m256i second = high.magnitude(i, _mm256_and_si256(_mm256_srli_epi16(pairs[j], 4), magnitude_bits));
         use.quads(j, i, _mm256_sign_epi8(first, _mm256_slli_epi16(pairs[j], 4)), _mm256_sign_epi8(second, pairs[j]));
       });
     });
