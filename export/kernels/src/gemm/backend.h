@@ -47,11 +47,10 @@ constexpr size_t quantize_pack_scratch(int64_t k_padded) {
 /// inside is the backend's own.
 struct PackedLhs {
   uint8_t* data;
-  int64_t stride;   ///< bytes
-  float* scale;     ///< [rows] token_scale
-  int32_t* offset;  ///< [rows] what the backend adds to each accumulator of the row
-  /// [rows][k_padded / 16] for gemv, of Backend::prepare_gemv_lhs alone
-  int32_t* group_offset = nullptr;
+  int64_t stride;           ///< bytes
+  float* scale;             ///< [rows] token_scale
+  int32_t* offset;          ///< [rows] what the backend adds to each accumulator of the row
+  uint8_t* gemv = nullptr;  ///< rows * k_padded bytes for what Backend::prepare_gemv_lhs adds; 64-byte alignment
 };
 
 /// A block of outputs: `rows` tokens by 16 * `blocks` channels, of which the first `channels` exist.
@@ -60,7 +59,7 @@ struct Tile {
   int64_t lhs_stride;
   const float* token_scale;
   const int32_t* offset;
-  const int32_t* group_offset;  ///< of gemv
+  const uint8_t* gemv;  ///< PackedLhs::gemv
   const uint8_t* panel;
   int64_t k_padded;
   const float* scale;  ///< [16 * blocks]
@@ -90,9 +89,9 @@ struct Backend {
   /// alignment.
   void (*quantize_pack_lhs)(const TokenStep& step, const TokenRows& x, int64_t row, const PackedLhs& lhs,
                             float* scratch) = nullptr;
-  /// Changes rows [row, row + rows), which are packed, for gemv, and may fill their lhs.group_offset; nullptr where
-  /// gemv takes them as they are.
-  void (*prepare_gemv_lhs)(const PackedLhs& lhs, int64_t row, int64_t rows, int64_t k_padded) = nullptr;
+  /// Changes all rows, which are packed and at most gemv_rows, for gemv, and may fill lhs.gemv; nullptr where gemv
+  /// takes them as they are.
+  void (*prepare_gemv_lhs)(const PackedLhs& lhs, int64_t rows, int64_t k_padded) = nullptr;
   /// Decodes `blocks` 16-channel blocks, from `block` on, into panel.
   void (*decode_rhs_panel)(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) = nullptr;
   /// A panel out of int8 that is no weight: quads [blocks][k_padded / 4][16 channels][4 inputs], within +-127.

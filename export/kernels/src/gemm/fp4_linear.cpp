@@ -50,7 +50,7 @@ struct Layout {
   int64_t nr;
   size_t scratch;  // bytes per slot, steps 1 and 2
   size_t panel;    // bytes per slot, steps 3 and 4
-  size_t lhs, scale, offset, group_offset, slots, total;
+  size_t lhs, scale, offset, gemv, slots, total;
 };
 
 bool prepares_gemv(const Backend& isa, int64_t rows) { return isa.prepare_gemv_lhs && rows <= isa.gemv_rows; }
@@ -67,9 +67,8 @@ Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   l.lhs = 0;
   l.scale = l.lhs + aligned(ceil_div(rows, isa.mr_packed) * l.lhs_stride);
   l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
-  l.group_offset = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
-  const int64_t group_offsets = prepares_gemv(isa, rows) ? rows * l.k_padded / 16 : 0;
-  l.slots = l.group_offset + aligned(group_offsets * static_cast<int64_t>(sizeof(int32_t)));
+  l.gemv = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
+  l.slots = l.gemv + aligned(prepares_gemv(isa, rows) ? rows * l.k_padded : 0);
   l.total = l.slots + static_cast<size_t>(slots) * std::max(l.panel, l.scratch);
   return l;
 }
@@ -117,7 +116,7 @@ struct Call {
     const int64_t row = unit * kTokensPerUnit;
     const int64_t count = std::min(kTokensPerUnit, rows - row);
     isa.quantize_pack_lhs(step, {x + row * weight.k, weight.k, count}, row, lhs, scratch);
-    if (prepares_gemv(isa, rows)) isa.prepare_gemv_lhs(lhs, row, count, l.k_padded);
+    if (prepares_gemv(isa, rows)) isa.prepare_gemv_lhs(lhs, rows, l.k_padded);
   }
 
   Tile tile_at(int64_t row, int64_t channel, int64_t channels, const float* scale, const float* bias) const {
@@ -174,7 +173,7 @@ struct Call {
     if (!whole) copy_channels(weight, 16 * block, channels, 16, scale, bias);
     Tile tile = tile_at(0, 16 * block, channels, whole ? weight.scale + 16 * block : scale,
                         whole ? weight.bias + 16 * block : bias);
-    tile.group_offset = lhs.group_offset;
+    tile.gemv = lhs.gemv;
     tile.rows = static_cast<int>(rows);
     isa.gemv(weight, block, tile);
     finish(tile);
@@ -196,7 +195,7 @@ void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activatio
   uint8_t* memory = static_cast<uint8_t*>(workspace);
   PackedLhs lhs{memory + l.lhs, l.lhs_stride, reinterpret_cast<float*>(memory + l.scale),
                 reinterpret_cast<int32_t*>(memory + l.offset)};
-  if (prepares_gemv(isa, rows)) lhs.group_offset = reinterpret_cast<int32_t*>(memory + l.group_offset);
+  if (prepares_gemv(isa, rows)) lhs.gemv = memory + l.gemv;
   const auto map = epilogue == Epilogue::kGelu ? float_backend().gelu_tile : nullptr;
   const Call call{weight, isa, l, lhs, rows, map, out, memory + l.slots};
 

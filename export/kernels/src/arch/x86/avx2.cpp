@@ -25,6 +25,7 @@ struct Tokens : Avx2 {
     interleave_halves(lhs.data + row * lhs.stride, k_padded);
     lhs.offset[row] = 0;
   }
+  static __m256i inputs(const uint8_t* a) { return in_order(_mm256_xor_si256(load256(a), _mm256_set1_epi8(-128))); }
 };
 
 /// a + b at 16 bits, in this place: compilers would add four products in pairs and have no registers for them.
@@ -156,7 +157,7 @@ constexpr Backend make_backend() {
   b.panel_header_bytes = sizeof(Header);
   b.panel_input_bytes = 2 * sizeof(Step) / 32;
   b.quantize_pack_lhs = quantize_pack_lhs<Tokens>;
-  b.prepare_gemv_lhs = prepare_gemv_lhs;
+  b.prepare_gemv_lhs = prepare_gemv_lhs<Tokens>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<Tokens>;

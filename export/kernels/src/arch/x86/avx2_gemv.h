@@ -1,91 +1,109 @@
 // SPDX-License-Identifier: Apache-2.0
-// One or two tokens times FP4 weights with AVX2, straight from the codes, in two levels: VPMADDUBSW multiplies the
-// magnitudes of grid values by inputs that have the weights' signs, VPMADDWD the sum of a group's 16 by its multiplier.
-// 127 * 12 * 8 = 12,192 fits 16 bits, and of E3M0, whose grid goes to 64, 127 * 64 * 4 = 32,512.
+// One or two tokens times FP4 weights with AVX2, straight from the codes, as they lie: a lane is 32 inputs of a
+// channel. VPMADDUBSW multiplies the magnitudes of inputs by grid values that have the signs of the products, VPMADDWD
+// the sums of two by the multiplier.
 #pragma once
 
-#include <cstring>
-
 #include "arch/x86/avx2_channels.h"
-#include "arch/x86/avx2_panel.h"
+#include "arch/x86/avx2_gemv_grids.h"
 #include "arch/x86/two_level.h"
 #include "gemm/unroll.h"
 
 namespace hqdit {
 namespace {
 
-/// Packed tokens, which are a + 128 in the order of a panel's inputs, as int8 in their own order, that of the codes.
-inline void prepare_gemv_lhs(const PackedLhs& lhs, int64_t row, int64_t rows, int64_t k_padded) {
-  const __m128i even_first = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-  const auto in_order = [&](const uint8_t* a) {
-    return _mm_shuffle_epi8(_mm_xor_si128(load128(a), _mm_set1_epi8(-128)), even_first);
-  };
-  for (int64_t r = row; r < row + rows; ++r) {
-    uint8_t* a = lhs.data + r * lhs.stride;
-    for (int64_t k = 0; k < k_padded; k += 32) {
-      const __m128i low = in_order(a + k);
-      const __m128i high = in_order(a + k + 16);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(a + k), _mm_unpacklo_epi64(low, high));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(a + k + 16), _mm_unpackhi_epi64(low, high));
-    }
+constexpr int kGemvRows = 2;
+
+inline __m256i both_lanes(const uint8_t* p) { return _mm256_broadcastsi128_si256(load128(p)); }
+
+/// The sign bits of 32 inputs where the codes that meet them have theirs.
+inline __m128i as_signs_of_codes(__m256i inputs) {
+  const __m256i signs = _mm256_and_si256(inputs, _mm256_set1_epi8(-128));
+  const __m128i low = _mm_srli_epi16(_mm256_castsi256_si128(signs), 4);
+  return _mm_or_si128(low, _mm256_extracti128_si256(signs, 1));
+}
+
+/// Tokens become magnitudes. Of their signs lhs.gemv has, for each 32 inputs, 16 bytes that change the signs of codes
+/// where the first token is negative; after k_padded / 2 bytes, for a second token, 32 that are negative where one
+/// token is and the other is not, and never zero. V::inputs gives 32 inputs of a packed row as int8, in order.
+template <class V>
+void prepare_gemv_lhs(const PackedLhs& lhs, int64_t rows, int64_t k_padded) {
+  uint8_t* other = lhs.gemv + k_padded / 2;
+  for (int64_t k = 0; k < k_padded; k += 32) {
+    const __m256i first = V::inputs(lhs.data + k);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(lhs.gemv + k / 2), as_signs_of_codes(first));
+    store256(lhs.data + k, _mm256_abs_epi8(first));
+    if (rows == 1) continue;
+    uint8_t* row = lhs.data + lhs.stride + k;
+    const __m256i second = V::inputs(row);
+    store256(other + k, _mm256_or_si256(_mm256_xor_si256(first, second), _mm256_set1_epi8(1)));
+    store256(row, _mm256_abs_epi8(second));
   }
 }
 
-/// `Rows` tokens, as prepare_gemv_lhs left them, times one block.
-template <int Rows, bool AnyGrid>
-[[gnu::flatten]] void gemv_rows(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  constexpr int kQuads = AnyGrid ? 2 : 4;  // whose products fit
-  const int64_t k_padded = stored_inputs(weight.k);
-  const uint8_t* codes = weight.codes + block * k_padded * 8;
-  TableIds ids(weight, block);
-  const __m256i magnitude_bits = _mm256_set1_epi8(0x77);
-  __m256i acc[Rows][2];  // of channels in the order that transposition leaves
-  unroll<Rows>([&](int r) { acc[r][0] = acc[r][1] = _mm256_setzero_si256(); });
-  for (int64_t k = 0; k < k_padded; k += 32, codes += 256) {
-    const ChannelTables<ChannelOrder::kEvenOdd, AnyGrid> low(ids.at(k));
-    const ChannelTables<ChannelOrder::kEvenOdd, AnyGrid> high(ids.at(k + 16));
-    unroll<2>([&](auto i) {
-      asm("" ::: "memory");  // Tokens are loaded once more: there are no registers to keep them in.
-      __m256i rows[4];
-      unroll<4>([&](int c) { rows[c] = load256(codes + 128 * i + 32 * c); });
-      __m256i pairs[4];
-      transpose_in_lanes(rows, pairs);
-      __m256i sums[Rows][2];
-      unroll<4>([&](auto j) {
-        const __m256i magnitudes = _mm256_and_si256(pairs[j], magnitude_bits);
-        const __m256i grid[2] = {low.magnitude(i, magnitudes), high.magnitude(i, _mm256_srli_epi16(magnitudes, 4))};
-        // Bits of a neighbour in a sign are harmless: they cannot change it, nor let zero be another than zero.
-        const __m256i signs[2] = {_mm256_slli_epi16(pairs[j], 4), pairs[j]};
+/// sums + products of `steps` times 32 inputs from k on and 8 channels, a lane each, from channel 2 * pair on; int32.
+template <int Rows, class Grids>
+[[gnu::flatten]] void add_products(const Grids& grids, const uint8_t* codes, const Tile& t, int64_t k, int64_t steps,
+                                   int pair, __m256i (&sums)[Rows][4]) {
+  const uint8_t* lhs = t.lhs + k;
+  const uint8_t* signs = t.gemv + k / 2;
+  const uint8_t* others = Rows == 1 ? signs : t.gemv + t.k_padded / 2 + k;
+  const __m256i code_bits = _mm256_set1_epi8(15);
+  __m256i acc[Rows][4];  // registers, where `sums` is memory
+  unroll<Rows>([&](int r) { unroll<4>([&](int c) { acc[r][c] = sums[r][c]; }); });
+  for (int64_t s = 0; s < steps; ++s, codes += 256, lhs += 32, signs += 16) {
+    const __m256i first = both_lanes(signs);
+    unroll<2>([&](int i) {
+      const auto half = grids.half(s, i);
+      __m256i inputs[Rows];
+      unroll<Rows>([&](int r) { inputs[r] = both_lanes(lhs + r * t.lhs_stride + 16 * i); });
+      const __m256i other = Rows == 1 ? first : both_lanes(others + 32 * s + 16 * i);
+      unroll<4>([&](int c) {
+        const __m256i both = _mm256_xor_si256(first, load256(codes + 32 * c));
+        const __m256i code = _mm256_and_si256(i == 0 ? both : _mm256_srli_epi16(both, 4), code_bits);
+        const PairGrid grid = half.pair(pair + c);
+        const __m256i w = _mm256_shuffle_epi8(grid.values, code);
         unroll<Rows>([&](int r) {
-          unroll<2>([&](int half) {
-            int32_t quad;
-            std::memcpy(&quad, t.lhs + r * t.lhs_stride + k + 16 * half + 4 * j, sizeof quad);
-            const __m256i inputs = _mm256_sign_epi8(_mm256_set1_epi32(quad), signs[half]);
-            const __m256i products = _mm256_maddubs_epi16(grid[half], inputs);
-            __m256i& sum = sums[r][half];
-            sum = j % kQuads == 0 ? products : _mm256_add_epi16(sum, products);
-            if (j % kQuads == kQuads - 1) acc[r][i] = multiplied(acc[r][i], sum, (half ? high : low).multiplier(i));
-          });
+          const __m256i products = _mm256_maddubs_epi16(inputs[r], r == 0 ? w : _mm256_sign_epi8(w, other));
+          acc[r][c] = _mm256_add_epi32(acc[r][c], _mm256_madd_epi16(products, grid.multiplier));
         });
       });
     });
   }
-  const __m256i in_order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  unroll<Rows>([&](int r) {
-    finish(_mm256_permutevar8x32_epi32(acc[r][0], in_order), t, r, 0);
-    if (t.channels > 8) finish(_mm256_permutevar8x32_epi32(acc[r][1], in_order), t, r, 8);
-  });
+  unroll<Rows>([&](int r) { unroll<4>([&](int c) { sums[r][c] = acc[r][c]; }); });
 }
 
-constexpr int kGemvRows = 2;
+/// Of 8 channels from their lanes.
+inline __m256i each_sum(const __m256i (&lanes)[4]) {
+  const __m256i even_odd =
+      _mm256_hadd_epi32(_mm256_hadd_epi32(lanes[0], lanes[1]), _mm256_hadd_epi32(lanes[2], lanes[3]));
+  return _mm256_permutevar8x32_epi32(even_odd, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/// `Rows` tokens, as prepare_gemv_lhs left them, times one block; false, with nothing written, if it has other grids.
+template <int Rows, class Grids>
+bool gemv_block(const Fp4Weight& weight, int64_t block, const Tile& t) {
+  const int64_t k_padded = stored_inputs(weight.k);
+  const uint8_t* codes = weight.codes + block * k_padded * 8;
+  TableIds ids(weight, block);
+  __m256i sums[2][Rows][4];
+  unroll<2 * Rows * 4>([&](int i) { sums[i / Rows / 4][i / 4 % Rows][i % 4] = _mm256_setzero_si256(); });
+  for (int64_t k = 0; k < k_padded; k += 32 * kGemvSteps) {
+    const int64_t left = (k_padded - k) / 32;
+    const int64_t steps = left < kGemvSteps ? left : kGemvSteps;
+    const Grids grids(ids, k, steps);
+    if (!grids.fit()) return false;
+    for (int i = 0; i < 2; ++i) add_products(grids, codes + 8 * k + 128 * i, t, k, steps, 4 * i, sums[i]);
+  }
+  for (int r = 0; r < Rows; ++r) {
+    for (int i = 0; i < 2 && 8 * i < t.channels; ++i) finish(each_sum(sums[i][r]), t, r, 8 * i);
+  }
+  return true;
+}
 
 inline void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
   with_count<kGemvRows>(t.rows, [&](auto rows) {
-    if (has_large_grid(weight, block)) {
-      gemv_rows<rows, true>(weight, block, t);
-    } else {
-      gemv_rows<rows, false>(weight, block, t);
-    }
+    if (!gemv_block<rows, SmallGrids>(weight, block, t)) gemv_block<rows, AnyGrids>(weight, block, t);
   });
 }
 

@@ -129,5 +129,11 @@ inline void interleave_halves(uint8_t* a, int64_t k_padded) {
   }
 }
 
+/// 32 inputs that interleave_halves changed as they were.
+inline __m256i in_order(__m256i a) {
+  const __m128i even_first = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+  return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(even_first)), 0xD8);
+}
+
 }  // namespace
 }  // namespace hqdit

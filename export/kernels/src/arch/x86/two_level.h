@@ -34,6 +34,7 @@ class TableIds {
  public:
   TableIds(const Fp4Weight& weight, int64_t block)
       : ids_(weight.tables + block * groups_per_row(weight.k, weight.group) * 16),
+        all_(ids_),
         next_group_(weight.group),
         weight_(weight) {}
 
@@ -45,16 +46,16 @@ class TableIds {
     return ids_;
   }
 
+  /// Of k, which is a multiple of 32, and k + 16, one after the other; nullptr unless that is so for every k.
+  const uint8_t* pairs_at(int64_t k) const {
+    return weight_.group == 16 && (weight_.k - 1) % 32 >= 16 ? all_ + k : nullptr;
+  }
+
  private:
   const uint8_t* ids_;
+  const uint8_t* all_;
   int64_t next_group_;
   const Fp4Weight& weight_;
-};
-
-/// In which order the 16 channels of a block lie in two registers.
-enum class ChannelOrder {
-  kChannels,  ///< 0 .. 7; 8 .. 15
-  kEvenOdd,   ///< 0, 2, 4, 6, 1, 3, 5, 7; the same plus 8
 };
 
 /// For VPSHUFB, to spread the bytes of 16 channels over two registers: over all four bytes of a channel, or as the low
@@ -64,24 +65,19 @@ struct Spread {
   alignas(32) int8_t words[2][32];
 };
 
-template <ChannelOrder order>
 constexpr Spread make_spread() {
   Spread spread{};
   for (int i = 0; i < 64; ++i) {
-    const int lane = i / 16 % 2;
-    const int element = i % 16 / 4;
-    const int channel = order == ChannelOrder::kChannels ? 4 * lane + element : 2 * element + lane;
-    spread.bytes[i / 32][i % 32] = static_cast<int8_t>(i / 32 * 8 + channel);
+    spread.bytes[i / 32][i % 32] = static_cast<int8_t>(i / 4);
     spread.words[i / 32][i % 32] = i % 2 == 0 ? spread.bytes[i / 32][i % 32] : int8_t{-128};
   }
   return spread;
 }
 
-template <ChannelOrder order>
-inline constexpr Spread kSpread = make_spread<order>();
+inline constexpr Spread kSpread = make_spread();
 
 /// What the table ids of 16 channels say. Of i = 0 and 1, 8 channels each, 32 bits a channel:
-template <ChannelOrder order, bool AnyGrid>
+template <bool AnyGrid>
 class ChannelTables {
  public:
   explicit ChannelTables(const uint8_t* ids) {
@@ -98,7 +94,7 @@ class ChannelTables {
   }
 
   /// int16, twice a channel.
-  __m256i multiplier(int i) const { return _mm256_shuffle_epi8(multipliers_, load256(kSpread<order>.words[i])); }
+  __m256i multiplier(int i) const { return _mm256_shuffle_epi8(multipliers_, load256(kSpread.words[i])); }
 
   /// Of codes without their signs, 4 inputs of each channel.
   __m256i magnitude(int i, __m256i codes) const {
@@ -110,9 +106,7 @@ class ChannelTables {
   }
 
  private:
-  static __m256i bytes(__m256i channels, int i) {
-    return _mm256_shuffle_epi8(channels, load256(kSpread<order>.bytes[i]));
-  }
+  static __m256i bytes(__m256i channels, int i) { return _mm256_shuffle_epi8(channels, load256(kSpread.bytes[i])); }
 
   __m256i multipliers_;
   __m256i formats_;  ///< 8 in the bytes of E1M2
@@ -141,8 +135,8 @@ void each_two_level(const Fp4Weight& weight, int64_t block, Use& use) {
   TableIds ids(weight, block);
   const __m256i magnitude_bits = _mm256_set1_epi8(7);
   for (int64_t k = 0; k < k_padded; k += 32, codes += 256) {
-    const ChannelTables<ChannelOrder::kChannels, AnyGrid> low(ids.at(k));
-    const ChannelTables<ChannelOrder::kChannels, AnyGrid> high(ids.at(k + 16));
+    const ChannelTables<AnyGrid> low(ids.at(k));
+    const ChannelTables<AnyGrid> high(ids.at(k + 16));
     unroll<2>([&](int i) {
       __m256i rows[4];  // Lanes: channels 8 i + c and 8 i + c + 4.
       for (int c = 0; c < 4; ++c) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One or two tokens times FP4 weights with AVX-512 VBMI, in two levels: VPDPBUSD multiplies 16 inputs by grid values,
 // VPDPWSSD their sum, which fits 16 bits (12 * 127 * 16 < 2^15), by the group's multiplier. Grid values are raised by
-// the largest, because VPDPBUSD takes unsigned ones; PackedLhs::group_offset takes off what that adds.
+// the largest, because VPDPBUSD takes unsigned ones; PackedLhs::gemv has what that adds, to take it off.
 #pragma once
 
 #include <cstring>
@@ -53,16 +53,17 @@ inline void transpose_codes_in_lanes(const uint8_t* codes, __m512i quads[4]) {
   transpose_in_lanes(rows, quads);
 }
 
-/// V::place tells where the packed LHS has input k.
+/// Fills lhs.gemv, int32 [rows][k_padded / 16]. V::place tells where the packed LHS has input k.
 template <class V>
-void store_group_offsets(const PackedLhs& lhs, int64_t row, int64_t rows, int64_t k_padded) {
-  for (int64_t r = row; r < row + rows; ++r) {
+void store_group_offsets(const PackedLhs& lhs, int64_t rows, int64_t k_padded) {
+  int32_t* group_offset = reinterpret_cast<int32_t*>(lhs.gemv);
+  for (int64_t r = 0; r < rows; ++r) {
     for (int64_t k = 0; k < k_padded; k += 16) {
       const __m128i inputs = load128(V::place(lhs.data, lhs.stride, r, k));
       const __m128i fours = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(kRaised), inputs);
       const __m128i eights = _mm_add_epi32(fours, _mm_shuffle_epi32(fours, 0x4E));
       const __m128i sum = _mm_add_epi32(eights, _mm_shuffle_epi32(eights, 0xB1));
-      lhs.group_offset[(r * k_padded + k) / 16] = -_mm_cvtsi128_si32(sum);
+      group_offset[(r * k_padded + k) / 16] = -_mm_cvtsi128_si32(sum);
     }
   }
 }
@@ -73,6 +74,7 @@ bool multiply_small_grids(const Fp4Weight& weight, int64_t block, const Tile& t)
   const int64_t k_blocks = stored_inputs(weight.k) / 32;
   const uint8_t* codes = weight.codes + block * k_blocks * 256;
   const uint8_t* ids = weight.tables + block * groups_per_row(weight.k, weight.group) * 16;
+  const int32_t* group_offset = reinterpret_cast<const int32_t*>(t.gemv);
   const __m512i grid = _mm512_load_si512(kTwoLevel.grid);
   const __m512i lattice = _mm512_load_si512(kTwoLevel.lattice);
   const __m512i channels[2] = {_mm512_load_si512(kTwoLevel.channels[0]), _mm512_load_si512(kTwoLevel.channels[1])};
@@ -101,7 +103,7 @@ bool multiply_small_grids(const Fp4Weight& weight, int64_t block, const Tile& t)
     unroll<2>([&](auto half) {
       const __m512i mine = _mm512_permutexvar_epi8(channels[half], lattices);
       __m512i sum[Rows];
-      unroll<Rows>([&](int r) { sum[r] = _mm512_set1_epi32(t.group_offset[r * t.k_padded / 16 + 2 * kb + half]); });
+      unroll<Rows>([&](int r) { sum[r] = _mm512_set1_epi32(group_offset[r * t.k_padded / 16 + 2 * kb + half]); });
       unroll<4>([&](auto j) {
         constexpr int kSelect = 0xE2;  // b ? a : c
         const __m512i code = half ? _mm512_srli_epi16(quads[j], 4) : quads[j];
