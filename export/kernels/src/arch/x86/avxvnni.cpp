@@ -2,6 +2,8 @@
 // AVX-VNNI, the 256-bit VPDPBUSD of processors without AVX-512: unsigned by signed bytes, so the panel holds w + 128
 // and each row's accumulators start at -128 sum(a). Panel: uint8 [k_padded / 4][16][4], one 16-channel block.
 #include "arch/x86/avx2_channels.h"
+#include "arch/x86/channel_gemv.h"
+#include "arch/x86/channel_lattices.h"
 #include "arch/x86/simd_avx2.h"
 #include "float_ops/backend.h"
 #include "gemm/lattice.h"
@@ -31,6 +33,7 @@ struct AvxVnni : Avx2 {
     half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xB1));
     lhs.offset[row] = -128 * _mm_cvtsi128_si32(half);
   }
+  static __m256i inputs(const uint8_t* a) { return load256(a); }
 };
 
 /// Lanes: channels i and i + 8.
@@ -125,25 +128,12 @@ void gemm(const Tile& t) {
   with_count<kMr>(t.rows, [&](auto rows) { gemm_tile<rows>(t); });
 }
 
-/// One token.
+struct LatticeProducts {
+  __m256i operator()(__m256i sums, __m256i inputs, __m256i w) const { return _mm256_dpbusd_avx_epi32(sums, inputs, w); }
+};
+
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  WeightReader reader(weight, block);
-  __m256i acc[8];
-  unroll<8>([&](int i) { acc[i] = _mm256_setzero_si256(); });
-  for (int64_t k = 0; k < t.k_padded; k += 16) {
-    __m256i w[8];
-    reader.read(k, w);
-    const __m256i token = _mm256_broadcastsi128_si256(load128(t.lhs + k));
-    unroll<8>([&](int i) { acc[i] = _mm256_dpbusd_avx_epi32(acc[i], w[i], token); });
-  }
-  const auto sums = [&](int i) {
-    return _mm256_hadd_epi32(_mm256_hadd_epi32(acc[i], acc[i + 1]), _mm256_hadd_epi32(acc[i + 2], acc[i + 3]));
-  };
-  const __m256i offset = _mm256_set1_epi32(t.offset[0]);
-  const __m256i low = _mm256_add_epi32(sums(0), offset);   // channels 0 to 3 and 8 to 11
-  const __m256i high = _mm256_add_epi32(sums(4), offset);  // channels 4 to 7 and 12 to 15
-  finish(_mm256_permute2x128_si256(low, high, 0x20), t, 0, 0);
-  if (t.channels > 8) finish(_mm256_permute2x128_si256(low, high, 0x31), t, 0, 8);
+  with_count<kGemvRows>(t.rows, [&](auto rows) { gemv_block<rows, Lattices<LatticeProducts>>(weight, block, t); });
 }
 
 int64_t dot_loop(int64_t rounds) {
@@ -156,8 +146,9 @@ constexpr Backend make_backend() {
   b.supported = has_avxvnni;
   b.float_ops = &kFloatAvx2;
   b.mr = kMr;
-  b.gemv_rows = 1;
+  b.gemv_rows = kGemvRows;
   b.quantize_pack_lhs = quantize_pack_lhs<AvxVnni>;
+  b.prepare_gemv_lhs = prepare_gemv_lhs<AvxVnni>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<AvxVnni>;

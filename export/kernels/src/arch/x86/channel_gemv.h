@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One or two tokens times FP4 weights with AVX2, straight from the codes, as they lie: a lane is 32 inputs of a
-// channel. VPMADDUBSW multiplies the magnitudes of inputs by grid values that have the signs of the products, VPMADDWD
-// the sums of two by the multiplier.
+// One or two tokens times FP4 weights with registers of 256 bits, straight from the codes, as they lie: a lane is 32
+// inputs of a channel. Magnitudes of inputs meet weights that have the signs of the products.
+//
+// `Weights` reads the tables of a block's 16 channels for up to kGemvSteps times 32 inputs. half(step, i) gives those
+// of the first or the second 16 inputs of a step, of which pair(c) gives channels 2 c and 2 c + 1, a lane each:
+// `values`, int8, of each code, and add(sums, inputs, w), sums + products of 16 inputs, int32.
 #pragma once
 
 #include "arch/x86/avx2_channels.h"
-#include "arch/x86/avx2_gemv_grids.h"
 #include "arch/x86/two_level.h"
 #include "gemm/unroll.h"
 
@@ -13,6 +15,7 @@ namespace hqdit {
 namespace {
 
 constexpr int kGemvRows = 2;
+constexpr int64_t kGemvSteps = 64;  // so many that no step waits for its own table ids
 
 inline __m256i both_lanes(const uint8_t* p) { return _mm256_broadcastsi128_si256(load128(p)); }
 
@@ -42,9 +45,9 @@ void prepare_gemv_lhs(const PackedLhs& lhs, int64_t rows, int64_t k_padded) {
 }
 
 /// sums + products of `steps` times 32 inputs from k on and 8 channels, a lane each, from channel 2 * pair on; int32.
-template <int Rows, class Grids>
-[[gnu::flatten]] void add_products(const Grids& grids, const uint8_t* codes, const Tile& t, int64_t k, int64_t steps,
-                                   int pair, __m256i (&sums)[Rows][4]) {
+template <int Rows, class Weights>
+[[gnu::flatten]] void add_products(const Weights& weights, const uint8_t* codes, const Tile& t, int64_t k,
+                                   int64_t steps, int pair, __m256i (&sums)[Rows][4]) {
   const uint8_t* lhs = t.lhs + k;
   const uint8_t* signs = t.gemv + k / 2;
   const uint8_t* others = Rows == 1 ? signs : t.gemv + t.k_padded / 2 + k;
@@ -54,19 +57,17 @@ template <int Rows, class Grids>
   for (int64_t s = 0; s < steps; ++s, codes += 256, lhs += 32, signs += 16) {
     const __m256i first = both_lanes(signs);
     unroll<2>([&](int i) {
-      const auto half = grids.half(s, i);
+      const auto half = weights.half(s, i);
       __m256i inputs[Rows];
       unroll<Rows>([&](int r) { inputs[r] = both_lanes(lhs + r * t.lhs_stride + 16 * i); });
       const __m256i other = Rows == 1 ? first : both_lanes(others + 32 * s + 16 * i);
       unroll<4>([&](int c) {
         const __m256i both = _mm256_xor_si256(first, load256(codes + 32 * c));
         const __m256i code = _mm256_and_si256(i == 0 ? both : _mm256_srli_epi16(both, 4), code_bits);
-        const PairGrid grid = half.pair(pair + c);
-        const __m256i w = _mm256_shuffle_epi8(grid.values, code);
-        unroll<Rows>([&](int r) {
-          const __m256i products = _mm256_maddubs_epi16(inputs[r], r == 0 ? w : _mm256_sign_epi8(w, other));
-          acc[r][c] = _mm256_add_epi32(acc[r][c], _mm256_madd_epi16(products, grid.multiplier));
-        });
+        const auto channels = half.pair(pair + c);
+        const __m256i w = _mm256_shuffle_epi8(channels.values, code);
+        acc[0][c] = channels.add(acc[0][c], inputs[0], w);
+        if constexpr (Rows == 2) acc[1][c] = channels.add(acc[1][c], inputs[1], _mm256_sign_epi8(w, other));
       });
     });
   }
@@ -80,8 +81,9 @@ inline __m256i each_sum(const __m256i (&lanes)[4]) {
   return _mm256_permutevar8x32_epi32(even_odd, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-/// `Rows` tokens, as prepare_gemv_lhs left them, times one block; false, with nothing written, if it has other grids.
-template <int Rows, class Grids>
+/// `Rows` tokens, as prepare_gemv_lhs left them, times one block; false, with nothing written, if it does not fit
+/// Weights.
+template <int Rows, class Weights>
 bool gemv_block(const Fp4Weight& weight, int64_t block, const Tile& t) {
   const int64_t k_padded = stored_inputs(weight.k);
   const uint8_t* codes = weight.codes + block * k_padded * 8;
@@ -91,20 +93,14 @@ bool gemv_block(const Fp4Weight& weight, int64_t block, const Tile& t) {
   for (int64_t k = 0; k < k_padded; k += 32 * kGemvSteps) {
     const int64_t left = (k_padded - k) / 32;
     const int64_t steps = left < kGemvSteps ? left : kGemvSteps;
-    const Grids grids(ids, k, steps);
-    if (!grids.fit()) return false;
-    for (int i = 0; i < 2; ++i) add_products(grids, codes + 8 * k + 128 * i, t, k, steps, 4 * i, sums[i]);
+    const Weights weights(ids, k, steps);
+    if (!weights.fit()) return false;
+    for (int i = 0; i < 2; ++i) add_products(weights, codes + 8 * k + 128 * i, t, k, steps, 4 * i, sums[i]);
   }
   for (int r = 0; r < Rows; ++r) {
     for (int i = 0; i < 2 && 8 * i < t.channels; ++i) finish(each_sum(sums[i][r]), t, r, 8 * i);
   }
   return true;
-}
-
-inline void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  with_count<kGemvRows>(t.rows, [&](auto rows) {
-    if (!gemv_block<rows, SmallGrids>(weight, block, t)) gemv_block<rows, AnyGrids>(weight, block, t);
-  });
 }
 
 }  // namespace

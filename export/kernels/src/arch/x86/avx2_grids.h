@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the table ids of a block say, as the loop for one or two tokens wants it: for channels 2 c and 2 c + 1, a lane
-// of 128 bits each, the value of each code and the multiplier of the products' sum.
+// Weights of channel_gemv.h for AVX2: VPMADDUBSW multiplies inputs by grid values, VPMADDWD the sums of two by the
+// multiplier.
 #pragma once
 
+#include "arch/x86/channel_gemv.h"
 #include "arch/x86/two_level.h"
 #include "gemm/lattice.h"
 
 namespace hqdit {
 namespace {
-
-constexpr int64_t kGemvSteps = 64;  // of 32 inputs, of which the tables are read together: none waits for its own ids
 
 struct GridTables {
   alignas(32) int8_t even_odd[32];    ///< for VPSHUFB, to bring a lane's even bytes before its odd ones
@@ -33,8 +32,12 @@ constexpr GridTables make_grid_tables() {
 inline constexpr GridTables kGrids = make_grid_tables();
 
 struct PairGrid {
-  __m256i values;      ///< int8, of each code
+  __m256i values;
   __m256i multiplier;  ///< int16
+
+  __m256i add(__m256i sums, __m256i inputs, __m256i w) const {
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(inputs, w), multiplier));
+  }
 };
 
 /// Of channels without E3M0. A multiplier is negative where its grid is, which is that of E1M2. So the highest bits of
@@ -84,35 +87,6 @@ class SmallGrids {
  private:
   alignas(32) int8_t multipliers_[kGemvSteps][2][16];  ///< of even channels, then of odd ones
   bool fit_;
-};
-
-/// Of any channels: lattice points, of which the products of two inputs just fit 16 bits: 2 * 127 * 126 < 2^15.
-class AnyGrids {
- public:
-  AnyGrids(TableIds& ids, int64_t k, int64_t steps) {
-    for (int64_t i = 0; i < 2 * steps; ++i) ids_[i] = ids.at(k + 16 * i);
-  }
-
-  static bool fit() { return true; }
-
-  class Half {
-   public:
-    explicit Half(const uint8_t* ids) : ids_(ids) {}
-
-    PairGrid pair(int c) const {
-      const int8_t* even = kDecode.value[ids_[2 * c]];
-      const int8_t* odd = kDecode.value[ids_[2 * c + 1]];
-      return {_mm256_set_m128i(load128(odd), load128(even)), _mm256_set1_epi16(1)};
-    }
-
-   private:
-    const uint8_t* ids_;
-  };
-
-  Half half(int64_t step, int i) const { return Half(ids_[2 * step + i]); }
-
- private:
-  const uint8_t* ids_[2 * kGemvSteps];
 };
 
 }  // namespace
