@@ -16,7 +16,7 @@ struct Dotprod : NeonQuads<4>, Sdot {};
 void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   const int64_t k_padded = stored_inputs(weight.k);
   CodeReader reader(weight, block);
-  for (int64_t k = 0; k < k_padded; k += 16, panel += 128) {
+  for (int64_t k = 0; k < k_padded; k += 32, panel += 256) {
     reader.at(k);
     for (int first = 0; first < 16; first += 4) {
       reader.four_channels(first, panel + first / 8 * 8 * k_padded + first % 8 * 4, 32);

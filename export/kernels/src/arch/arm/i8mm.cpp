@@ -27,13 +27,16 @@ struct I8mm : Neon, Sdot {
 
 void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   CodeReader reader(weight, block);
-  for (int64_t k = 0; k < stored_inputs(weight.k); k += 16, panel += 256) {
+  for (int64_t k = 0; k < stored_inputs(weight.k); k += 32, panel += 512) {
     reader.at(k);
-    for (int channel = 0; channel < 16; ++channel) {
-      const int8x16_t w = reader.weights(channel);
-      vst1_s8(reinterpret_cast<int8_t*>(panel + 8 * channel), vget_low_s8(w));
-      vst1_s8(reinterpret_cast<int8_t*>(panel + 128 + 8 * channel), vget_high_s8(w));
-    }
+    unroll<16>([&](int channel) {
+      const CodeReader::Weights w = reader.weights(channel);
+      unroll<2>([&](int half) {
+        int8_t* to = reinterpret_cast<int8_t*>(panel + 256 * half + 8 * channel);
+        vst1_s8(to, vget_low_s8(w.half[half]));
+        vst1_s8(to + 128, vget_high_s8(w.half[half]));
+      });
+    });
   }
 }
 

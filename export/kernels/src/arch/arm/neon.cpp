@@ -30,12 +30,13 @@ struct NeonRows : Neon {
 void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
   const int64_t k_padded = stored_inputs(weight.k);
   CodeReader reader(weight, block);
-  for (int64_t k = 0; k < k_padded; k += 16, panel += 64) {
+  for (int64_t k = 0; k < k_padded; k += 32, panel += 128) {
     reader.at(k);
-    for (int channel = 0; channel < 16; ++channel) {
+    unroll<16>([&](int channel) {
       const int64_t place = channel / 4 * 4 * k_padded + channel % 4 * 16;
-      vst1q_s8(reinterpret_cast<int8_t*>(panel + place), reader.weights(channel));
-    }
+      const CodeReader::Weights w = reader.weights(channel);
+      unroll<2>([&](int half) { vst1q_s8(reinterpret_cast<int8_t*>(panel + place + 64 * half), w.half[half]); });
+    });
   }
 }
 

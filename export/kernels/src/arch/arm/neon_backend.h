@@ -13,29 +13,42 @@ namespace {
 
 constexpr int kGemvRows = 2;
 
-/// V::lhs16(lhs, stride, row, k) gives 16 inputs of a token, V::multiply_add(acc, weights, token) adds 16 products to
-/// four partial sums.
+/// Tokens as they were before they were packed, to lhs.gemv. V::lhs16(lhs, stride, row, k) gives 16 inputs of one.
+template <class V>
+void prepare_gemv_lhs(const PackedLhs& lhs, int64_t rows, int64_t k_padded) {
+  int8_t* to = reinterpret_cast<int8_t*>(lhs.gemv);
+  for (int r = 0; r < rows; ++r) {
+    for (int64_t k = 0; k < k_padded; k += 16, to += 16) vst1q_s8(to, V::lhs16(lhs.data, lhs.stride, r, k));
+  }
+}
+
+/// V::multiply_add(acc, weights, token) adds 16 products to four partial sums.
 template <class V, int Rows>
 void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  // Eight channels at a time, so that the accumulators of two tokens fit the registers.
-  for (int first = 0; first < 16; first += 8) {
+  constexpr int kChannels = 8;  // at a time, so that the accumulators of two tokens fit the registers
+  const int8_t* tokens = reinterpret_cast<const int8_t*>(t.gemv);
+  for (int first = 0; first < 16; first += kChannels) {
     CodeReader reader(weight, block);
-    int32x4_t acc[Rows][8];
-    unroll<Rows>([&](int r) { unroll<8>([&](int i) { acc[r][i] = vdupq_n_s32(0); }); });
-    for (int64_t k = 0; k < t.k_padded; k += 16) {
+    int32x4_t acc[Rows][kChannels];
+    unroll<Rows>([&](int r) { unroll<kChannels>([&](int i) { acc[r][i] = vdupq_n_s32(0); }); });
+    for (int64_t k = 0; k < t.k_padded; k += 32) {
       reader.at(k);
-      int8x16_t tokens[Rows];
-      unroll<Rows>([&](int r) { tokens[r] = V::lhs16(t.lhs, t.lhs_stride, r, k); });
-      unroll<8>([&](int i) {
-        const int8x16_t w = reader.weights(first + i);
-        unroll<Rows>([&](int r) { acc[r][i] = V::multiply_add(acc[r][i], w, tokens[r]); });
+      int8x16_t inputs[Rows][2];
+      unroll<Rows>([&](int r) {
+        unroll<2>([&](int half) { inputs[r][half] = vld1q_s8(tokens + r * t.k_padded + k + 16 * half); });
+      });
+      unroll<kChannels>([&](int i) {
+        const CodeReader::Weights w = reader.weights(first + i);
+        unroll<Rows>([&](int r) {
+          unroll<2>([&](int half) { acc[r][i] = V::multiply_add(acc[r][i], w.half[half], inputs[r][half]); });
+        });
       });
     }
     unroll<Rows>([&](int r) {
-      unroll<2>([&](int half) {
-        const int32x4_t ab = vpaddq_s32(acc[r][4 * half], acc[r][4 * half + 1]);
-        const int32x4_t cd = vpaddq_s32(acc[r][4 * half + 2], acc[r][4 * half + 3]);
-        if (t.channels > first + 4 * half) finish(vpaddq_s32(ab, cd), t, r, first + 4 * half);
+      unroll<kChannels / 4>([&](int i) {
+        const int32x4_t ab = vpaddq_s32(acc[r][4 * i], acc[r][4 * i + 1]);
+        const int32x4_t cd = vpaddq_s32(acc[r][4 * i + 2], acc[r][4 * i + 3]);
+        if (t.channels > first + 4 * i) finish(vpaddq_s32(ab, cd), t, r, first + 4 * i);
       });
     });
   }
@@ -53,6 +66,7 @@ constexpr Backend neon_backend() {
   b.float_ops = &kFloatNeon;
   b.gemv_rows = kGemvRows;
   b.quantize_pack_lhs = quantize_pack_lhs<V>;
+  b.prepare_gemv_lhs = prepare_gemv_lhs<V>;
   b.pack_lhs_row = pack_lhs_row<V>;
   b.gemv = gemv<V>;
   return b;

@@ -25,48 +25,65 @@ inline void transpose(int32x4_t v[4]) {
   v[3] = vreinterpretq_s32_s64(vtrn2q_s64(vreinterpretq_s64_s32(b), vreinterpretq_s64_s32(d)));
 }
 
-/// Goes along the inputs of one 16-channel block, 16 at a time.
+/// Goes along the inputs of one 16-channel block, 32 at a time: so many are in 16 bytes of codes.
 class CodeReader {
  public:
   CodeReader(const Fp4Weight& weight, int64_t block)
       : codes_(weight.codes + block * stored_inputs(weight.k) * 8),
-        ids_(weight.tables + block * groups_per_row(weight.k, weight.group) * 16),
+        group_ids_(weight.tables + block * groups_per_row(weight.k, weight.group) * 16),
         group_(weight.group),
         k_(weight.k),
         next_group_(weight.group) {}
 
-  /// Call with 0, 16, 32, ... in turn.
+  /// Call with 0, 32, 64, ... in turn.
   void at(int64_t k) {
-    if (k == next_group_ && k < k_) {
-      ids_ += 16;
-      next_group_ += group_;
-    }
-    row_ = codes_ + k / 32 * 256;
-    shift_ = vdupq_n_s8(k % 32 ? -4 : 0);
+    ids_[0] = ids_at(k);
+    ids_[1] = ids_at(k + 16);
+    row_ = codes_ + 8 * k;
   }
 
-  /// The 16 weights of one channel.
-  int8x16_t weights(int channel) const {
-    const uint8x16_t nibbles = vandq_u8(vshlq_u8(vld1q_u8(row_ + 16 * channel), shift_), vdupq_n_u8(15));
-    return vqtbl1q_s8(vld1q_s8(kDecode.value[ids_[channel]]), nibbles);
+  struct Weights {
+    int8x16_t half[2];
+  };
+
+  /// The 32 weights of one channel.
+  Weights weights(int channel) const {
+    const uint8x16_t codes = vld1q_u8(row_ + 16 * channel);
+    return {{vqtbl1q_s8(table(0, channel), vandq_u8(codes, vdupq_n_u8(15))),
+             vqtbl1q_s8(table(1, channel), vshrq_n_u8(codes, 4))}};
   }
 
-  /// The 16 weights of channels first .. first + 3, four inputs at a time: int8 [4 quads, `stride` bytes apart][4][4].
+  /// The 32 weights of channels first .. first + 3, four inputs at a time: int8 [8 quads, `stride` bytes apart][4][4].
   void four_channels(int first, uint8_t* to, int64_t stride) const {
-    int32x4_t quads[4];
-    for (int i = 0; i < 4; ++i) quads[i] = vreinterpretq_s32_s8(weights(first + i));
-    transpose(quads);
-    for (int j = 0; j < 4; ++j) vst1q_s32(reinterpret_cast<int32_t*>(to + stride * j), quads[j]);
+    int32x4_t quads[2][4];
+    for (int i = 0; i < 4; ++i) {
+      const Weights w = weights(first + i);
+      for (int half = 0; half < 2; ++half) quads[half][i] = vreinterpretq_s32_s8(w.half[half]);
+    }
+    for (int half = 0; half < 2; ++half) {
+      transpose(quads[half]);
+      for (int j = 0; j < 4; ++j, to += stride) vst1q_s32(reinterpret_cast<int32_t*>(to), quads[half][j]);
+    }
   }
 
  private:
+  const uint8_t* ids_at(int64_t k) {
+    if (k == next_group_ && k < k_) {
+      group_ids_ += 16;
+      next_group_ += group_;
+    }
+    return group_ids_;
+  }
+
+  int8x16_t table(int half, int channel) const { return vld1q_s8(kDecode.value[ids_[half][channel]]); }
+
   const uint8_t* codes_;
-  const uint8_t* ids_;
+  const uint8_t* group_ids_;
   int64_t group_;
   int64_t k_;
   int64_t next_group_;
+  const uint8_t* ids_[2]{};  ///< of the first and the second 16 inputs
   const uint8_t* row_ = nullptr;
-  int8x16_t shift_{};
 };
 
 /// out[first .. first + 4) of one token from its accumulators.

@@ -16,7 +16,7 @@ void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_
   const int64_t k_padded = stored_inputs(weight.k);
   for (int64_t b = block; b < block + blocks; ++b) {
     CodeReader reader(weight, b);
-    for (int64_t k = 0; k < k_padded; k += 16, panel += 256) {
+    for (int64_t k = 0; k < k_padded; k += 32, panel += 512) {
       reader.at(k);
       for (int first = 0; first < 16; first += 4) reader.four_channels(first, panel + 4 * first, 64);
     }
