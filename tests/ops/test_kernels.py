@@ -215,6 +215,18 @@ def test_more_tokens_and_inputs_than_one_pass_holds(isa, group):
         assert_same_bits(case.native(threads), case.reference())
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize(("k", "group"), [(4176, 16), (4192, 16), (4192, 48)])
+def test_few_tokens_and_more_inputs_than_one_pass_holds(isa, rows, k, group):
+    """Kernels for them read the tables of some thousand inputs at a time. E3M0, whose values alone are large, comes
+    last, in the second of two blocks."""
+    case = make_case(k, rows, 24, k, group=group, rotation=1, activation="int8", activation_group=16)
+    case.x = np.stack([token(np.random.default_rng(row), "normal", k) for row in range(rows)])
+    case.tables %= 28
+    case.tables[1, -1, 3] = 28
+    assert_same_bits(case.native(), case.reference())
+
+
 @pytest.mark.parametrize("activation", ["int8", "fp4"])
 def test_the_integer_part(isa, activation):
     """Tokens whose quantized values are the inputs themselves: what is left is an int64 product."""
