@@ -8,6 +8,7 @@
 
 #include "gemm/backend.h"
 #include "gemm/lattice.h"
+#include "gemm/table_ids.h"
 #include "gemm/unroll.h"
 
 namespace hqdit {
@@ -29,16 +30,12 @@ inline void transpose(int32x4_t v[4]) {
 class CodeReader {
  public:
   CodeReader(const Fp4Weight& weight, int64_t block)
-      : codes_(weight.codes + block * stored_inputs(weight.k) * 8),
-        group_ids_(weight.tables + block * groups_per_row(weight.k, weight.group) * 16),
-        group_(weight.group),
-        k_(weight.k),
-        next_group_(weight.group) {}
+      : codes_(weight.codes + block * stored_inputs(weight.k) * 8), table_ids_(weight, block) {}
 
   /// Call with 0, 32, 64, ... in turn.
   void at(int64_t k) {
-    ids_[0] = ids_at(k);
-    ids_[1] = ids_at(k + 16);
+    ids_[0] = table_ids_.at(k);
+    ids_[1] = table_ids_.at(k + 16);
     row_ = codes_ + 8 * k;
   }
 
@@ -67,21 +64,10 @@ class CodeReader {
   }
 
  private:
-  const uint8_t* ids_at(int64_t k) {
-    if (k == next_group_ && k < k_) {
-      group_ids_ += 16;
-      next_group_ += group_;
-    }
-    return group_ids_;
-  }
-
   int8x16_t table(int half, int channel) const { return vld1q_s8(kDecode.value[ids_[half][channel]]); }
 
   const uint8_t* codes_;
-  const uint8_t* group_ids_;
-  int64_t group_;
-  int64_t k_;
-  int64_t next_group_;
+  TableIds table_ids_;
   const uint8_t* ids_[2]{};  ///< of the first and the second 16 inputs
   const uint8_t* row_ = nullptr;
 };

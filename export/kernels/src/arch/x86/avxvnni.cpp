@@ -9,6 +9,7 @@
 #include "gemm/lattice.h"
 #include "gemm/peak_loop.h"
 #include "gemm/processor.h"
+#include "gemm/table_ids.h"
 #include "gemm/tokens.h"
 #include "gemm/unroll.h"
 
@@ -36,61 +37,32 @@ struct AvxVnni : Avx2 {
   static __m256i inputs(const uint8_t* a) { return load256(a); }
 };
 
-/// Lanes: channels i and i + 8.
-void sixteen_tables(const uint8_t* ids, __m256i out[8]) {
-  for (int i = 0; i < 8; ++i) {
-    out[i] = _mm256_set_m128i(load128(kDecode.value[ids[i + 8]]), load128(kDecode.value[ids[i]]));
-  }
+/// Of both lanes of a register, channels i and i + 8, weights + 128 by code.
+__m256i raised_tables(const uint8_t* ids, int i) {
+  const __m256i tables = _mm256_set_m128i(load128(kDecode.value[ids[i + 8]]), load128(kDecode.value[ids[i]]));
+  return _mm256_xor_si256(tables, _mm256_set1_epi8(-128));
 }
 
-/// Reads weights + 128 of 16 channels, 16 inputs at a time: lanes of out[i] are channels i and i + 8.
-struct WeightReader {
-  const Fp4Weight& weight;
-  const uint8_t* codes;
-  const uint8_t* ids;
-  int64_t next_group;
-  __m256i luts[8];
-
-  WeightReader(const Fp4Weight& w, int64_t block)
-      : weight(w),
-        codes(w.codes + block * stored_inputs(w.k) * 8),
-        ids(w.tables + block * groups_per_row(w.k, w.group) * 16),
-        next_group(w.group) {
-    load_tables();
-  }
-
-  void load_tables() {
-    sixteen_tables(ids, luts);
-    for (__m256i& lut : luts) lut = _mm256_xor_si256(lut, _mm256_set1_epi8(-128));
-  }
-
-  void read(int64_t k, __m256i out[8]) {
-    if (k == next_group && k < weight.k) {
-      ids += 16;
-      next_group += weight.group;
-      load_tables();
-    }
-    for (int i = 0; i < 8; ++i) {
-      const uint8_t* row = codes + k / 32 * 256 + 16 * i;
-      __m256i pair = _mm256_set_m128i(load128(row + 128), load128(row));
-      if (k % 32 == 16) pair = _mm256_srli_epi16(pair, 4);
-      out[i] = _mm256_shuffle_epi8(luts[i], _mm256_and_si256(pair, _mm256_set1_epi8(15)));
-    }
-  }
-};
-
 void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
-  WeightReader reader(weight, block);
-  for (int64_t k = 0; k < stored_inputs(weight.k); k += 16) {
-    __m256i w[8];
-    reader.read(k, w);
-    __m256i low[4];
-    __m256i high[4];
-    transpose_in_lanes(w, low);       // channels 0 to 3 and 8 to 11
-    transpose_in_lanes(w + 4, high);  // channels 4 to 7 and 12 to 15
-    for (int j = 0; j < 4; ++j, panel += 64) {
-      store256(panel, _mm256_permute2x128_si256(low[j], high[j], 0x20));
-      store256(panel + 32, _mm256_permute2x128_si256(low[j], high[j], 0x31));
+  const uint8_t* codes = weight.codes + block * stored_inputs(weight.k) * 8;
+  TableIds table_ids(weight, block);
+  for (int64_t k = 0; k < stored_inputs(weight.k); k += 32, codes += 256) {
+    for (int half = 0; half < 2; ++half) {
+      const uint8_t* ids = table_ids.at(k + 16 * half);
+      __m256i w[8];
+      for (int i = 0; i < 8; ++i) {
+        const __m256i pair = _mm256_set_m128i(load128(codes + 16 * (i + 8)), load128(codes + 16 * i));
+        const __m256i code = _mm256_and_si256(_mm256_srli_epi16(pair, 4 * half), _mm256_set1_epi8(15));
+        w[i] = _mm256_shuffle_epi8(raised_tables(ids, i), code);
+      }
+      __m256i low[4];
+      __m256i high[4];
+      transpose_in_lanes(w, low);       // channels 0 to 3 and 8 to 11
+      transpose_in_lanes(w + 4, high);  // channels 4 to 7 and 12 to 15
+      for (int j = 0; j < 4; ++j, panel += 64) {
+        store256(panel, _mm256_permute2x128_si256(low[j], high[j], 0x20));
+        store256(panel + 32, _mm256_permute2x128_si256(low[j], high[j], 0x31));
+      }
     }
   }
 }

@@ -9,6 +9,7 @@
 
 #include "arch/x86/avx2_channels.h"
 #include "arch/x86/two_level.h"
+#include "gemm/table_ids.h"
 #include "gemm/unroll.h"
 
 namespace hqdit {
@@ -88,8 +89,7 @@ bool gemv_block(const Fp4Weight& weight, int64_t block, const Tile& t) {
   const int64_t k_padded = stored_inputs(weight.k);
   const uint8_t* codes = weight.codes + block * k_padded * 8;
   TableIds ids(weight, block);
-  __m256i sums[2][Rows][4];
-  unroll<2 * Rows * 4>([&](int i) { sums[i / Rows / 4][i / 4 % Rows][i % 4] = _mm256_setzero_si256(); });
+  __m256i sums[2][Rows][4]{};
   for (int64_t k = 0; k < k_padded; k += 32 * kGemvSteps) {
     const int64_t left = (k_padded - k) / 32;
     const int64_t steps = left < kGemvSteps ? left : kGemvSteps;

@@ -8,6 +8,7 @@
 
 #include "gemm/backend.h"
 #include "gemm/lattice.h"
+#include "gemm/table_ids.h"
 #include "gemm/unroll.h"
 
 namespace hqdit {
@@ -28,35 +29,6 @@ inline void transpose_in_lanes(const __m256i in[4], __m256i out[4]) {
   out[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
   out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
 }
-
-/// Where the tables of a block of 16 channels lie for inputs k, k + 16, ... in turn.
-class TableIds {
- public:
-  TableIds(const Fp4Weight& weight, int64_t block)
-      : ids_(weight.tables + block * groups_per_row(weight.k, weight.group) * 16),
-        all_(ids_),
-        next_group_(weight.group),
-        weight_(weight) {}
-
-  const uint8_t* at(int64_t k) {
-    if (k == next_group_ && k < weight_.k) {
-      ids_ += 16;
-      next_group_ += weight_.group;
-    }
-    return ids_;
-  }
-
-  /// Of k, which is a multiple of 32, and k + 16, one after the other; nullptr unless that is so for every k.
-  const uint8_t* pairs_at(int64_t k) const {
-    return weight_.group == 16 && (weight_.k - 1) % 32 >= 16 ? all_ + k : nullptr;
-  }
-
- private:
-  const uint8_t* ids_;
-  const uint8_t* all_;
-  int64_t next_group_;
-  const Fp4Weight& weight_;
-};
 
 /// For VPSHUFB, to spread the bytes of 16 channels over two registers: over all four bytes of a channel, or as the low
 /// bytes of both its 16-bit lanes.
