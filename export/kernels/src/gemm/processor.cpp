@@ -49,16 +49,18 @@ bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_support
 bool has_avxvnni() {
   // Compilers of our age do not know the name "avxvnni".
   constexpr unsigned kAvxVnni = 1u << 4;
-  return has_avx2() && (features(1).eax & kAvxVnni) != 0;
+  return has_avx2() && __builtin_cpu_supports("bmi2") && (features(1).eax & kAvxVnni) != 0;
 }
 
 bool has_avx512vnni() {
-  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vnni");
+  return has_avx2() && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
 
-bool has_avx512vbmi() { return has_avx512vnni() && __builtin_cpu_supports("avx512vbmi"); }
+bool has_avx512vbmi() {
+  return has_avx512vnni() && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("gfni");
+}
 #endif
 
 #ifdef HQDIT_AMX

@@ -14,7 +14,6 @@ class TableIds {
  public:
   TableIds(const Fp4Weight& weight, int64_t block)
       : ids_(weight.tables + block * groups_per_row(weight.k, weight.group) * 16),
-        all_(ids_),
         next_group_(weight.group),
         weight_(weight) {}
 
@@ -26,14 +25,11 @@ class TableIds {
     return ids_;
   }
 
-  /// Of k, which is a multiple of 32, and k + 16, one after the other; nullptr unless that is so for every k.
-  const uint8_t* pairs_at(int64_t k) const {
-    return weight_.group == 16 && (weight_.k - 1) % 32 >= 16 ? all_ + k : nullptr;
-  }
+  /// Where at(k) is k bytes on, for every k up to the next multiple of 32; nullptr unless that is so.
+  const uint8_t* in_a_row() const { return weight_.group == 16 && (weight_.k - 1) % 32 >= 16 ? ids_ : nullptr; }
 
  private:
   const uint8_t* ids_;
-  const uint8_t* all_;
   int64_t next_group_;
   const Fp4Weight& weight_;
 };

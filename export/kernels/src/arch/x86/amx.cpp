@@ -3,10 +3,9 @@
 // share [k_padded / 64][16][64]; a panel is decode_rhs_panel's own.
 #include <cstring>
 
-#include "arch/x86/fp4_avx512.h"
+#include "arch/x86/avx512_gemv.h"
 #include "arch/x86/simd_avx512.h"
 #include "arch/x86/vbmi_decode.h"
-#include "arch/x86/vbmi_gemv.h"
 #include "float_ops/backend.h"
 #include "gemm/processor.h"
 #include "gemm/tokens.h"
@@ -209,12 +208,11 @@ constexpr Backend make_backend() {
   b.mr_packed = 16;
   b.k_multiple = 64;
   b.quantize_pack_lhs = quantize_pack_lhs<Tokens>;
-  b.prepare_gemv_lhs = store_group_offsets<Tokens>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<Tokens>;
   b.gemm = gemm;
-  b.gemv = gemv_vbmi<Tokens>;
+  b.gemv = gemv<GemvAvx512<PlaceInTile>>;
   b.dot_loop = dot_loop;
   return b;
 }

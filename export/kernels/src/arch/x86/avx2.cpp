@@ -2,10 +2,8 @@
 // AVX2: VPMADDUBSW multiplies unsigned by signed bytes and adds pairs at 16 bits. Tokens are a + 128, weights in two
 // levels (two_level.h), so that sums of 8 or 16 inputs fit; VPMADDWD by the multipliers brings them to 32 bits.
 #include "arch/x86/avx2_channels.h"
-#include "arch/x86/avx2_grids.h"
+#include "arch/x86/avx2_gemv.h"
 #include "arch/x86/avx2_panel.h"
-#include "arch/x86/channel_gemv.h"
-#include "arch/x86/channel_lattices.h"
 #include "arch/x86/simd_avx2.h"
 #include "float_ops/backend.h"
 #include "gemm/peak_loop.h"
@@ -143,20 +141,6 @@ void gemm(const Tile& t) {
   }
 }
 
-/// Of two inputs, which just fit 16 bits: 2 * 127 * 126 < 2^15.
-struct LatticeProducts {
-  __m256i operator()(__m256i sums, __m256i inputs, __m256i w) const {
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(inputs, w), _mm256_set1_epi16(1)));
-  }
-};
-
-void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  with_count<kGemvRows>(t.rows, [&](auto rows) {
-    if (gemv_block<rows, SmallGrids>(weight, block, t)) return;
-    gemv_block<rows, Lattices<LatticeProducts>>(weight, block, t);
-  });
-}
-
 int64_t dot_loop(int64_t rounds) {
   return run_chains<12, __m256i>(
       rounds, 32, [](__m256i acc, __m256i a) { return _mm256_add_epi16(acc, _mm256_maddubs_epi16(acc, a)); });
@@ -178,7 +162,7 @@ constexpr Backend make_backend() {
   b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<Tokens>;
   b.gemm = gemm;
-  b.gemv = gemv;
+  b.gemv = gemv<GemvAvx2>;
   b.dot_loop = dot_loop;
   return b;
 }

@@ -40,52 +40,5 @@ inline void transpose_lanes(const __m512i in[4], __m512i out[4]) {
 inline __m512i low_nibbles(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
 inline __m512i high_nibbles(__m512i v) { return low_nibbles(_mm512_srli_epi16(v, 4)); }
 
-template <int Rows>
-void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  const int64_t k_padded = stored_inputs(weight.k);
-  const int64_t groups = groups_per_row(weight.k, weight.group);
-  const uint8_t* codes = weight.codes + block * k_padded * 8;
-  const uint8_t* ids = weight.tables + block * groups * 16;
-  __m512i acc[Rows][4];
-  for (int r = 0; r < Rows; ++r) {
-    for (int i = 0; i < 4; ++i) acc[r][i] = _mm512_setzero_si512();
-  }
-  int64_t next_group = weight.group;
-  __m512i luts[4];
-  sixteen_tables(ids, 4, 1, luts);
-  for (int64_t k = 0; k < k_padded; codes += 256) {
-    prefetch_ahead(codes, ids);
-    __m512i rows[4];
-    for (int i = 0; i < 4; ++i) rows[i] = _mm512_loadu_si512(codes + 64 * i);
-    for (int half = 0; half < 2; ++half, k += 16) {
-      if (k == next_group && k < weight.k) {
-        sixteen_tables(ids += 16, 4, 1, luts);
-        next_group += weight.group;
-      }
-      for (int i = 0; i < 4; ++i) {
-        const __m512i w = _mm512_shuffle_epi8(luts[i], half ? high_nibbles(rows[i]) : low_nibbles(rows[i]));
-        for (int r = 0; r < Rows; ++r) {
-          const __m512i a = _mm512_broadcast_i32x4(load128(t.lhs + r * t.lhs_stride + k));
-          acc[r][i] = _mm512_dpbusd_epi32(acc[r][i], w, a);
-        }
-      }
-    }
-  }
-  const __m512i channel_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const Finish finish(t, 0);
-  for (int r = 0; r < Rows; ++r) {
-    __m512i parts[4];
-    transpose_in_lanes(acc[r], parts);
-    const __m512i sums = _mm512_add_epi32(_mm512_add_epi32(parts[0], parts[1]), _mm512_add_epi32(parts[2], parts[3]));
-    const __m512i ordered = _mm512_permutexvar_epi32(channel_order, sums);
-    finish(r, _mm512_add_epi32(ordered, _mm512_set1_epi32(t.offset[r])));
-  }
-}
-
-/// Up to kGemvRows tokens times one block.
-inline void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  with_count<kGemvRows>(t.rows, [&](auto rows) { gemv_of<rows>(weight, block, t); });
-}
-
 }  // namespace
 }  // namespace hqdit

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // AVX-512 VNNI with VBMI, which looks bytes up anywhere in a register: half the time for decoding, the rest is as
 // without (avx512vnni.cpp).
+#include "arch/x86/avx512_gemv.h"
 #include "arch/x86/avx512vnni.h"
 #include "arch/x86/simd_avx512.h"
 #include "arch/x86/vbmi_decode.h"
-#include "arch/x86/vbmi_gemv.h"
 #include "gemm/processor.h"
 
 namespace hqdit {
@@ -22,9 +22,8 @@ constexpr Backend make_backend() {
   Backend b = vnni_backend();
   b.name = "avx512vbmi";
   b.supported = has_avx512vbmi;
-  b.prepare_gemv_lhs = store_group_offsets<PlaceInRow>;
   b.decode_rhs_panel = decode_rhs_panel;
-  b.gemv = gemv_vbmi<PlaceInRow>;
+  b.gemv = gemv<GemvAvx512<PlaceInRow>>;
   return b;
 }
 

@@ -4,6 +4,7 @@
 #include "arch/x86/avx512vnni.h"
 
 #include "arch/x86/avx512_decode.h"
+#include "arch/x86/avx512_gemv.h"
 #include "arch/x86/simd_avx512.h"
 #include "gemm/peak_loop.h"
 #include "gemm/processor.h"
@@ -117,7 +118,7 @@ constexpr Backend make_backend() {
   b.name = "avx512vnni";
   b.supported = has_avx512vnni;
   b.decode_rhs_panel = decode_rhs_panel;
-  b.gemv = gemv;
+  b.gemv = gemv<GemvAvx512<PlaceInRow>>;
   return b;
 }
 

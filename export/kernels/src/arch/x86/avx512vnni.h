@@ -2,7 +2,7 @@
 // What the backend with AVX-512 VBMI takes from the one that has VNNI alone: all but decoding.
 #pragma once
 
-#include "arch/x86/fp4_avx512.h"
+#include "arch/x86/gemv.h"
 #include "float_ops/backend.h"
 #include "gemm/backend.h"
 

@@ -2,8 +2,9 @@
 // AVX-VNNI, the 256-bit VPDPBUSD of processors without AVX-512: unsigned by signed bytes, so the panel holds w + 128
 // and each row's accumulators start at -128 sum(a). Panel: uint8 [k_padded / 4][16][4], one 16-channel block.
 #include "arch/x86/avx2_channels.h"
-#include "arch/x86/channel_gemv.h"
-#include "arch/x86/channel_lattices.h"
+#include "arch/x86/gemv256.h"
+#include "arch/x86/memory.h"
+#include "arch/x86/pairs_by_ids.h"
 #include "arch/x86/simd_avx2.h"
 #include "float_ops/backend.h"
 #include "gemm/lattice.h"
@@ -34,7 +35,6 @@ struct AvxVnni : Avx2 {
     half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0xB1));
     lhs.offset[row] = -128 * _mm_cvtsi128_si32(half);
   }
-  static __m256i inputs(const uint8_t* a) { return load256(a); }
 };
 
 /// Of both lanes of a register, channels i and i + 8, weights + 128 by code.
@@ -100,13 +100,25 @@ void gemm(const Tile& t) {
   with_count<kMr>(t.rows, [&](auto rows) { gemm_tile<rows>(t); });
 }
 
-struct LatticeProducts {
-  __m256i operator()(__m256i sums, __m256i inputs, __m256i w) const { return _mm256_dpbusd_avx_epi32(sums, inputs, w); }
-};
+struct Gemv : Gemv256 {
+  using Pairs = PairsByIds<Operand::kRaisedBy128>;
 
-void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  with_count<kGemvRows>(t.rows, [&](auto rows) { gemv_block<rows, Lattices<LatticeProducts>>(weight, block, t); });
-}
+  template <int Rows>
+  struct Inputs {
+    Vector halves[Rows][2];
+
+    Inputs(const Tile& t, int64_t k) {
+      unroll<Rows>([&](int r) {
+        unroll<2>([&](int half) { halves[r][half] = both_lanes(t.lhs + r * t.lhs_stride + k + 16 * half); });
+      });
+    }
+
+    static Vector codes(const uint8_t* p) { return load256(p); }
+    Vector add_products(Vector sums, Vector w, int row, int half) const {
+      return _mm256_dpbusd_avx_epi32(sums, w, halves[row][half]);
+    }
+  };
+};
 
 int64_t dot_loop(int64_t rounds) {
   return run_chains<12, __m256i>(rounds, 32, [](__m256i acc, __m256i a) { return _mm256_dpbusd_avx_epi32(acc, a, a); });
@@ -120,12 +132,11 @@ constexpr Backend make_backend() {
   b.mr = kMr;
   b.gemv_rows = kGemvRows;
   b.quantize_pack_lhs = quantize_pack_lhs<AvxVnni>;
-  b.prepare_gemv_lhs = prepare_gemv_lhs<AvxVnni>;
   b.decode_rhs_panel = decode_rhs_panel;
   b.pack_rhs = pack_rhs;
   b.pack_lhs_row = pack_lhs_row<AvxVnni>;
   b.gemm = gemm;
-  b.gemv = gemv;
+  b.gemv = gemv<Gemv>;
   b.dot_loop = dot_loop;
   return b;
 }

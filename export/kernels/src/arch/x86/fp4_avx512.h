@@ -4,15 +4,11 @@
 
 #include <immintrin.h>
 
+#include "arch/x86/memory.h"
 #include "gemm/backend.h"
 
 namespace hqdit {
 namespace {
-
-/// Tokens that a gemv takes at most.
-constexpr int kGemvRows = 2;
-
-inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
 /// In each lane, the 4 x 4 matrix of 32-bit elements transposed: out[j] element i = in[i] element j.
 inline void transpose_in_lanes(const __m512i in[4], __m512i out[4]) {
@@ -24,13 +20,6 @@ inline void transpose_in_lanes(const __m512i in[4], __m512i out[4]) {
   out[1] = _mm512_unpackhi_epi64(ab_low, cd_low);
   out[2] = _mm512_unpacklo_epi64(ab_high, cd_high);
   out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
-}
-
-/// Asks for what a loop over codes and table ids comes to a page later. Each is read once a step, so most come from
-/// memory, and the processor's own prefetching stops at the end of a page.
-inline void prefetch_ahead(const uint8_t* codes, const uint8_t* ids) {
-  for (int i = 0; i < 4; ++i) __builtin_prefetch(codes + 4096 + 64 * i);
-  __builtin_prefetch(ids + 512);
 }
 
 /// Step 4 for the 16 channels of one block: everything but the row is loaded once.

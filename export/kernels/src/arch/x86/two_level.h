@@ -6,6 +6,8 @@
 
 #include <immintrin.h>
 
+#include "arch/x86/avx2_channels.h"
+#include "arch/x86/memory.h"
 #include "gemm/backend.h"
 #include "gemm/lattice.h"
 #include "gemm/table_ids.h"
@@ -13,22 +15,6 @@
 
 namespace hqdit {
 namespace {
-
-inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-inline __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-inline void store256(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
-
-/// In each lane, the 4 x 4 matrix of 32-bit elements transposed: out[j] element i = in[i] element j.
-inline void transpose_in_lanes(const __m256i in[4], __m256i out[4]) {
-  const __m256i ab_low = _mm256_unpacklo_epi32(in[0], in[1]);
-  const __m256i ab_high = _mm256_unpackhi_epi32(in[0], in[1]);
-  const __m256i cd_low = _mm256_unpacklo_epi32(in[2], in[3]);
-  const __m256i cd_high = _mm256_unpackhi_epi32(in[2], in[3]);
-  out[0] = _mm256_unpacklo_epi64(ab_low, cd_low);
-  out[1] = _mm256_unpackhi_epi64(ab_low, cd_low);
-  out[2] = _mm256_unpacklo_epi64(ab_high, cd_high);
-  out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
-}
 
 /// For VPSHUFB, to spread the bytes of 16 channels over two registers: over all four bytes of a channel, or as the low
 /// bytes of both its 16-bit lanes.

@@ -6,14 +6,12 @@
 #pragma once
 
 #include "arch/x86/fp4_avx512.h"
+#include "arch/x86/lattice_pairs.h"
 #include "gemm/lattice.h"
 #include "gemm/unroll.h"
 
 namespace hqdit {
 namespace {
-
-/// What is added to each weight: VPDPBUSD takes unsigned ones.
-enum class Operand : uint8_t { kSigned = 0, kRaisedBy128 = 128 };
 
 struct LatticeTables {
   alignas(64) uint8_t grid[64];    // [format][code]
