@@ -49,7 +49,7 @@ void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_
 }
 
 template <int Rows, int Blocks>
-void gemm_tile(const Tile& t) {
+[[gnu::flatten]] void gemm_tile(const Tile& t) {
   __m512i acc[Rows][Blocks];
   unroll<Rows>([&](int r) { unroll<Blocks>([&](int b) { acc[r][b] = _mm512_set1_epi32(t.offset[r]); }); });
   const uint8_t* a = t.lhs;

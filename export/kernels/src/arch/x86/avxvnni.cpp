@@ -74,7 +74,7 @@ void pack_rhs(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
 }
 
 template <int Rows>
-void gemm_tile(const Tile& t) {
+[[gnu::flatten]] void gemm_tile(const Tile& t) {
   __m256i acc[Rows][2];
   unroll<Rows>([&](int r) { acc[r][0] = acc[r][1] = _mm256_set1_epi32(t.offset[r]); });
   const uint8_t* a = t.lhs;
