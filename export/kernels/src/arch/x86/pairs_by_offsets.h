@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lattice points of pairs.h by their place, found for many inputs before they are needed: what pairs_by_ids.h does, for
+// Lattice points by their places, found for many inputs before they are needed: what pairs_by_ids.h does, for
 // any processor with AVX2.
 #pragma once
 
