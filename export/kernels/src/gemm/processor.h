@@ -7,10 +7,10 @@ namespace hqdit {
 
 bool always();
 #ifdef HQDIT_X86
-bool has_avx2();  ///< and FMA
-bool has_avxvnni();
-bool has_avx512vnni();  ///< and AVX-512 F, BW, VL, DQ
-bool has_avx512vbmi();  ///< and VNNI
+bool has_avx2();        ///< and FMA
+bool has_avxvnni();     ///< and BMI2
+bool has_avx512vnni();  ///< and AVX-512 F, BW, VL, DQ, BMI2
+bool has_avx512vbmi();  ///< and VNNI, GFNI
 #endif
 #ifdef HQDIT_AMX
 bool has_amx();  ///< and VBMI
