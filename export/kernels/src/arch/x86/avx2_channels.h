@@ -21,11 +21,15 @@ inline void transpose_in_lanes(const __m256i in[4], __m256i out[4]) {
   out[3] = _mm256_unpackhi_epi64(ab_high, cd_high);
 }
 
+/// Of 8 channels, those with even numbers in the first lane.
+inline __m256i channels_in_order(__m256i channels) {
+  return _mm256_permutevar8x32_epi32(channels, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
 /// Of 8 channels, a lane of four registers each.
 inline __m256i sum_of_each(const __m256i* lanes) {
-  const __m256i even_odd =
-      _mm256_hadd_epi32(_mm256_hadd_epi32(lanes[0], lanes[1]), _mm256_hadd_epi32(lanes[2], lanes[3]));
-  return _mm256_permutevar8x32_epi32(even_odd, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  return channels_in_order(
+      _mm256_hadd_epi32(_mm256_hadd_epi32(lanes[0], lanes[1]), _mm256_hadd_epi32(lanes[2], lanes[3])));
 }
 
 /// out[first .. first + 8) of one token from its accumulators.

@@ -18,6 +18,7 @@ struct GemvAvx512 {
   static constexpr int kMostSums = 8;
 
   static Vector zero() { return _mm512_setzero_si512(); }
+  static Vector load(const uint8_t* codes) { return _mm512_loadu_si512(codes); }
   static Vector low_nibbles(Vector v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
   static Vector high_nibbles(Vector v) {
 #ifdef __GFNI__
@@ -46,7 +47,7 @@ struct GemvAvx512 {
       });
     }
 
-    static Vector codes(const uint8_t* p) { return _mm512_loadu_si512(p); }
+    static Vector codes(const uint8_t* p) { return load(p); }
     Vector add_products(Vector sums, Vector w, int row, int half) const {
       return _mm512_dpbusd_epi32(sums, w, halves[row][half]);
     }
@@ -56,9 +57,7 @@ struct GemvAvx512 {
     __m512i parts[4];
     transpose_in_lanes(sums, parts);
     const __m512i each = _mm512_add_epi32(_mm512_add_epi32(parts[0], parts[1]), _mm512_add_epi32(parts[2], parts[3]));
-    const __m512i channel_order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const __m512i in_order = _mm512_permutexvar_epi32(channel_order, each);
-    Finish(t, 0)(row, _mm512_add_epi32(in_order, _mm512_set1_epi32(t.offset[row])));
+    Finish(t, 0)(row, _mm512_add_epi32(channels_in_order(each), _mm512_set1_epi32(t.offset[row])));
   }
 };
 

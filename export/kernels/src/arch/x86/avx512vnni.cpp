@@ -3,8 +3,8 @@
 // start at -128 sum(a). Panel: uint8 [k_padded / 4][blocks][16][4].
 #include "arch/x86/avx512vnni.h"
 
-#include "arch/x86/avx512_decode.h"
 #include "arch/x86/avx512_gemv.h"
+#include "arch/x86/decode.h"
 #include "arch/x86/simd_avx512.h"
 #include "gemm/peak_loop.h"
 #include "gemm/processor.h"
@@ -17,34 +17,13 @@ namespace {
 using Tokens = Avx512<PlaceInRow>;
 
 void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int blocks, uint8_t* panel) {
-  const int64_t k_blocks = stored_inputs(weight.k) / 32;
-  const int64_t groups = groups_per_row(weight.k, weight.group);
   for (int b = 0; b < blocks; ++b) {
-    const uint8_t* codes = weight.codes + (block + b) * k_blocks * 256;
-    const uint8_t* ids = weight.tables + (block + b) * groups * 16;
-    int64_t next_group = weight.group;
-    __m512i luts[4];
-    sixteen_tables(ids, 1, 4, luts);
-    for (int64_t kb = 0; kb < k_blocks; ++kb, codes += 256) {
-      __m512i rows[4];
-      __m512i mixed[4];
-      for (int i = 0; i < 4; ++i) rows[i] = _mm512_loadu_si512(codes + 64 * i);
-      transpose_lanes(rows, mixed);  // mixed[i] lane l = channel 4 l + i
-      for (int half = 0; half < 2; ++half) {
-        const int64_t k = 32 * kb + 16 * half;
-        if (k == next_group && k < weight.k) {
-          sixteen_tables(ids += 16, 1, 4, luts);
-          next_group += weight.group;
-        }
-        __m512i w[4];
-        for (int i = 0; i < 4; ++i) {
-          w[i] = _mm512_shuffle_epi8(luts[i], half ? high_nibbles(mixed[i]) : low_nibbles(mixed[i]));
-        }
-        __m512i quads[4];
-        transpose_in_lanes(w, quads);
-        for (int j = 0; j < 4; ++j) _mm512_storeu_si512(panel + ((8 * kb + 4 * half + j) * blocks + b) * 64, quads[j]);
-      }
-    }
+    decode_channels<GemvAvx512<PlaceInRow>>(weight, block + b, [&](int64_t k, const __m512i(&w)[4]) {
+      __m512i quads[4];
+      transpose_in_lanes(w, quads);
+      unroll<4>(
+          [&](int j) { _mm512_storeu_si512(panel + ((k / 4 + j) * blocks + b) * 64, channels_in_order(quads[j])); });
+    });
   }
 }
 

@@ -2,6 +2,7 @@
 // AVX-VNNI, the 256-bit VPDPBUSD of processors without AVX-512: unsigned by signed bytes, so the panel holds w + 128
 // and each row's accumulators start at -128 sum(a). Panel: uint8 [k_padded / 4][16][4], one 16-channel block.
 #include "arch/x86/avx2_channels.h"
+#include "arch/x86/decode.h"
 #include "arch/x86/gemv256.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/pairs_by_ids.h"
@@ -37,34 +38,34 @@ struct AvxVnni : Avx2 {
   }
 };
 
-/// Of both lanes of a register, channels i and i + 8, weights + 128 by code.
-__m256i raised_tables(const uint8_t* ids, int i) {
-  const __m256i tables = _mm256_set_m128i(load128(kDecode.value[ids[i + 8]]), load128(kDecode.value[ids[i]]));
-  return _mm256_xor_si256(tables, _mm256_set1_epi8(-128));
-}
+struct Gemv : Gemv256 {
+  using Pairs = PairsByIds<Operand::kRaisedBy128>;
+
+  template <int Rows>
+  struct Inputs {
+    Vector halves[Rows][2];
+
+    Inputs(const Tile& t, int64_t k) {
+      unroll<Rows>([&](int r) {
+        unroll<2>([&](int half) { halves[r][half] = both_lanes(t.lhs + r * t.lhs_stride + k + 16 * half); });
+      });
+    }
+
+    static Vector codes(const uint8_t* p) { return load(p); }
+    Vector add_products(Vector sums, Vector w, int row, int half) const {
+      return _mm256_dpbusd_avx_epi32(sums, w, halves[row][half]);
+    }
+  };
+};
 
 void decode_rhs_panel(const Fp4Weight& weight, int64_t block, int, uint8_t* panel) {
-  const uint8_t* codes = weight.codes + block * stored_inputs(weight.k) * 8;
-  TableIds table_ids(weight, block);
-  for (int64_t k = 0; k < stored_inputs(weight.k); k += 32, codes += 256) {
-    for (int half = 0; half < 2; ++half) {
-      const uint8_t* ids = table_ids.at(k + 16 * half);
-      __m256i w[8];
-      for (int i = 0; i < 8; ++i) {
-        const __m256i pair = _mm256_set_m128i(load128(codes + 16 * (i + 8)), load128(codes + 16 * i));
-        const __m256i code = _mm256_and_si256(_mm256_srli_epi16(pair, 4 * half), _mm256_set1_epi8(15));
-        w[i] = _mm256_shuffle_epi8(raised_tables(ids, i), code);
-      }
-      __m256i low[4];
-      __m256i high[4];
-      transpose_in_lanes(w, low);       // channels 0 to 3 and 8 to 11
-      transpose_in_lanes(w + 4, high);  // channels 4 to 7 and 12 to 15
-      for (int j = 0; j < 4; ++j, panel += 64) {
-        store256(panel, _mm256_permute2x128_si256(low[j], high[j], 0x20));
-        store256(panel + 32, _mm256_permute2x128_si256(low[j], high[j], 0x31));
-      }
+  decode_channels<Gemv>(weight, block, [&](int64_t k, const __m256i(&w)[8]) {
+    for (int i = 0; i < 2; ++i) {
+      __m256i quads[4];
+      transpose_in_lanes(w + 4 * i, quads);
+      unroll<4>([&](int j) { store256(panel + 16 * k + 64 * j + 32 * i, channels_in_order(quads[j])); });
     }
-  }
+  });
 }
 
 void pack_rhs(const int8_t* quads, int64_t k_padded, int, uint8_t* panel) {
@@ -99,26 +100,6 @@ template <int Rows>
 void gemm(const Tile& t) {
   with_count<kMr>(t.rows, [&](auto rows) { gemm_tile<rows>(t); });
 }
-
-struct Gemv : Gemv256 {
-  using Pairs = PairsByIds<Operand::kRaisedBy128>;
-
-  template <int Rows>
-  struct Inputs {
-    Vector halves[Rows][2];
-
-    Inputs(const Tile& t, int64_t k) {
-      unroll<Rows>([&](int r) {
-        unroll<2>([&](int half) { halves[r][half] = both_lanes(t.lhs + r * t.lhs_stride + k + 16 * half); });
-      });
-    }
-
-    static Vector codes(const uint8_t* p) { return load256(p); }
-    Vector add_products(Vector sums, Vector w, int row, int half) const {
-      return _mm256_dpbusd_avx_epi32(sums, w, halves[row][half]);
-    }
-  };
-};
 
 int64_t dot_loop(int64_t rounds) {
   return run_chains<12, __m256i>(rounds, 32, [](__m256i acc, __m256i a) { return _mm256_dpbusd_avx_epi32(acc, a, a); });

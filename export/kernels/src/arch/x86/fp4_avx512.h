@@ -22,6 +22,12 @@ inline void transpose_in_lanes(const __m512i in[4], __m512i out[4]) {
   out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
 }
 
+/// Of 16 channels of which transpose_in_lanes has made lane l those of 4 i + l.
+inline __m512i channels_in_order(__m512i channels) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, channels);
+}
+
 /// Step 4 for the 16 channels of one block: everything but the row is loaded once.
 struct Finish {
   __m512 scale;

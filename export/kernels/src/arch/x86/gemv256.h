@@ -14,6 +14,7 @@ struct Gemv256 {
   static constexpr int kMostSums = 8;
 
   static Vector zero() { return _mm256_setzero_si256(); }
+  static Vector load(const uint8_t* codes) { return load256(codes); }
   static Vector low_nibbles(Vector v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
   static Vector high_nibbles(Vector v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
   template <class Eight>
