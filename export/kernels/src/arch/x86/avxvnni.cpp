@@ -8,10 +8,8 @@
 #include "arch/x86/pairs_by_ids.h"
 #include "arch/x86/simd_avx2.h"
 #include "float_ops/backend.h"
-#include "gemm/lattice.h"
 #include "gemm/peak_loop.h"
 #include "gemm/processor.h"
-#include "gemm/table_ids.h"
 #include "gemm/tokens.h"
 #include "gemm/unroll.h"
 

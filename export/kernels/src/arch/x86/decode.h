@@ -9,8 +9,15 @@
 namespace hqdit {
 namespace {
 
+/// What the first or the second 16 inputs of codes are, of the j-th Isa::kChannels of eight channels. Isa: of gemv.h.
+template <class Isa>
+[[gnu::always_inline]] inline typename Isa::Vector operands(typename Isa::Vector codes, int half,
+                                                            const typename Isa::Pairs::Eight& tables, int j) {
+  return Isa::look_up(Isa::lattices(tables, j), half == 0 ? Isa::low_nibbles(codes) : Isa::high_nibbles(codes));
+}
+
 /// Calls use(k, w) for each 16 inputs of a block, from k on: w are operands, 16 inputs of a channel in each lane, the
-/// channels in order. Isa: of gemv.h.
+/// channels in order.
 template <class Isa, class Use>
 [[gnu::always_inline]] inline void decode_channels(const Fp4Weight& weight, int64_t block, const Use& use) {
   constexpr int kPerEight = 8 / Isa::kChannels;
@@ -26,9 +33,7 @@ template <class Isa, class Use>
           const Eight tables(half == 0 ? low : high, 8 * eight);
           unroll<kPerEight>([&](int j) {
             const int i = kPerEight * eight + j;
-            const auto both = Isa::load(codes + 16 * Isa::kChannels * i);
-            const auto code = half == 0 ? Isa::low_nibbles(both) : Isa::high_nibbles(both);
-            w[i] = Isa::look_up(Isa::lattices(tables, j), code);
+            w[i] = operands<Isa>(Isa::load(codes + 16 * Isa::kChannels * i), half, tables, j);
           });
         });
         use(k + 16 * half, w);

@@ -6,6 +6,7 @@
 // add_products(sums, w, row, half) multiplies the first or the second 16.
 #pragma once
 
+#include "arch/x86/decode.h"
 #include "arch/x86/memory.h"
 #include "gemm/backend.h"
 #include "gemm/lattice.h"
@@ -36,8 +37,7 @@ template <class Isa, int Rows, int Registers, class TablesAt>
         const int i = kPerEight * eight + j;
         const auto both = inputs.codes(codes + 16 * Isa::kChannels * i);
         unroll<2>([&](auto half) {
-          const auto code = half == 0 ? Isa::low_nibbles(both) : Isa::high_nibbles(both);
-          const auto w = Isa::look_up(Isa::lattices(tables[half], j), code);
+          const auto w = operands<Isa>(both, half, tables[half], j);
           unroll<Rows>([&](auto r) { acc[r][i] = inputs.add_products(acc[r][i], w, r, half); });
         });
       });

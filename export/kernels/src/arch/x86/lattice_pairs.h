@@ -19,7 +19,9 @@ struct LatticePairs {
   alignas(64) uint8_t value[kIds][kIds][2][16];  ///< [id of the second channel][of the first][channel][code]
 };
 
-/// Ids that do not exist decode to zero.
+static_assert(kTables < LatticePairs::kIds && sizeof(LatticePairs) == 32 << 10);
+
+/// Ids from kTables on decode to zero.
 constexpr LatticePairs make_lattice_pairs(Operand operand) {
   LatticePairs pairs{};
   for (int second = 0; second < LatticePairs::kIds; ++second) {

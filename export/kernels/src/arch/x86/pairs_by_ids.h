@@ -16,7 +16,6 @@ struct PairsByIds {
   class Eight {
    public:
     Eight(const uint8_t* ids, int channel) {
-      static_assert(kTables < LatticePairs::kIds && sizeof(LatticePairs) == 32 << 10);
       std::memcpy(&ids_, ids + channel, sizeof ids_);
       ids_ = (ids_ & 0x1F1F1F1F1F1F1F1F) << 2;
     }

@@ -28,7 +28,6 @@ struct PairsByOffsets {
 
   template <class Use>
   [[gnu::always_inline]] static void each_run(const Fp4Weight& weight, int64_t block, const Use& use) {
-    static_assert(kTables < LatticePairs::kIds && sizeof(LatticePairs) == 32 << 10);
     const __m256i id_bits = _mm256_set1_epi8(LatticePairs::kIds - 1);
     constexpr int kStrides = sizeof(LatticePairs::value[0][0]) / kScale | sizeof(LatticePairs::value[0]) / kScale << 8;
     const __m256i strides = _mm256_set1_epi16(static_cast<int16_t>(kStrides));
@@ -39,8 +38,13 @@ struct PairsByOffsets {
     for (int64_t begin = 0; begin < k_padded; begin += 32 * kSteps) {
       const int64_t end = least(k_padded, begin + 32 * kSteps);
       for (int64_t k = begin; k < end; k += 32) {
-        const __m128i first = row ? _mm_setzero_si128() : load128(ids.at(k));
-        const __m256i both = row ? load256(row + k) : _mm256_set_m128i(load128(ids.at(k + 16)), first);
+        __m256i both;
+        if (row) {
+          both = load256(row + k);
+        } else {
+          const __m128i first = load128(ids.at(k));
+          both = _mm256_set_m128i(load128(ids.at(k + 16)), first);
+        }
         store256(offsets[(k - begin) / 32], _mm256_maddubs_epi16(strides, _mm256_and_si256(both, id_bits)));
       }
       use(begin, end, [&offsets, begin](int64_t k) { return offsets[0][0] + (k - begin) / 2; });
