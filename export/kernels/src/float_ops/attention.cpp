@@ -2,6 +2,7 @@
 // Attention in float32: the memory of each thread.
 #include "float_ops/backend.h"
 #include "float_ops/heads.h"
+#include "gemm/slot_memory.h"
 #include "hqdit/float_ops.h"
 
 namespace hqdit {
@@ -41,6 +42,10 @@ HeadScratch scratch_at(const Layout& l, float* memory) {
   return s;
 }
 
+SlotMemory own_memory(const AttentionShape& shape, const Layout& l, const ParallelFor& parallel) {
+  return {split_heads(shape, parallel).slots, static_cast<size_t>(l.total) * sizeof(float)};
+}
+
 struct Worker {
   const FloatBackend& isa;
   HeadScratch scratch;
@@ -60,14 +65,15 @@ const char* attention_check(const AttentionShape& shape) {
 }
 
 size_t attention_workspace(const AttentionShape& shape, const ParallelFor& parallel) {
-  return static_cast<size_t>(split_heads(shape, parallel).slots * layout(shape).total) * sizeof(float);
+  return own_memory(shape, layout(shape), parallel).total();
 }
 
 void attention(const AttentionShape& shape, const float* qkv, float* out, void* workspace,
                const ParallelFor& parallel) {
   const Layout l = layout(shape);
+  const SlotMemory own = own_memory(shape, l, parallel);
   each_head(shape, qkv, out, parallel, [&](int64_t slot) {
-    return Worker{float_backend(), scratch_at(l, static_cast<float*>(workspace) + slot * l.total)};
+    return Worker{float_backend(), scratch_at(l, reinterpret_cast<float*>(own.at(workspace, slot)))};
   });
 }
 

@@ -9,6 +9,7 @@
 #include "float_ops/parallel.h"
 #include "gemm/backend.h"
 #include "gemm/lattice.h"
+#include "gemm/slot_memory.h"
 #include "hqdit/float_ops.h"
 
 namespace hqdit {
@@ -147,17 +148,21 @@ void Worker::attend(const Head& head, int64_t begin, int64_t end) const {
   }
 }
 
+SlotMemory own_memory(const AttentionShape& shape, const ParallelFor& parallel) {
+  return {split_heads(shape, parallel).slots, Scratch(shape, nullptr).bytes};
+}
+
 }  // namespace
 
 size_t attention_int8_workspace(const AttentionShape& shape, const ParallelFor& parallel) {
-  return static_cast<size_t>(split_heads(shape, parallel).slots) * Scratch(shape, nullptr).bytes;
+  return own_memory(shape, parallel).total();
 }
 
 void attention_int8(const AttentionShape& shape, const float* qkv, float* out, void* workspace,
                     const ParallelFor& parallel) {
-  const size_t bytes = Scratch(shape, nullptr).bytes;
+  const SlotMemory own = own_memory(shape, parallel);
   each_head(shape, qkv, out, parallel, [&](int64_t slot) {
-    const Worker worker{Scratch(shape, static_cast<uint8_t*>(workspace) + static_cast<size_t>(slot) * bytes)};
+    const Worker worker{Scratch(shape, own.at(workspace, slot))};
     std::fill_n(worker.s.no_bias, worker.s.columns, -0.0f);
     std::fill_n(worker.s.weights.lhs.scale, kRows, 1.0f);
     // What lies behind the last key meets a value of zero, but must be a number.

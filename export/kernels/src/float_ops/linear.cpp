@@ -4,6 +4,7 @@
 
 #include "float_ops/backend.h"
 #include "float_ops/parallel.h"
+#include "gemm/slot_memory.h"
 #include "hqdit/float_ops.h"
 
 namespace hqdit {
@@ -14,9 +15,8 @@ constexpr int64_t kMaxSize = int64_t{1} << 24;
 struct Split {
   int64_t depth;
   int64_t blocks;
-  int64_t ranges;  ///< per block
-  int64_t slots;
-  int64_t floats;  ///< of scratch per slot
+  int64_t ranges;        ///< per block
+  SlotMemory own{0, 0};  ///< of each thread
 };
 
 Split split_for(const LinearShape& shape, const ParallelFor& parallel) {
@@ -24,8 +24,10 @@ Split split_for(const LinearShape& shape, const ParallelFor& parallel) {
   s.depth = round_up(shape.inputs, 4);
   s.blocks = round_up(shape.outputs, LinearBlock::kColumns) / LinearBlock::kColumns;
   s.ranges = ranges_per_unit(parallel, s.blocks, shape.rows);
-  s.slots = shape.rows > 0 ? std::min<int64_t>(parallel.threads, s.blocks * s.ranges) : 0;
-  s.floats = (LinearBlock::kColumns + LinearBlock::kRows) * s.depth + LinearBlock::kRows * LinearBlock::kColumns;
+  const int64_t slots = shape.rows > 0 ? std::min<int64_t>(parallel.threads, s.blocks * s.ranges) : 0;
+  const int64_t floats =
+      (LinearBlock::kColumns + LinearBlock::kRows) * s.depth + LinearBlock::kRows * LinearBlock::kColumns;
+  s.own = {slots, static_cast<size_t>(floats) * sizeof(float)};
   return s;
 }
 
@@ -39,8 +41,7 @@ const char* linear_check(const LinearShape& shape) {
 }
 
 size_t linear_workspace(const LinearShape& shape, const ParallelFor& parallel) {
-  const Split split = split_for(shape, parallel);
-  return static_cast<size_t>(split.slots * split.floats) * sizeof(float);
+  return split_for(shape, parallel).own.total();
 }
 
 void linear_f32(const LinearShape& shape, const float* x, const float* weight, const float* bias, float* out,
@@ -60,8 +61,8 @@ void linear_f32(const LinearShape& shape, const float* x, const float* weight, c
     b.sums = b.x + LinearBlock::kRows * split.depth;
     return b;
   };
-  take_units(parallel, split.slots, split.blocks * split.ranges, [&](int64_t slot, const auto& next) {
-    float* memory = static_cast<float*>(workspace) + slot * split.floats;
+  take_units(parallel, split.own.slots, split.blocks * split.ranges, [&](int64_t slot, const auto& next) {
+    float* memory = reinterpret_cast<float*>(split.own.at(workspace, slot));
     int64_t packed = -1;
     for (int64_t unit = next(); unit >= 0; unit = next()) {
       const int64_t column = unit / split.ranges * LinearBlock::kColumns;

@@ -8,6 +8,7 @@
 #include "float_ops/backend.h"
 #include "gemm/backend.h"
 #include "gemm/lattice.h"
+#include "gemm/slot_memory.h"
 #include "gemm/units.h"
 
 namespace hqdit {
@@ -45,31 +46,30 @@ int64_t row_splits(int64_t rows, int64_t n, int64_t panels, int64_t slots) {
 }
 
 struct Layout {
-  int64_t k_padded;
-  int64_t lhs_stride;
-  int64_t nr;
-  size_t scratch;  // bytes per slot, steps 1 and 2
-  size_t panel;    // bytes per slot, steps 3 and 4
-  size_t lhs, scale, offset, gemv, slots, total;
+  SlotMemory own;  ///< of each thread: in steps 1 and 2 its scratch, in 3 and 4 its panel
+  int64_t k_padded = 0;
+  int64_t lhs_stride = 0;
+  int64_t nr = 0;
+  size_t lhs = 0, scale = 0, offset = 0, gemv = 0, slots = 0, total = 0;
 };
 
 bool prepares_gemv(const Backend& isa, int64_t rows) { return isa.prepare_gemv_lhs && rows <= isa.gemv_rows; }
 
 Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   const Backend& isa = backend();
-  Layout l{};
-  l.k_padded = packed_inputs(isa, weight.k);
+  const int64_t k_padded = packed_inputs(isa, weight.k);
+  const size_t padded_channels = aligned(2 * isa.nr * static_cast<int64_t>(sizeof(float)));
+  const size_t panel = aligned(isa.nr / 16 * panel_bytes(isa, k_padded)) + padded_channels;
+  Layout l{SlotMemory(slots, std::max(quantize_pack_scratch(k_padded), panel))};
+  l.k_padded = k_padded;
   l.lhs_stride = lhs_stride(isa, l.k_padded);
   l.nr = isa.nr;
-  const size_t padded_channels = aligned(2 * l.nr * static_cast<int64_t>(sizeof(float)));
-  l.panel = aligned(isa.nr / 16 * panel_bytes(isa, l.k_padded)) + padded_channels;
-  l.scratch = aligned(static_cast<int64_t>(quantize_pack_scratch(l.k_padded)));
-  l.lhs = 0;
   l.scale = l.lhs + aligned(ceil_div(rows, isa.mr_packed) * l.lhs_stride);
   l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
   l.gemv = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
   l.slots = l.gemv + aligned(prepares_gemv(isa, rows) ? rows * l.k_padded : 0);
-  l.total = l.slots + static_cast<size_t>(slots) * std::max(l.panel, l.scratch);
+  if (slots > 1) l.slots += SlotMemory::kApart;
+  l.total = l.slots + l.own.total();
   return l;
 }
 
@@ -112,7 +112,7 @@ struct Call {
   uint8_t* slots;
 
   void quantize_pack(const TokenStep& step, const float* x, int64_t unit, int64_t slot) const {
-    float* scratch = reinterpret_cast<float*>(slots + static_cast<size_t>(slot) * l.scratch);
+    float* scratch = reinterpret_cast<float*>(l.own.at(slots, slot));
     const int64_t row = unit * kTokensPerUnit;
     const int64_t count = std::min(kTokensPerUnit, rows - row);
     isa.quantize_pack_lhs(step, {x + row * weight.k, weight.k, count}, row, lhs, scratch);
@@ -144,7 +144,7 @@ struct Call {
     if (first_row >= last_row) return;
     const int64_t channel = index * l.nr;
     const int64_t channels = std::min(l.nr, weight.n - channel);
-    uint8_t* memory = slots + static_cast<size_t>(slot) * l.panel;
+    uint8_t* memory = l.own.at(slots, slot);
     float* scale = reinterpret_cast<float*>(memory);
     float* bias = scale + l.nr;
     copy_channels(weight, channel, channels, l.nr, scale, bias);
