@@ -47,7 +47,11 @@ struct GemvAvx512 {
       });
     }
 
-    static Vector codes(const uint8_t* p) { return load(p); }
+    static Vector codes(const uint8_t* p) {
+      Vector codes = load(p);
+      asm("" : "+v"(codes));  // else GCC loads them for each nibble
+      return codes;
+    }
     Vector add_products(Vector sums, Vector w, int row, int half) const {
       return _mm512_dpbusd_epi32(sums, w, halves[row][half]);
     }
