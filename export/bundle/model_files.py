@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser, example_inputs
 from hqdit_mobile.export.lowering.executorch import Programs, lower
+from hqdit_mobile.export.lowering.memory_planning import Plan, centred
 from hqdit_mobile.export.lowering.vae_decoder import choose_decoder
 from hqdit_mobile.export.lowering.vae_tiles import tiled_decoder
 from hqdit_mobile.model.loading import LoadedModel
@@ -74,12 +75,12 @@ def _write_executorch(
     where that saves memory, in tiles; one copy, too), one after the other: lowering takes several times the weights."""
     names = {"transformer": "transformer.pte", "vae_decoder": "vae_decoder.pte"}
 
-    def write(key: str, methods: Programs, one_by_one: bool = False) -> int:
-        lowered = lower(methods, one_by_one, lambda part: advance(part * SHARES[key] / 100))
+    def write(key: str, methods: Programs, one_by_one: bool = False, plan: Plan | None = None) -> int:
+        lowered = lower(methods, one_by_one, lambda part: advance(part * SHARES[key] / 100), plan)
         lowered.write(folder / names[key])
         return lowered.arena_bytes
 
-    arena = write("transformer", denoisers(model.dit, fused=True))
+    arena = write("transformer", denoisers(model.dit, fused=True), plan=centred)
     release_memory()
     methods, about = _decoder(model, latents)
     advance(CHOOSING)

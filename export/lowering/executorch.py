@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from hqdit_mobile.export.lowering.memory_planning import Plan
 from hqdit_mobile.util.garbage import collecting_new_objects_only
 
 if TYPE_CHECKING:
@@ -44,17 +45,25 @@ class Lowered:
 SHARES = (8, 84, 8)
 
 
-def lower(methods: Programs, one_by_one: bool = False, advance: Callable[[int], None] = lambda _: None) -> Lowered:
+def lower(
+    methods: Programs,
+    one_by_one: bool = False,
+    advance: Callable[[int], None] = lambda _: None,
+    plan: Plan | None = None,
+) -> Lowered:
     """Lowers ``{method name: (module, example inputs)}`` to one .pte; methods share their constants.
 
     ``one_by_one``: XNNPACK gets each operator (with what quantizes its inputs) as its own program. Larger ones keep
     inputs alive until the last of their operators has run, and ExecuTorch 1.5.1 makes programs that fail where one
     operator's result is quantized for the next. ``advance``: gets each of SHARES when that part is done.
+    ``plan``: places the activations (memory_planning.py); without it those of a method take the least memory.
 
     Raises RuntimeError naming the operator if one has no .out variant (see hqdit_mobile/ops/fp4_linear.py for ours).
     """
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+    from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
+    from executorch.exir.memory_planning import MemoryPlanningAlgorithmSuite
+    from executorch.exir.passes import MemoryPlanningPass
 
     with torch.no_grad(), warnings.catch_warnings(), collecting_new_objects_only():
         warnings.filterwarnings("ignore", category=FutureWarning)
@@ -74,7 +83,8 @@ def lower(methods: Programs, one_by_one: bool = False, advance: Callable[[int], 
                 if node.op == "call_function":
                     operators[_operator_name(node.target)] += 1
             _in_depth_first_order(edge.exported_program(name).graph_module)
-        program = edge.to_executorch()
+        planner = MemoryPlanningPass(MemoryPlanningAlgorithmSuite([plan] if plan else None))
+        program = edge.to_executorch(ExecutorchBackendConfig(memory_planning_pass=planner))
         advance(SHARES[2])
     plans = program.executorch_program.execution_plan
     arena = max(sum(plan.non_const_buffer_sizes) for plan in plans)
