@@ -68,7 +68,7 @@ Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
   l.gemv = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
   l.slots = l.gemv + aligned(prepares_gemv(isa, rows) ? rows * l.k_padded : 0);
-  if (slots > 1) l.slots += SlotMemory::kApart;
+  if (slots > 1) l.slots += SlotMemory::kApart;  // every thread reads the tokens to their end
   l.total = l.slots + l.own.total();
   return l;
 }
