@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hqdit_mobile.export.lowering.denoiser import Denoiser, GuidedDenoiser, example_inputs
 from hqdit_mobile.export.lowering.executorch import Programs, lower
-from hqdit_mobile.export.lowering.memory_planning import Plan, centred
+from hqdit_mobile.export.lowering.memory_planning import Planner, centred
 from hqdit_mobile.export.lowering.vae_decoder import choose_decoder
 from hqdit_mobile.export.lowering.vae_tiles import tiled_decoder
 from hqdit_mobile.model.loading import LoadedModel
@@ -75,12 +75,12 @@ def _write_executorch(
     where that saves memory, in tiles; one copy, too), one after the other: lowering takes several times the weights."""
     names = {"transformer": "transformer.pte", "vae_decoder": "vae_decoder.pte"}
 
-    def write(key: str, methods: Programs, one_by_one: bool = False, plan: Plan | None = None) -> int:
-        lowered = lower(methods, one_by_one, lambda part: advance(part * SHARES[key] / 100), plan)
+    def write(key: str, methods: Programs, one_by_one: bool = False, planner: Planner | None = None) -> int:
+        lowered = lower(methods, one_by_one, lambda part: advance(part * SHARES[key] / 100), planner)
         lowered.write(folder / names[key])
         return lowered.arena_bytes
 
-    arena = write("transformer", denoisers(model.dit, fused=True), plan=centred)
+    arena = write("transformer", denoisers(model.dit, fused=True), planner=centred)
     release_memory()
     methods, about = _decoder(model, latents)
     advance(CHOOSING)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from hqdit_mobile.export.lowering.memory_planning import Plan
+from hqdit_mobile.export.lowering.memory_planning import Planner
 from hqdit_mobile.util.garbage import collecting_new_objects_only
 
 if TYPE_CHECKING:
@@ -49,14 +49,14 @@ def lower(
     methods: Programs,
     one_by_one: bool = False,
     advance: Callable[[int], None] = lambda _: None,
-    plan: Plan | None = None,
+    planner: Planner | None = None,
 ) -> Lowered:
     """Lowers ``{method name: (module, example inputs)}`` to one .pte; methods share their constants.
 
     ``one_by_one``: XNNPACK gets each operator (with what quantizes its inputs) as its own program. Larger ones keep
     inputs alive until the last of their operators has run, and ExecuTorch 1.5.1 makes programs that fail where one
     operator's result is quantized for the next. ``advance``: gets each of SHARES when that part is done.
-    ``plan``: places the activations (memory_planning.py); without it those of a method take the least memory.
+    ``planner``: places the activations (memory_planning.py); without it those of a method take the least memory.
 
     Raises RuntimeError naming the operator if one has no .out variant (see hqdit_mobile/ops/fp4_linear.py for ours).
     """
@@ -83,8 +83,8 @@ def lower(
                 if node.op == "call_function":
                     operators[_operator_name(node.target)] += 1
             _in_depth_first_order(edge.exported_program(name).graph_module)
-        planner = MemoryPlanningPass(MemoryPlanningAlgorithmSuite([plan] if plan else None))
-        program = edge.to_executorch(ExecutorchBackendConfig(memory_planning_pass=planner))
+        planning = MemoryPlanningPass(MemoryPlanningAlgorithmSuite([planner] if planner else None))
+        program = edge.to_executorch(ExecutorchBackendConfig(memory_planning_pass=planning))
         advance(SHARES[2])
     plans = program.executorch_program.execution_plan
     arena = max(sum(plan.non_const_buffer_sizes) for plan in plans)

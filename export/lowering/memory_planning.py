@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch.export.graph_signature import ExportGraphSignature
     from torch.fx import GraphModule
 
-Plan = Callable[..., "MemoryAlgoResult"]
+Planner = Callable[..., "MemoryAlgoResult"]
 _CACHE_LINE = 64
 
 

@@ -62,7 +62,7 @@ def test_nothing_is_overwritten_before_it_is_read(plans, method):
         for value in instruction.instr_args.args:
             arguments |= set(getattr(plan.values[value].val, "items", []))
         planned = {value for value in arguments if place_of(plan, value)}
-        # Each is written once: what was not yet is a result.
+        # Each is written once: what has not been written yet is a result.
         results = planned - written
         assert results
         lost = {old for old in written for new in results if share(place_of(plan, old), place_of(plan, new))}

@@ -72,9 +72,8 @@ void attention(const AttentionShape& shape, const float* qkv, float* out, void* 
                const ParallelFor& parallel) {
   const Layout l = layout(shape);
   const SlotMemory own = own_memory(shape, l, parallel);
-  each_head(shape, qkv, out, parallel, [&](int64_t slot) {
-    return Worker{float_backend(), scratch_at(l, reinterpret_cast<float*>(own.at(workspace, slot)))};
-  });
+  each_head(shape, qkv, out, parallel,
+            [&](int64_t slot) { return Worker{float_backend(), scratch_at(l, own.at<float>(workspace, slot))}; });
 }
 
 }  // namespace hqdit

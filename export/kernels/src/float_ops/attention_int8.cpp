@@ -162,7 +162,7 @@ void attention_int8(const AttentionShape& shape, const float* qkv, float* out, v
                     const ParallelFor& parallel) {
   const SlotMemory own = own_memory(shape, parallel);
   each_head(shape, qkv, out, parallel, [&](int64_t slot) {
-    const Worker worker{Scratch(shape, own.at(workspace, slot))};
+    const Worker worker{Scratch(shape, own.at<uint8_t>(workspace, slot))};
     std::fill_n(worker.s.no_bias, worker.s.columns, -0.0f);
     std::fill_n(worker.s.weights.lhs.scale, kRows, 1.0f);
     // What lies behind the last key meets a value of zero, but must be a number.

@@ -15,20 +15,18 @@ constexpr int64_t kMaxSize = int64_t{1} << 24;
 struct Split {
   int64_t depth;
   int64_t blocks;
-  int64_t ranges;        ///< per block
-  SlotMemory own{0, 0};  ///< of each thread
+  int64_t ranges;  ///< per block
+  SlotMemory own;  ///< of each thread
 };
 
 Split split_for(const LinearShape& shape, const ParallelFor& parallel) {
-  Split s{};
-  s.depth = round_up(shape.inputs, 4);
-  s.blocks = round_up(shape.outputs, LinearBlock::kColumns) / LinearBlock::kColumns;
-  s.ranges = ranges_per_unit(parallel, s.blocks, shape.rows);
-  const int64_t slots = shape.rows > 0 ? std::min<int64_t>(parallel.threads, s.blocks * s.ranges) : 0;
+  const int64_t depth = round_up(shape.inputs, 4);
+  const int64_t blocks = round_up(shape.outputs, LinearBlock::kColumns) / LinearBlock::kColumns;
+  const int64_t ranges = ranges_per_unit(parallel, blocks, shape.rows);
+  const int64_t slots = shape.rows > 0 ? std::min<int64_t>(parallel.threads, blocks * ranges) : 0;
   const int64_t floats =
-      (LinearBlock::kColumns + LinearBlock::kRows) * s.depth + LinearBlock::kRows * LinearBlock::kColumns;
-  s.own = {slots, static_cast<size_t>(floats) * sizeof(float)};
-  return s;
+      (LinearBlock::kColumns + LinearBlock::kRows) * depth + LinearBlock::kRows * LinearBlock::kColumns;
+  return {depth, blocks, ranges, SlotMemory(slots, static_cast<size_t>(floats) * sizeof(float))};
 }
 
 }  // namespace
@@ -62,7 +60,7 @@ void linear_f32(const LinearShape& shape, const float* x, const float* weight, c
     return b;
   };
   take_units(parallel, split.own.slots, split.blocks * split.ranges, [&](int64_t slot, const auto& next) {
-    float* memory = reinterpret_cast<float*>(split.own.at(workspace, slot));
+    float* memory = split.own.at<float>(workspace, slot);
     int64_t packed = -1;
     for (int64_t unit = next(); unit >= 0; unit = next()) {
       const int64_t column = unit / split.ranges * LinearBlock::kColumns;

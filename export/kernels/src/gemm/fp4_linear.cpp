@@ -58,8 +58,8 @@ bool prepares_gemv(const Backend& isa, int64_t rows) { return isa.prepare_gemv_l
 Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   const Backend& isa = backend();
   const int64_t k_padded = packed_inputs(isa, weight.k);
-  const size_t padded_channels = aligned(2 * isa.nr * static_cast<int64_t>(sizeof(float)));
-  const size_t panel = aligned(isa.nr / 16 * panel_bytes(isa, k_padded)) + padded_channels;
+  const size_t channels = aligned(2 * isa.nr * static_cast<int64_t>(sizeof(float)));
+  const size_t panel = channels + static_cast<size_t>(isa.nr / 16 * panel_bytes(isa, k_padded));
   Layout l{SlotMemory(slots, std::max(quantize_pack_scratch(k_padded), panel))};
   l.k_padded = k_padded;
   l.lhs_stride = lhs_stride(isa, l.k_padded);
@@ -68,7 +68,6 @@ Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
   l.gemv = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
   l.slots = l.gemv + aligned(prepares_gemv(isa, rows) ? rows * l.k_padded : 0);
-  if (slots > 1) l.slots += SlotMemory::kApart;  // every thread reads the tokens to their end
   l.total = l.slots + l.own.total();
   return l;
 }
@@ -112,7 +111,7 @@ struct Call {
   uint8_t* slots;
 
   void quantize_pack(const TokenStep& step, const float* x, int64_t unit, int64_t slot) const {
-    float* scratch = reinterpret_cast<float*>(l.own.at(slots, slot));
+    float* scratch = l.own.at<float>(slots, slot);
     const int64_t row = unit * kTokensPerUnit;
     const int64_t count = std::min(kTokensPerUnit, rows - row);
     isa.quantize_pack_lhs(step, {x + row * weight.k, weight.k, count}, row, lhs, scratch);
@@ -144,11 +143,10 @@ struct Call {
     if (first_row >= last_row) return;
     const int64_t channel = index * l.nr;
     const int64_t channels = std::min(l.nr, weight.n - channel);
-    uint8_t* memory = l.own.at(slots, slot);
-    float* scale = reinterpret_cast<float*>(memory);
+    float* scale = l.own.at<float>(slots, slot);
     float* bias = scale + l.nr;
     copy_channels(weight, channel, channels, l.nr, scale, bias);
-    uint8_t* decoded = memory + aligned(2 * l.nr * static_cast<int64_t>(sizeof(float)));
+    uint8_t* decoded = l.own.at<uint8_t>(slots, slot) + aligned(2 * l.nr * static_cast<int64_t>(sizeof(float)));
     isa.decode_rhs_panel(weight, channel / 16, static_cast<int>(ceil_div(channels, 16)), decoded);
     ComingCodes coming(weight, channel + l.nr, l.nr, ceil_div(last_row - first_row, isa.mr));
     Tile tile = tile_at(first_row, channel, channels, scale, bias);
