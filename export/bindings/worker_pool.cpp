@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker_pool.h"
 
-#include <unistd.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <array>
@@ -90,13 +90,18 @@ class Worker {
   std::thread thread_;  // the last, since it uses the others
 };
 
+// A forked child has the objects of workers and none of their threads.
+std::atomic<bool> in_child{false};
+
 class Workers {
  public:
+  // By the system's own notice: to ask it for the process's number takes as long as to hand over a job.
+  Workers() : alone_(pthread_atfork(nullptr, nullptr, [] { in_child.store(true); }) != 0) {}
+
   bool run(int64_t count, const Job& job) {
     const std::unique_lock<std::mutex> mine(mutex_, std::try_to_lock);
     if (!mine) return false;
-    // A forked child has these objects and none of the threads.
-    const int64_t helped = process_ == getpid() ? started(std::min<int64_t>(count, kMostThreads)) : 1;
+    const int64_t helped = alone_ || in_child.load() ? 1 : started(std::min<int64_t>(count, kMostThreads));
     for (int64_t i = 1; i < helped; ++i) workers_[static_cast<size_t>(i)]->offer(job);
     job.fn(job.arg, 0, 1);
     for (int64_t i = helped; i < count; ++i) job.fn(job.arg, i, i + 1);
@@ -120,7 +125,7 @@ class Workers {
     return std::min(count, started_);
   }
 
-  const pid_t process_ = getpid();
+  const bool alone_;  // the system has no memory for the notice
   std::mutex mutex_;
   int64_t started_ = 1;
   std::array<std::unique_ptr<Worker>, kMostThreads> workers_;

@@ -26,10 +26,12 @@ constexpr double kWeightsPerThread = 1 << 17;
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr size_t aligned(int64_t bytes) { return static_cast<size_t>(ceil_div(bytes, 64) * 64); }
 
+bool by_gemv(const Backend& isa, int64_t rows) { return rows <= isa.gemv_rows; }
+
 int64_t slots_for(const Fp4Weight& weight, int64_t rows, const ParallelFor& parallel) {
   const double weights = static_cast<double>(weight.n) * static_cast<double>(weight.k);
   const double useful =
-      rows <= backend().gemv_rows ? weights / kWeightsPerThread : static_cast<double>(rows) * weights / kWorkPerThread;
+      by_gemv(backend(), rows) ? weights / kWeightsPerThread : static_cast<double>(rows) * weights / kWorkPerThread;
   return useful < 2 ? 1 : static_cast<int64_t>(std::min<double>(parallel.threads, useful));
 }
 
@@ -45,31 +47,44 @@ int64_t row_splits(int64_t rows, int64_t n, int64_t panels, int64_t slots) {
   return splits;
 }
 
-struct Layout {
-  SlotMemory own;  ///< of each thread: in steps 1 and 2 its scratch, in 3 and 4 its panel
-  int64_t k_padded = 0;
-  int64_t lhs_stride = 0;
-  int64_t nr = 0;
-  size_t lhs = 0, scale = 0, offset = 0, gemv = 0, slots = 0, total = 0;
+/// A packed LHS in memory.
+struct LhsLayout {
+  int64_t k_padded;
+  int64_t stride;
+  size_t scale, offset, gemv, total;
+
+  LhsLayout(const Backend& isa, int64_t k, int64_t rows)
+      : k_padded(packed_inputs(isa, k)),
+        stride(lhs_stride(isa, k_padded)),
+        scale(aligned(ceil_div(rows, isa.mr_packed) * stride)),
+        offset(scale + aligned(rows * static_cast<int64_t>(sizeof(float)))),
+        gemv(offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)))),
+        total(gemv + aligned(by_gemv(isa, rows) && isa.prepare_gemv_lhs ? rows * k_padded : 0)) {}
+
+  PackedLhs at(uint8_t* memory) const {
+    return {memory, stride, reinterpret_cast<float*>(memory + scale), reinterpret_cast<int32_t*>(memory + offset),
+            memory + gemv};
+  }
 };
 
-bool prepares_gemv(const Backend& isa, int64_t rows) { return isa.prepare_gemv_lhs && rows <= isa.gemv_rows; }
+/// First a packed LHS that all threads share, but for gemv, then memory of their own: in steps 1 and 2 a thread's
+/// scratch, in 3 and 4 its panel or, for gemv, its packed LHS and then its scratch.
+struct Layout {
+  LhsLayout lhs;
+  SlotMemory own;
+  size_t slots;
+
+  size_t total() const { return slots + own.total(); }
+};
 
 Layout layout(const Fp4Weight& weight, int64_t rows, int64_t slots) {
   const Backend& isa = backend();
-  const int64_t k_padded = packed_inputs(isa, weight.k);
+  const LhsLayout lhs(isa, weight.k, rows);
+  const size_t scratch = quantize_pack_scratch(lhs.k_padded);
+  if (by_gemv(isa, rows)) return {lhs, SlotMemory(slots, lhs.total + scratch), 0};
   const size_t channels = aligned(2 * isa.nr * static_cast<int64_t>(sizeof(float)));
-  const size_t panel = channels + static_cast<size_t>(isa.nr / 16 * panel_bytes(isa, k_padded));
-  Layout l{SlotMemory(slots, std::max(quantize_pack_scratch(k_padded), panel))};
-  l.k_padded = k_padded;
-  l.lhs_stride = lhs_stride(isa, l.k_padded);
-  l.nr = isa.nr;
-  l.scale = l.lhs + aligned(ceil_div(rows, isa.mr_packed) * l.lhs_stride);
-  l.offset = l.scale + aligned(rows * static_cast<int64_t>(sizeof(float)));
-  l.gemv = l.offset + aligned(rows * static_cast<int64_t>(sizeof(int32_t)));
-  l.slots = l.gemv + aligned(prepares_gemv(isa, rows) ? rows * l.k_padded : 0);
-  l.total = l.slots + l.own.total();
-  return l;
+  const size_t panel = channels + static_cast<size_t>(isa.nr / 16 * panel_bytes(isa, lhs.k_padded));
+  return {lhs, SlotMemory(slots, std::max(scratch, panel)), lhs.total};
 }
 
 /// scale and bias of channels [first, first + count) with the padding that whole tiles need.
@@ -104,27 +119,32 @@ struct Call {
   const Fp4Weight& weight;
   const Backend& isa;
   const Layout& l;
-  PackedLhs lhs;
+  const TokenStep& step;
+  const float* x;
   int64_t rows;
   void (*map)(float* values, int64_t stride, int64_t rows, int64_t columns);  // nullptr for Epilogue::kNone
   float* out;
-  uint8_t* slots;
+  uint8_t* memory;
 
-  void quantize_pack(const TokenStep& step, const float* x, int64_t unit, int64_t slot) const {
-    float* scratch = l.own.at<float>(slots, slot);
+  template <class T = uint8_t>
+  T* own(int64_t slot) const {
+    return l.own.at<T>(memory + l.slots, slot);
+  }
+
+  void quantize_pack(int64_t unit, const PackedLhs& lhs, float* scratch) const {
     const int64_t row = unit * kTokensPerUnit;
     const int64_t count = std::min(kTokensPerUnit, rows - row);
     isa.quantize_pack_lhs(step, {x + row * weight.k, weight.k, count}, row, lhs, scratch);
-    if (prepares_gemv(isa, rows)) isa.prepare_gemv_lhs(lhs, rows, l.k_padded);
   }
 
-  Tile tile_at(int64_t row, int64_t channel, int64_t channels, const float* scale, const float* bias) const {
+  Tile tile_at(const PackedLhs& lhs, int64_t row, int64_t channel, int64_t channels, const float* scale,
+               const float* bias) const {
     Tile tile{};
-    tile.lhs = lhs.data + row / isa.mr_packed * l.lhs_stride;
-    tile.lhs_stride = l.lhs_stride;
+    tile.lhs = lhs.data + row / isa.mr_packed * lhs.stride;
+    tile.lhs_stride = lhs.stride;
     tile.token_scale = lhs.scale + row;
     tile.offset = lhs.offset + row;
-    tile.k_padded = l.k_padded;
+    tile.k_padded = l.lhs.k_padded;
     tile.scale = scale;
     tile.bias = bias;
     tile.out = out + row * weight.n + channel;
@@ -139,37 +159,37 @@ struct Call {
     if (map) map(tile.out, tile.out_stride, tile.rows, tile.channels);
   }
 
-  void panel(int64_t index, int64_t first_row, int64_t last_row, int64_t slot) const {
+  void panel(const PackedLhs& lhs, int64_t index, int64_t first_row, int64_t last_row, int64_t slot) const {
     if (first_row >= last_row) return;
-    const int64_t channel = index * l.nr;
-    const int64_t channels = std::min(l.nr, weight.n - channel);
-    float* scale = l.own.at<float>(slots, slot);
-    float* bias = scale + l.nr;
-    copy_channels(weight, channel, channels, l.nr, scale, bias);
-    uint8_t* decoded = l.own.at<uint8_t>(slots, slot) + aligned(2 * l.nr * static_cast<int64_t>(sizeof(float)));
+    const int64_t channel = index * isa.nr;
+    const int64_t channels = std::min<int64_t>(isa.nr, weight.n - channel);
+    float* scale = own<float>(slot);
+    float* bias = scale + isa.nr;
+    copy_channels(weight, channel, channels, isa.nr, scale, bias);
+    uint8_t* decoded = own(slot) + aligned(2 * isa.nr * static_cast<int64_t>(sizeof(float)));
     isa.decode_rhs_panel(weight, channel / 16, static_cast<int>(ceil_div(channels, 16)), decoded);
-    ComingCodes coming(weight, channel + l.nr, l.nr, ceil_div(last_row - first_row, isa.mr));
-    Tile tile = tile_at(first_row, channel, channels, scale, bias);
+    ComingCodes coming(weight, channel + isa.nr, isa.nr, ceil_div(last_row - first_row, isa.mr));
+    Tile tile = tile_at(lhs, first_row, channel, channels, scale, bias);
     tile.panel = decoded;
     for (int64_t row = first_row; row < last_row; row += isa.mr) {
       coming();
       tile.rows = static_cast<int>(std::min<int64_t>(isa.mr, last_row - row));
       isa.gemm(tile);
       finish(tile);
-      tile.lhs += isa.mr / isa.mr_packed * l.lhs_stride;
+      tile.lhs += isa.mr / isa.mr_packed * lhs.stride;
       tile.token_scale += isa.mr;
       tile.offset += isa.mr;
       tile.out += isa.mr * weight.n;
     }
   }
 
-  void gemv(int64_t block) const {
+  void gemv(const PackedLhs& lhs, int64_t block) const {
     const int64_t channels = std::min<int64_t>(16, weight.n - 16 * block);
     const bool whole = channels == 16 && weight.bias;
     float scale[16];
     float bias[16];
     if (!whole) copy_channels(weight, 16 * block, channels, 16, scale, bias);
-    Tile tile = tile_at(0, 16 * block, channels, whole ? weight.scale + 16 * block : scale,
+    Tile tile = tile_at(lhs, 0, 16 * block, channels, whole ? weight.scale + 16 * block : scale,
                         whole ? weight.bias + 16 * block : bias);
     tile.gemv = lhs.gemv;
     tile.rows = static_cast<int>(rows);
@@ -178,44 +198,50 @@ struct Call {
   }
 };
 
+/// Few tokens. Each thread quantizes them for itself: to wait for another thread, and for what it wrote, takes longer.
+void few_tokens(const Call& call, const ParallelFor& parallel) {
+  take_units(parallel, call.l.own.slots, channel_blocks(call.weight.n), [&](int64_t slot, const auto& next) {
+    int64_t block = next();
+    if (block < 0) return;
+    uint8_t* own = call.own(slot);
+    const PackedLhs lhs = call.l.lhs.at(own);
+    call.quantize_pack(0, lhs, reinterpret_cast<float*>(own + call.l.lhs.total));
+    if (call.isa.prepare_gemv_lhs) call.isa.prepare_gemv_lhs(lhs, call.rows, call.l.lhs.k_padded);
+    for (; block >= 0; block = next()) call.gemv(lhs, block);
+  });
+}
+
+void many_tokens(const Call& call, const ParallelFor& parallel) {
+  const int64_t rows = call.rows, slots = call.l.own.slots;
+  const int64_t panels = ceil_div(call.weight.n, call.isa.nr);
+  const int64_t splits = row_splits(rows, call.weight.n, panels, slots);
+  const int64_t row_step = std::min<int64_t>(call.isa.mr, kTokensPerSplit);
+  const int64_t rows_per_split = ceil_div(ceil_div(rows, splits), row_step) * row_step;
+  const PackedLhs lhs = call.l.lhs.at(call.memory);
+  const auto quantize_pack = [&](int64_t unit, int64_t slot) { call.quantize_pack(unit, lhs, call.own<float>(slot)); };
+  const auto panel = [&](int64_t unit, int64_t slot) {
+    const int64_t first = unit / panels * rows_per_split;
+    call.panel(lhs, unit % panels, first, std::min(rows, first + rows_per_split), slot);
+  };
+  take_units_in_order(parallel, slots, ceil_div(rows, kTokensPerUnit), quantize_pack, panels * splits, panel);
+}
+
 }  // namespace
 
 size_t fp4_linear_workspace(const Fp4Weight& weight, int64_t rows, const ParallelFor& parallel) {
-  return layout(weight, rows, slots_for(weight, rows, parallel)).total;
+  return layout(weight, rows, slots_for(weight, rows, parallel)).total();
 }
 
 void fp4_linear(const Fp4Weight& weight, const float* x, int64_t rows, Activation activation, int64_t activation_group,
                 Epilogue epilogue, float* out, void* workspace, const ParallelFor& parallel) {
   if (rows < 1) return;
-  const Backend& isa = backend();
-  const int64_t slots = slots_for(weight, rows, parallel);
-  const Layout l = layout(weight, rows, slots);
-  uint8_t* memory = static_cast<uint8_t*>(workspace);
-  PackedLhs lhs{memory + l.lhs, l.lhs_stride, reinterpret_cast<float*>(memory + l.scale),
-                reinterpret_cast<int32_t*>(memory + l.offset)};
-  if (prepares_gemv(isa, rows)) lhs.gemv = memory + l.gemv;
+  const Layout l = layout(weight, rows, slots_for(weight, rows, parallel));
+  const TokenStep step{weight.pre,     weight.k,
+                       l.lhs.k_padded, factor_rotation(weight.rotation),
+                       activation,     std::min(activation_group, l.lhs.k_padded)};
   const auto map = epilogue == Epilogue::kGelu ? float_backend().gelu_tile : nullptr;
-  const Call call{weight, isa, l, lhs, rows, map, out, memory + l.slots};
-
-  const TokenStep step{weight.pre, weight.k,
-                       l.k_padded, factor_rotation(weight.rotation),
-                       activation, std::min(activation_group, l.k_padded)};
-  const int64_t token_units = ceil_div(rows, kTokensPerUnit);
-  const auto quantize_pack = [&](int64_t unit, int64_t slot) { call.quantize_pack(step, x, unit, slot); };
-
-  if (rows <= isa.gemv_rows) {
-    take_units_in_order(parallel, slots, token_units, quantize_pack, channel_blocks(weight.n),
-                        [&](int64_t block, int64_t) { call.gemv(block); });
-    return;
-  }
-  const int64_t panels = ceil_div(weight.n, l.nr);
-  const int64_t splits = row_splits(rows, weight.n, panels, slots);
-  const int64_t row_step = std::min<int64_t>(isa.mr, kTokensPerSplit);
-  const int64_t rows_per_split = ceil_div(ceil_div(rows, splits), row_step) * row_step;
-  take_units_in_order(parallel, slots, token_units, quantize_pack, panels * splits, [&](int64_t unit, int64_t slot) {
-    const int64_t first = unit / panels * rows_per_split;
-    call.panel(unit % panels, first, std::min(rows, first + rows_per_split), slot);
-  });
+  const Call call{weight, backend(), l, step, x, rows, map, out, static_cast<uint8_t*>(workspace)};
+  (by_gemv(call.isa, rows) ? few_tokens : many_tokens)(call, parallel);
 }
 
 }  // namespace hqdit

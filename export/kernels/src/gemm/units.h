@@ -102,11 +102,11 @@ void take_units_in_order(const ParallelFor& parallel, int64_t slots, int64_t fir
   if (threads < 1) return;
   UnitRuns first_runs(firsts, threads);
   UnitRuns second_runs(seconds, threads);
-  std::atomic<int64_t> missing{firsts};
+  alignas(64) std::atomic<int64_t> missing{firsts};
   auto work = [&](int64_t slot) {
     int64_t done = 0;
     for (int64_t unit = first_runs.next(slot); unit >= 0; unit = first_runs.next(slot), ++done) first(unit, slot);
-    missing.fetch_sub(done, std::memory_order_acq_rel);
+    if (done > 0) missing.fetch_sub(done, std::memory_order_acq_rel);
     for (int64_t turn = 0; missing.load(std::memory_order_acquire) > 0; ++turn) rest_a_little(turn);
     for (int64_t unit = second_runs.next(slot); unit >= 0; unit = second_runs.next(slot)) second(unit, slot);
   };
