@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// units_driver SLOTS UNITS threads|turns [FIRSTS]: prints "slot unit" for every unit that take_units gives out, or
-// behind FIRSTS first units take_units_in_order; fails if one is given out before the first units are done. The slots
-// run in threads of their own, or in turn, each until nothing is left.
+// units_driver SLOTS UNITS threads|turns FIRSTS MOST: prints "slot unit" for every unit that take_units gives out, up
+// to MOST at a time, or behind FIRSTS first units take_units_in_order; fails if one is given out before the first units
+// are done. The slots run in threads of their own, or in turn, each until nothing is left.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -27,14 +27,14 @@ void run_in_turn(void*, int64_t count, Work work, void* arg) { work(arg, 0, coun
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 4 && count != 5) return 2;
+  if (count != 6) return 2;
   const int64_t slots = std::atoll(arguments[1]), units = std::atoll(arguments[2]);
   const bool threads = std::strcmp(arguments[3], "threads") == 0;
   const hqdit::ParallelFor parallel{threads ? run_threads : run_in_turn, nullptr, static_cast<int32_t>(slots)};
   std::vector<std::vector<int64_t>> taken(static_cast<size_t>(slots));
   const auto take = [&](int64_t unit, int64_t slot) { taken[static_cast<size_t>(slot)].push_back(unit); };
-  if (count == 5) {
-    const int64_t firsts = std::atoll(arguments[4]);
+  const int64_t firsts = std::atoll(arguments[4]), most = std::atoll(arguments[5]);
+  if (firsts > 0) {
     std::atomic<int64_t> done{0};
     hqdit::take_units_in_order(
         parallel, slots, firsts,
@@ -50,7 +50,10 @@ int main(int count, char** arguments) {
     if (done.load() != firsts) return 4;
   } else {
     hqdit::take_units(parallel, slots, units, [&](int64_t slot, const auto& next) {
-      for (int64_t unit = next(); unit >= 0; unit = next()) take(unit, slot);
+      for (hqdit::Units some = next(most); some.count() > 0; some = next(most)) {
+        if (some.count() > most) std::_Exit(5);
+        for (int64_t unit = some.first; unit < some.last; ++unit) take(unit, slot);
+      }
     });
   }
   for (size_t slot = 0; slot < taken.size(); ++slot) {

@@ -22,6 +22,8 @@ constexpr int64_t kChannelsPerToken = 6;
 // Multiply-adds below which waking a thread costs more than it saves; weights, where each is decoded for one use.
 constexpr double kWorkPerThread = 1 << 19;
 constexpr double kWeightsPerThread = 1 << 17;
+// To take a block by itself, which no instruction passes by, takes a tenth of the time for 16 channels of 384 inputs.
+constexpr int64_t kBlocksTogether = 8;
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr size_t aligned(int64_t bytes) { return static_cast<size_t>(ceil_div(bytes, 64) * 64); }
@@ -183,31 +185,35 @@ struct Call {
     }
   }
 
-  void gemv(const PackedLhs& lhs, int64_t block) const {
-    const int64_t channels = std::min<int64_t>(16, weight.n - 16 * block);
-    const bool whole = channels == 16 && weight.bias;
+  void gemv(const PackedLhs& lhs, const Units& blocks) const {
     float scale[16];
     float bias[16];
-    if (!whole) copy_channels(weight, 16 * block, channels, 16, scale, bias);
-    Tile tile = tile_at(lhs, 0, 16 * block, channels, whole ? weight.scale + 16 * block : scale,
-                        whole ? weight.bias + 16 * block : bias);
+    Tile tile = tile_at(lhs, 0, 16 * blocks.first, 16, nullptr, nullptr);
     tile.gemv = lhs.gemv;
     tile.rows = static_cast<int>(rows);
-    isa.gemv(weight, block, tile);
-    finish(tile);
+    for (int64_t block = blocks.first; block < blocks.last; ++block) {
+      tile.channels = std::min<int64_t>(16, weight.n - 16 * block);
+      const bool whole = tile.channels == 16 && weight.bias;
+      if (!whole) copy_channels(weight, 16 * block, tile.channels, 16, scale, bias);
+      tile.scale = whole ? weight.scale + 16 * block : scale;
+      tile.bias = whole ? weight.bias + 16 * block : bias;
+      isa.gemv(weight, block, tile);
+      finish(tile);
+      tile.out += 16;
+    }
   }
 };
 
 /// Few tokens. Each thread quantizes them for itself: to wait for another thread, and for what it wrote, takes longer.
 void few_tokens(const Call& call, const ParallelFor& parallel) {
   take_units(parallel, call.l.own.slots, channel_blocks(call.weight.n), [&](int64_t slot, const auto& next) {
-    int64_t block = next();
-    if (block < 0) return;
+    Units blocks = next(kBlocksTogether);
+    if (blocks.count() < 1) return;
     uint8_t* own = call.own(slot);
     const PackedLhs lhs = call.l.lhs.at(own);
     call.quantize_pack(0, lhs, reinterpret_cast<float*>(own + call.l.lhs.total));
     if (call.isa.prepare_gemv_lhs) call.isa.prepare_gemv_lhs(lhs, call.rows, call.l.lhs.k_padded);
-    for (; block >= 0; block = next()) call.gemv(lhs, block);
+    for (; blocks.count() > 0; blocks = next(kBlocksTogether)) call.gemv(lhs, blocks);
   });
 }
 

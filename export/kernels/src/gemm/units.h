@@ -14,33 +14,46 @@
 
 namespace hqdit {
 
-/// Units [first, last) that nobody has taken yet, both in one word: its owner takes from the front, others from the
-/// end.
+/// Units [first, last).
+struct Units {
+  int64_t first, last;
+
+  int64_t count() const { return last - first; }
+};
+
+/// Units that nobody has taken yet, first and last in one word: its owner takes from the front, others from the end.
 class alignas(64) UnitRun {
  public:
-  void set(int64_t first, int64_t last) { run_.store(pack(first, last), std::memory_order_relaxed); }
+  void set(int64_t first, int64_t last) { run_.store(pack({first, last}), std::memory_order_relaxed); }
 
-  /// -1 if none is left.
-  int64_t take_first() {
-    return take([](int64_t& first, int64_t&) { return first++; });
+  /// Up to `most`, a quarter of what is left, lest others find too little at the end. None if none is left.
+  Units take_first(int64_t most) {
+    return take([most](Units& left) {
+      const int64_t count = std::max<int64_t>(1, std::min(most, left.count() / 4));
+      left.first += count;
+      return Units{left.first - count, left.first};
+    });
   }
-  int64_t take_last() {
-    return take([](int64_t&, int64_t& last) { return --last; });
+  Units take_last() {
+    return take([](Units& left) {
+      --left.last;
+      return Units{left.last, left.last + 1};
+    });
   }
 
  private:
   template <class Choose>
-  int64_t take(const Choose& choose) {
+  Units take(const Choose& choose) {
     for (uint64_t run = run_.load(std::memory_order_relaxed);;) {
-      int64_t first = static_cast<int64_t>(run >> 32), last = static_cast<int64_t>(run & 0xffffffffu);
-      if (first >= last) return -1;
-      const int64_t unit = choose(first, last);
-      if (run_.compare_exchange_weak(run, pack(first, last), std::memory_order_relaxed)) return unit;
+      Units left{static_cast<int64_t>(run >> 32), static_cast<int64_t>(run & 0xffffffffu)};
+      if (left.count() < 1) return {0, 0};
+      const Units taken = choose(left);
+      if (run_.compare_exchange_weak(run, pack(left), std::memory_order_relaxed)) return taken;
     }
   }
 
-  static uint64_t pack(int64_t first, int64_t last) {
-    return static_cast<uint64_t>(first) << 32 | static_cast<uint64_t>(last);
+  static uint64_t pack(const Units& units) {
+    return static_cast<uint64_t>(units.first) << 32 | static_cast<uint64_t>(units.last);
   }
 
   std::atomic<uint64_t> run_;
@@ -57,11 +70,17 @@ struct UnitRuns {
     }
   }
 
+  /// Up to `most` neighbours. None if none is left.
+  Units next(int64_t slot, int64_t most) {
+    Units units = runs[slot].take_first(most);
+    for (int64_t i = 1; units.count() < 1 && i < slots; ++i) units = runs[(slot + i) % slots].take_last();
+    return units;
+  }
+
   /// -1 if none is left.
   int64_t next(int64_t slot) {
-    int64_t unit = runs[slot].take_first();
-    for (int64_t i = 1; unit < 0 && i < slots; ++i) unit = runs[(slot + i) % slots].take_last();
-    return unit;
+    const Units one = next(slot, 1);
+    return one.count() < 1 ? -1 : one.first;
   }
 };
 
@@ -79,12 +98,12 @@ void run_slots(const ParallelFor& parallel, int64_t slots, Work& work) {
 }
 
 /// Calls worker(slot, next) once on each of up to `slots` threads; next() gives the next unit, below 0 when all are
-/// taken. units: below 2^32.
+/// taken, and next(most) up to so many. units: below 2^32.
 template <typename Worker>
 void take_units(const ParallelFor& parallel, int64_t slots, int64_t units, const Worker& worker) {
   if (units < 1) return;
   UnitRuns runs(units, std::min<int64_t>({slots, units, kMostThreads}));
-  auto work = [&](int64_t slot) { worker(slot, [&runs, slot] { return runs.next(slot); }); };
+  auto work = [&](int64_t slot) { worker(slot, [&runs, slot](auto... most) { return runs.next(slot, most...); }); };
   run_slots(parallel, runs.slots, work);
 }
 
