@@ -100,7 +100,8 @@ struct Backend {
   void (*pack_lhs_row)(const float* values, int64_t k_padded, int64_t row, const PackedLhs& lhs) = nullptr;
   /// A tile of outputs out of the packed LHS and a panel.
   void (*gemm)(const Tile& tile) = nullptr;
-  /// Tokens 0 .. tile.rows - 1 times one 16-channel block, straight from the codes; tile.panel is not read.
+  /// Tokens 0 .. tile.rows - 1 times tile.blocks 16-channel blocks, from `block` on, straight from the codes;
+  /// tile.panel is not read.
   void (*gemv)(const Fp4Weight& weight, int64_t block, const Tile& tile) = nullptr;
   /// Runs the dot-product instruction on registers alone; returns the multiply-adds done.
   int64_t (*dot_loop)(int64_t rounds) = nullptr;

@@ -186,21 +186,19 @@ struct Call {
   }
 
   void gemv(const PackedLhs& lhs, const Units& blocks) const {
-    float scale[16];
-    float bias[16];
-    Tile tile = tile_at(lhs, 0, 16 * blocks.first, 16, nullptr, nullptr);
+    const int64_t channel = 16 * blocks.first;
+    const int64_t padded = 16 * blocks.count();
+    const int64_t channels = std::min(padded, weight.n - channel);
+    float scale[16 * kBlocksTogether];
+    float bias[16 * kBlocksTogether];
+    const bool as_they_lie = channels == padded && weight.bias;
+    if (!as_they_lie) copy_channels(weight, channel, channels, padded, scale, bias);
+    Tile tile = tile_at(lhs, 0, channel, channels, as_they_lie ? weight.scale + channel : scale,
+                        as_they_lie ? weight.bias + channel : bias);
     tile.gemv = lhs.gemv;
     tile.rows = static_cast<int>(rows);
-    for (int64_t block = blocks.first; block < blocks.last; ++block) {
-      tile.channels = std::min<int64_t>(16, weight.n - 16 * block);
-      const bool whole = tile.channels == 16 && weight.bias;
-      if (!whole) copy_channels(weight, 16 * block, tile.channels, 16, scale, bias);
-      tile.scale = whole ? weight.scale + 16 * block : scale;
-      tile.bias = whole ? weight.bias + 16 * block : bias;
-      isa.gemv(weight, block, tile);
-      finish(tile);
-      tile.out += 16;
-    }
+    isa.gemv(weight, blocks.first, tile);
+    finish(tile);
   }
 };
 

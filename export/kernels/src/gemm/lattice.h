@@ -42,11 +42,11 @@ inline constexpr DecodeTables kDecode = make_decode_tables();
 namespace {
 
 /// k as a weight's codes have it.
-constexpr int64_t stored_inputs(int64_t k) { return (k + 31) / 32 * 32; }
+constexpr int64_t stored_inputs(int64_t k) { return (k + 31) & ~int64_t{31}; }
 constexpr int64_t channel_blocks(int64_t n) { return (n + 15) / 16; }
 /// The usual group does without a division, which a block of one token would wait for.
 constexpr int64_t groups_per_row(int64_t k, int64_t group) {
-  return (group == 16 ? (k - 1) / 16 : (k - 1) / group) + 1;
+  return (group == 16 ? (k - 1) >> 4 : (k - 1) / group) + 1;
 }
 static_assert(groups_per_row(16, INT64_MAX) == 1, "a group may be any number from k on");
 

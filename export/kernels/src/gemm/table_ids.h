@@ -26,7 +26,7 @@ class TableIds {
   }
 
   /// Where at(k) is k bytes on, for every k up to the next multiple of 32; nullptr unless that is so.
-  const uint8_t* in_a_row() const { return weight_.group == 16 && (weight_.k - 1) % 32 >= 16 ? ids_ : nullptr; }
+  const uint8_t* in_a_row() const { return weight_.group == 16 && ((weight_.k - 1) & 16) != 0 ? ids_ : nullptr; }
 
  private:
   const uint8_t* ids_;

@@ -27,8 +27,8 @@ template <class V, int Rows>
 void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
   constexpr int kChannels = 8;  // at a time, so that the accumulators of two tokens fit the registers
   const int8_t* tokens = reinterpret_cast<const int8_t*>(t.gemv);
-  for (int first = 0; first < 16; first += kChannels) {
-    CodeReader reader(weight, block);
+  for (int first = 0; first < 16 * t.blocks; first += kChannels) {
+    CodeReader reader(weight, block + first / 16);
     int32x4_t acc[Rows][kChannels];
     unroll<Rows>([&](int r) { unroll<kChannels>([&](int i) { acc[r][i] = vdupq_n_s32(0); }); });
     for (int64_t k = 0; k < t.k_padded; k += 32) {
@@ -38,7 +38,7 @@ void gemv_of(const Fp4Weight& weight, int64_t block, const Tile& t) {
         unroll<2>([&](int half) { inputs[r][half] = vld1q_s8(tokens + r * t.k_padded + k + 16 * half); });
       });
       unroll<kChannels>([&](int i) {
-        const CodeReader::Weights w = reader.weights(first + i);
+        const CodeReader::Weights w = reader.weights(first % 16 + i);
         unroll<Rows>([&](int r) {
           unroll<2>([&](int half) { acc[r][i] = V::multiply_add(acc[r][i], w.half[half], inputs[r][half]); });
         });

@@ -57,11 +57,9 @@ struct GemvAvx512 {
     }
   };
 
-  static void finish(const Vector (&sums)[4], const Tile& t, int row, int) {
-    __m512i parts[4];
-    transpose_in_lanes(sums, parts);
-    const __m512i each = _mm512_add_epi32(_mm512_add_epi32(parts[0], parts[1]), _mm512_add_epi32(parts[2], parts[3]));
-    Finish(t, 0)(row, _mm512_add_epi32(channels_in_order(each), _mm512_set1_epi32(t.offset[row])));
+  static void finish(const Vector (&sums)[4], const Tile& t, int row, int first) {
+    const __m512i each = channels_in_order(sum_of_each(sums));
+    Finish(t, first / 16)(row, _mm512_add_epi32(each, _mm512_set1_epi32(t.offset[row])));
   }
 };
 

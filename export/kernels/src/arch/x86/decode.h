@@ -23,7 +23,7 @@ template <class Isa, class Use>
   constexpr int kPerEight = 8 / Isa::kChannels;
   using Eight = typename Isa::Pairs::Eight;
   const uint8_t* codes = weight.codes + block * stored_inputs(weight.k) * 8;
-  Isa::Pairs::each_run(weight, block, [&](int64_t k, int64_t end, auto tables_at) {
+  Isa::Pairs::each_run(weight, block, 1, [&](int, int64_t k, int64_t end, auto tables_at) {
     for (; k < end; k += 32, codes += 256) {
       const auto* low = tables_at(k);
       const auto* high = tables_at(k + 16);

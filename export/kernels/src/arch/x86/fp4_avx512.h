@@ -22,6 +22,13 @@ inline void transpose_in_lanes(const __m512i in[4], __m512i out[4]) {
   out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
 }
 
+/// In each lane, what the elements of in[0], in[1], in[2] and in[3] come to.
+inline __m512i sum_of_each(const __m512i in[4]) {
+  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(in[0], in[1]), _mm512_unpackhi_epi32(in[0], in[1]));
+  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(in[2], in[3]), _mm512_unpackhi_epi32(in[2], in[3]));
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+}
+
 /// Of 16 channels of which transpose_in_lanes has made lane l those of 4 i + l.
 inline __m512i channels_in_order(__m512i channels) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);

@@ -46,31 +46,37 @@ template <class Isa, int Rows, int Registers, class TablesAt>
   unroll<Rows>([&](int r) { unroll<Registers>([&](int i) { sums[r][i] = acc[r][i]; }); });
 }
 
-/// `Rows` tokens times one block.
+/// `Rows` tokens times the blocks of a tile.
 template <class Isa, int Rows>
-void gemv_block(const Fp4Weight& weight, int64_t block, const Tile& t) {
+[[gnu::flatten]] void gemv_blocks(const Fp4Weight& weight, int64_t block, const Tile& t) {
   constexpr int kRegisters = least(16 / Isa::kChannels, Isa::kMostSums / Rows);
   constexpr int kParts = 16 / (kRegisters * Isa::kChannels);
+  const int64_t last = stored_inputs(weight.k);
+  const uint8_t* codes = weight.codes + block * last * 8;
   typename Isa::Vector sums[kParts][Rows][kRegisters];
-  unroll<kParts>([&](int part) {
-    unroll<Rows>([&](int r) { unroll<kRegisters>([&](int i) { sums[part][r][i] = Isa::zero(); }); });
-  });
-  const uint8_t* codes = weight.codes + block * stored_inputs(weight.k) * 8;
-  Isa::Pairs::each_run(weight, block, [&](int64_t k, int64_t end, const auto& tables_at) {
+  Isa::Pairs::each_run(weight, block, t.blocks, [&](int b, int64_t k, int64_t end, const auto& tables_at) {
+    if (k == 0) {
+      unroll<kParts>([&](int part) {
+        unroll<Rows>([&](int r) { unroll<kRegisters>([&](int i) { sums[part][r][i] = Isa::zero(); }); });
+      });
+    }
     unroll<kParts>([&](int part) {
       const int first = part * kRegisters * Isa::kChannels;
-      add_products<Isa>(codes + 8 * k + 16 * first, first, t, k, end, tables_at, sums[part]);
+      add_products<Isa>(codes + 16 * first, first, t, k, end, tables_at, sums[part]);
     });
-  });
-  unroll<kParts>([&](int part) {
-    unroll<Rows>([&](int r) { Isa::finish(sums[part][r], t, r, part * kRegisters * Isa::kChannels); });
+    codes += 8 * (end - k);
+    if (end < last) return;
+    unroll<kParts>([&](int part) {
+      const int channel = 16 * b + part * kRegisters * Isa::kChannels;
+      unroll<Rows>([&](int r) { Isa::finish(sums[part][r], t, r, channel); });
+    });
   });
 }
 
-/// Up to kGemvRows tokens times one block.
+/// Up to kGemvRows tokens times the blocks of a tile.
 template <class Isa>
 void gemv(const Fp4Weight& weight, int64_t block, const Tile& t) {
-  with_count<kGemvRows>(t.rows, [&](auto rows) { gemv_block<Isa, rows>(weight, block, t); });
+  with_count<kGemvRows>(t.rows, [&](auto rows) { gemv_blocks<Isa, rows>(weight, block, t); });
 }
 
 }  // namespace

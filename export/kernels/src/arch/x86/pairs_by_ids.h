@@ -30,16 +30,18 @@ struct PairsByIds {
     uint64_t ids_;
   };
 
-  /// Calls use(begin, end, tables_at) for the inputs of a block: a copy of tables_at, asked for each 16 of them in
-  /// turn, gives what Eight takes.
+  /// Calls use(b, begin, end, tables_at) for the inputs of blocks block + b, b < blocks, in turn: a copy of tables_at,
+  /// asked for each 16 of them in turn, gives what Eight takes.
   template <class Use>
-  [[gnu::always_inline]] static void each_run(const Fp4Weight& weight, int64_t block, const Use& use) {
+  [[gnu::always_inline]] static void each_run(const Fp4Weight& weight, int64_t block, int blocks, const Use& use) {
     const int64_t end = stored_inputs(weight.k);
-    TableIds ids(weight, block);
-    if (const uint8_t* row = ids.in_a_row()) {
-      use(int64_t{0}, end, [row](int64_t k) { return row + k; });
+    if (const uint8_t* row = TableIds(weight, block).in_a_row()) {
+      for (int b = 0; b < blocks; ++b, row += end) use(b, int64_t{0}, end, [row](int64_t k) { return row + k; });
     } else {
-      use(int64_t{0}, end, [ids](int64_t k) mutable { return ids.at(k); });
+      for (int b = 0; b < blocks; ++b) {
+        TableIds ids(weight, block + b);
+        use(b, int64_t{0}, end, [ids](int64_t k) mutable { return ids.at(k); });
+      }
     }
   }
 };
