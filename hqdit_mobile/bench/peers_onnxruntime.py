@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,15 +25,18 @@ FLOAT = "ONNX Runtime float32"
 INT8_ACCURACY = 4  # MatMulNBits multiplies in int8: its fastest mode
 
 
-def linear_model(linear: nn.Linear) -> onnx.ModelProto:
-    """x [M, K] -> x W^T + b [M, N] as MatMul and Add, M symbolic."""
-    k, n = linear.in_features, linear.out_features
-    weight = numpy_helper.from_array(np.ascontiguousarray(linear.weight.detach().numpy().T), "weight")
-    bias = numpy_helper.from_array(linear.bias.detach().numpy(), "bias")
-    nodes = [helper.make_node("MatMul", ["x", "weight"], ["xw"]), helper.make_node("Add", ["xw", "bias"], ["y"])]
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["M", k])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["M", n])
-    graph = helper.make_graph(nodes, "linear", [x], [y], [weight, bias])
+def linear_model(layers: Sequence[nn.Linear]) -> onnx.ModelProto:
+    """x [M, K] through one layer after another to [M, N], each as MatMul and Add, M symbolic."""
+    nodes, weights, last = [], [], "x"
+    for i, layer in enumerate(layers):
+        weight = np.ascontiguousarray(layer.weight.detach().numpy().T)
+        weights.append(numpy_helper.from_array(weight, f"weight{i}"))
+        weights.append(numpy_helper.from_array(layer.bias.detach().numpy(), f"bias{i}"))
+        nodes.append(helper.make_node("MatMul", [last, f"weight{i}"], [f"xw{i}"]))
+        nodes.append(helper.make_node("Add", [f"xw{i}", f"bias{i}"], [last := f"y{i}"]))
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["M", layers[0].in_features])
+    y = helper.make_tensor_value_info(last, TensorProto.FLOAT, ["M", layers[-1].out_features])
+    graph = helper.make_graph(nodes, "linear", [x], [y], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 

@@ -50,7 +50,7 @@ def _linear_table(entries: list[Record]) -> Table:
         peer, four_bit = e["fastest_peer"], e["fastest_4bit_peer"]
         rows.append(
             (
-                f"{e['model']} {e['layer']}",
+                f"{e['model']} {e['layer']}" + (f", {e['layers']} layers" if e["layers"] > 1 else ""),
                 f"{e['tokens']} x {e['in_features']} x {e['out_features']}",
                 f"{e['gops'][OUR_LINEAR]:.0f}",
                 f"{e['peak_gops']:.0f}",

@@ -15,7 +15,7 @@ from checkpoint_folders import tiny_folder
 from torch import nn
 
 from hqdit_mobile.bench import amx, machine, peers_executorch, peers_onnxruntime, prepare, report, timing
-from hqdit_mobile.bench.linear import LAYERS, OUR_ACTIVATIONS, Shape
+from hqdit_mobile.bench.linear import FOUR_BIT_PEERS, LAYERS, OUR_ACTIVATIONS, Shape
 from hqdit_mobile.bench.linear import compared as linear_figures
 from hqdit_mobile.bench.round_to_nearest import round_layer, round_model_
 from hqdit_mobile.bench.run import BENCH_PLANS, BenchPlan, BenchSubject, run_bench
@@ -33,8 +33,8 @@ from hqdit_mobile.util.metrics import snr_db
 from hqdit_mobile.util.progress import Stages
 
 ONCE = Effort(rounds=1, turn_seconds=0.0)
-SHAPE = Shape("DiT-tiny", "fc1", 128, 256, (1, 5))
-PLAN = BenchPlan("tiny", [SHAPE], ("XNNPACK 8da4w g128",), ONCE, ONCE, ONCE, load_rounds=1)
+SHAPES = [Shape("DiT-tiny", "fc1", 128, 256, (1, 5)), Shape("DiT-tiny", "fc1, fc2", 128, 256, (1,), pairs=2)]
+PLAN = BenchPlan("tiny", SHAPES, ("XNNPACK 8da4w g128",), ONCE, ONCE, ONCE, load_rounds=1)
 LINEAR_PEERS = {
     "XNNPACK float32", "XNNPACK 8da4w per channel", "XNNPACK 8da4w g128", "XNNPACK 8da8w",
     "ONNX Runtime float32", "ONNX Runtime dynamic int8", "ONNX Runtime MatMulNBits",
@@ -96,7 +96,7 @@ def test_rounded_layers_are_the_layer(layer, activation, least_db):
 @pytest.mark.parametrize(("name", "least_db"), [("float32", 100), ("dynamic int8", 30), ("MatMulNBits", 15)])
 def test_onnxruntime_peers_compute_the_layer(layer, tmp_path, name, least_db):
     linear, x = layer
-    onnx.save_model(peers_onnxruntime.linear_model(linear), tmp_path / "m.onnx")
+    onnx.save_model(peers_onnxruntime.linear_model([linear]), tmp_path / "m.onnx")
     path = peers_onnxruntime.variants(tmp_path / "m.onnx")[f"ONNX Runtime {name}"]
     (got,) = peers_onnxruntime.session(path, 1).run(None, {"x": x.numpy()})
     assert snr_db(linear(x), torch.from_numpy(got)) > least_db
@@ -116,7 +116,7 @@ def test_xnnpack_peers_compute_the_layer(layer, name, least_db):
 
 
 def check_linear(entries):
-    assert [entry["tokens"] for entry in entries] == list(SHAPE.tokens)
+    assert [(entry["tokens"], entry["layers"]) for entry in entries] == [(1, 1), (5, 1), (1, 4)]
     for entry in entries:
         assert set(entry["microseconds"]) == LINEAR_PEERS | set(OUR_ACTIVATIONS)
         assert all(seconds > 0 for seconds in entry["microseconds"].values())
@@ -138,11 +138,28 @@ def test_figures_of_a_layer():
     assert entry["speedup_vs_fastest_4bit_peer"] == pytest.approx(4)
 
 
+def test_figures_of_layers_in_a_row():
+    """Two pairs of 500 x 1,000 and back are four times the operations of one layer."""
+    shape = Shape("DiT-hand", "fc1, fc2", 500, 1000, (1000,), pairs=2)
+    assert shape.sizes == [(500, 1000), (1000, 500), (500, 1000), (1000, 500)]
+    turns = {name: [0.002] for name in ("hqdit w4a8", "hqdit w4a4", *FOUR_BIT_PEERS)}
+    assert linear_figures(shape, 1000, turns, peak=2000.0)["gops"]["hqdit w4a8"] == pytest.approx(2000)
+
+
+def test_onnxruntime_runs_layers_in_a_row(tmp_path):
+    torch.manual_seed(0)
+    layers = [nn.Linear(k, n).requires_grad_(False) for k, n in ((64, 96), (96, 64), (64, 96))]
+    onnx.save_model(peers_onnxruntime.linear_model(layers), tmp_path / "m.onnx")
+    x = torch.randn(3, 64)
+    (got,) = peers_onnxruntime.session(tmp_path / "m.onnx", 1).run(None, {"x": x.numpy()})
+    assert snr_db(nn.Sequential(*layers)(x), torch.from_numpy(got)) > 100
+
+
 def test_full_plan_has_every_shape_of_the_dits():
-    full = {(s.in_features, s.out_features): s.tokens for s in BENCH_PLANS["full"].shapes}
+    full = {(s.in_features, s.out_features): s.tokens for s in BENCH_PLANS["full"].shapes if not s.pairs}
     widths = (384, 768, 1024, 1152)
     assert full == {(w * k, w * n): (1, 2, 64, 256, 512, 1024) for w in widths for k, n in LAYERS.values()}
-    quick = {(s.in_features, s.out_features): s.tokens for s in BENCH_PLANS["quick"].shapes}
+    quick = {(s.in_features, s.out_features): s.tokens for s in BENCH_PLANS["quick"].shapes if not s.pairs}
     assert all(set(tokens) <= set(full[sizes]) for sizes, tokens in quick.items())
 
 
