@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,18 @@ def extreme_case(seed: int) -> Case:
     case.x = (127.0 * np.broadcast_to(signs, case.x.shape)).astype(np.float32)
     case.scale[:], case.bias, case.pre = 1.0, None, None
     return case
+
+
+def many_blocks_cases() -> list[Case]:
+    """One token and two times so many channels that a thread takes several blocks of 16 at a time, the last in part."""
+    cases = []
+    for seed, (rows, k, group) in enumerate(product((1, 2), (200, 384, 2336), (16, 48))):
+        case = make_case(
+            seed, rows, 300, k, group=group, rotation=1, activation=ACTIVATIONS[seed % 3], activation_group=16
+        )
+        case.bias = None if seed % 4 < 2 else np.random.default_rng(seed).standard_normal(300).astype(np.float32)
+        cases.append(case)
+    return cases
 
 
 def assert_same_bits(actual: np.ndarray, expected: np.ndarray) -> None:

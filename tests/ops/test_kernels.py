@@ -14,7 +14,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_cases import INPUTS, ISAS, ROTATIONS, Case, assert_same_bits, extreme_case, make_case, random_case, token
+from kernel_cases import (
+    INPUTS,
+    ISAS,
+    ROTATIONS,
+    Case,
+    assert_same_bits,
+    extreme_case,
+    make_case,
+    many_blocks_cases,
+    random_case,
+    token,
+)
 
 from hqdit_mobile.ops import native
 
@@ -225,6 +236,11 @@ def test_few_tokens_and_more_inputs_than_one_pass_holds(isa, rows, k, group):
     case.tables %= 28
     case.tables[1, -1, 3] = 28
     assert_same_bits(case.native(), case.reference())
+
+
+def test_few_tokens_and_many_blocks(isa):
+    for case in many_blocks_cases():
+        assert_same_bits(case.native(), case.reference())
 
 
 @pytest.mark.parametrize("activation", ["int8", "fp4"])

@@ -15,6 +15,7 @@ from kernel_cases import (
     assert_same_bits,
     extreme_case,
     make_case,
+    many_blocks_cases,
     random_case,
     read_outputs,
     write_cases,
@@ -38,7 +39,7 @@ def cases() -> list[Case]:
                 )
             )
     chosen[-1].gelu = True
-    return chosen + [extreme_case(seed) for seed in range(40)]
+    return chosen + [extreme_case(seed) for seed in range(40)] + many_blocks_cases()
 
 
 @pytest.fixture(scope="module")
