@@ -153,13 +153,14 @@ def extreme_case(seed: int) -> Case:
 
 
 def many_blocks_cases() -> list[Case]:
-    """One token and two times so many channels that a thread takes several blocks of 16 at a time, the last in part."""
-    cases = []
+    """One token and two times so many channels that a thread takes first eight blocks of 16 at a time, the most there
+    are, then fewer and fewer, and the last in part."""
+    cases, n = [], 600
     for seed, (rows, k, group) in enumerate(product((1, 2), (200, 384, 2336), (16, 48))):
         case = make_case(
-            seed, rows, 300, k, group=group, rotation=1, activation=ACTIVATIONS[seed % 3], activation_group=16
+            seed, rows, n, k, group=group, rotation=1, activation=ACTIVATIONS[seed % 3], activation_group=16
         )
-        case.bias = None if seed % 4 < 2 else np.random.default_rng(seed).standard_normal(300).astype(np.float32)
+        case.bias = None if seed % 4 < 2 else np.random.default_rng(seed).standard_normal(n).astype(np.float32)
         cases.append(case)
     return cases
 

@@ -58,8 +58,7 @@ struct GemvAvx512 {
   };
 
   static void finish(const Vector (&sums)[4], const Tile& t, int row, int first) {
-    const __m512i each = channels_in_order(sum_of_each(sums));
-    Finish(t, first / 16)(row, _mm512_add_epi32(each, _mm512_set1_epi32(t.offset[row])));
+    Finish(t, first / 16)(row, _mm512_add_epi32(sum_of_each(sums), _mm512_set1_epi32(t.offset[row])));
   }
 };
 

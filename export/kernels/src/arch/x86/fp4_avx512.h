@@ -22,17 +22,19 @@ inline void transpose_in_lanes(const __m512i in[4], __m512i out[4]) {
   out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
 }
 
-/// In each lane, what the elements of in[0], in[1], in[2] and in[3] come to.
-inline __m512i sum_of_each(const __m512i in[4]) {
-  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(in[0], in[1]), _mm512_unpackhi_epi32(in[0], in[1]));
-  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(in[2], in[3]), _mm512_unpackhi_epi32(in[2], in[3]));
-  return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-}
-
 /// Of 16 channels of which transpose_in_lanes has made lane l those of 4 i + l.
 inline __m512i channels_in_order(__m512i channels) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   return _mm512_permutexvar_epi32(order, channels);
+}
+
+/// Of 16 channels, a lane of four registers each.
+inline __m512i sum_of_each(const __m512i lanes[4]) {
+  const __m512i ab =
+      _mm512_add_epi32(_mm512_unpacklo_epi32(lanes[0], lanes[1]), _mm512_unpackhi_epi32(lanes[0], lanes[1]));
+  const __m512i cd =
+      _mm512_add_epi32(_mm512_unpacklo_epi32(lanes[2], lanes[3]), _mm512_unpackhi_epi32(lanes[2], lanes[3]));
+  return channels_in_order(_mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd)));
 }
 
 /// Step 4 for the 16 channels of one block: everything but the row is loaded once.

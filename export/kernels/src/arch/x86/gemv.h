@@ -46,8 +46,8 @@ template <class Isa, int Rows, int Registers, class TablesAt>
   unroll<Rows>([&](int r) { unroll<Registers>([&](int i) { sums[r][i] = acc[r][i]; }); });
 }
 
-/// `Rows` tokens times the blocks of a tile, in one loop: a call for each would take a block of 384 inputs a fifteenth
-/// longer.
+/// `Rows` tokens times the blocks of a tile. The loop over blocks lies here, so that what is the same for all is found
+/// once.
 template <class Isa, int Rows>
 [[gnu::flatten]] void gemv_blocks(const Fp4Weight& weight, int64_t block, const Tile& t) {
   constexpr int kRegisters = least(16 / Isa::kChannels, Isa::kMostSums / Rows);
